@@ -1,1 +1,58 @@
-//! Placeholder.
+//! The vocabulary of Bekci, the ports through which it meets the outside, and [`Gate::admit`], which decides.
+//!
+//! This crate does no I/O and knows no framework. Everything that decides is pure and runs under a [`Clock`] that a test can turn.
+//!
+//! One request goes through four steps, and [`Gate::admit`] is their only caller:
+//!
+//! 1. [`GuardChain::authenticate`]: which guard of the route judges the credential, and are the token's signature and claims good?
+//! 2. [`IdentitySource`]: who is that principal *now*, from memory if that can be trusted, else by one read of the database.
+//! 3. [`principal::confirm`]: does the account exist, is the session live, is nothing banned or blocked?
+//! 4. [`RouteRule::decide`]: does the principal hold what the route asks, in the tenant that is asked about?
+//!
+//! The answer is an [`Admission`] with a [`Permit`], which only this crate can make, or an [`AuthError`].
+
+mod authorize;
+mod clock;
+mod error;
+mod gate;
+mod guard;
+mod identity;
+mod key;
+mod name;
+mod path;
+pub mod principal;
+mod request;
+mod rights;
+mod rule;
+mod secret;
+mod session;
+pub mod signin;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod token;
+
+pub use authorize::{AccessRequest, Authorizer, Permit, PolicyLine, Verdict};
+pub use clock::{Clock, Entropy};
+pub use error::{AuthError, Challenge, ErrorCode};
+pub use gate::{Admission, Gate, GateParts};
+pub use guard::{
+    AuthGuard, CookieNames, GuardChain, GuardOutcome, GuardSettingsError, SessionRules, TokenSources, check_guards,
+};
+pub use identity::{Ban, Block, Identity, IdentityVersion, LiveSession, ScopedRights};
+pub use key::{IdKind, KeyError, ModelSpec, PrincipalId, PrincipalKey};
+pub use name::{GuardName, ModelName, NameError, Permission, RoleName, TenantName};
+pub use path::{BadPath, canonical_path};
+pub use principal::Principal;
+pub use request::{CookieLookup, HeaderCredential, RequestHead, cookie};
+pub use rights::{Held, RoleTable, RoleView};
+pub use rule::{Consistency, RouteKind, RouteRule};
+pub use secret::{Purpose, RootSecret, WeakSecret};
+pub use session::{RefreshOutcome, RefreshRules, SessionId, SessionState, judge_refresh};
+pub use token::{
+    AccessClaims, BearerToken, IssueError, TokenFault, TokenId, TokenIssuer, TokenKind, TokenVerifier, VerifiedClaims,
+};
+
+pub use identity::source::{IdentitySource, Need, SourceUnavailable, Stamp, Ticket, View, ViewSource};
+
+/// A boxed future that may move between threads: the return type of the ports that do I/O and must be usable as trait objects.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,0 +1,165 @@
+//! The pipeline: the only caller of the four steps.
+
+use std::sync::Arc;
+
+use crate::{
+    authorize::Permit,
+    clock::Clock,
+    error::AuthError,
+    guard::{AuthGuard, GuardOutcome, check_origin},
+    identity::source::{IdentitySource, Need, View, ViewSource},
+    principal::{Principal, confirm},
+    request::RequestHead,
+    rule::{Consistency, RouteKind, RouteRule},
+    token::{TokenVerifier, VerifiedClaims},
+};
+
+/// A view from memory that moved while it was looked at is looked at again this often before the database is asked.
+const TRIES_IN_MEMORY: u32 = 3;
+
+/// The ports that a gate decides by.
+#[derive(Clone, Debug)]
+pub struct GateParts {
+    /// Judges tokens.
+    pub verifier: Arc<dyn TokenVerifier>,
+    /// Knows identities.
+    pub identities: Arc<dyn IdentitySource>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Decides about requests. Cheap to clone; built once and shared by all workers.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    parts: GateParts,
+}
+
+/// What came out for a request that is let through.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// Who acts; `None` on a route for anybody or for guests.
+    pub principal: Option<Principal>,
+    /// The proof.
+    pub permit: Permit,
+}
+
+impl Gate {
+    /// A gate over these ports.
+    #[must_use]
+    pub fn new(parts: GateParts) -> Self {
+        Self { parts }
+    }
+
+    /// The ports.
+    #[must_use]
+    pub fn parts(&self) -> &GateParts {
+        &self.parts
+    }
+
+    /// Lets a request through or says why not. All I/O is in the second step, and where memory answers there is none.
+    ///
+    /// # Errors
+    /// The one [`AuthError`] that refuses; [`AuthError::StoreUnavailable`] where it cannot be told.
+    pub async fn admit(&self, head: &RequestHead<'_>, rule: &RouteRule) -> Result<Admission, AuthError> {
+        if rule.kind == RouteKind::Public {
+            return Ok(Admission {
+                principal: None,
+                permit: Permit::granted(),
+            });
+        }
+        let ticket = self.parts.identities.ticket();
+        let (guard, claims, by_cookie) = match rule.guards.authenticate(head, &*self.parts.verifier) {
+            GuardOutcome::Authenticated {
+                guard,
+                claims,
+                by_cookie,
+            } => (guard, claims, by_cookie),
+            GuardOutcome::NotPresented if rule.kind == RouteKind::Guest => {
+                return Ok(Admission {
+                    principal: None,
+                    permit: Permit::granted(),
+                });
+            }
+            GuardOutcome::NotPresented => return Err(AuthError::TokenMissing),
+            GuardOutcome::Rejected(error) | GuardOutcome::Unavailable(error) => return Err(error),
+        };
+        if by_cookie {
+            check_origin(head, &guard)?;
+        }
+        if claims.tenant.is_some() && head.tenant.is_some() && claims.tenant.as_ref() != head.tenant {
+            return Err(AuthError::NotInTenant(
+                head.tenant.map(|tenant| tenant.as_str().into()).unwrap_or_default(),
+            ));
+        }
+        let need = Need {
+            key: &claims.key,
+            guard: &guard.name,
+            tenant: head.tenant,
+            at_least: claims.version,
+            policy: rule.policy,
+            consistency: rule.consistency,
+        };
+        let mut tries = 0;
+        loop {
+            let memory = (rule.consistency == Consistency::L1 && tries < TRIES_IN_MEMORY)
+                .then(|| self.parts.identities.warm(&need))
+                .flatten();
+            let view = match memory {
+                Some(view) => view,
+                None => self
+                    .parts
+                    .identities
+                    .read(&need, ticket)
+                    .await
+                    .map_err(|error| AuthError::StoreUnavailable(error.0.into()))?,
+            };
+            let (from, stamp) = (view.source, view.stamp);
+            let decided = self.judge(head, rule, &guard, &claims, view);
+            if from != ViewSource::L1 || self.parts.identities.unmoved(&stamp) {
+                return decided;
+            }
+            tries += 1;
+        }
+    }
+
+    /// Steps three and four, on one view.
+    fn judge(
+        &self,
+        head: &RequestHead<'_>,
+        rule: &RouteRule,
+        guard: &Arc<AuthGuard>,
+        claims: &Arc<VerifiedClaims>,
+        view: View,
+    ) -> Result<Admission, AuthError> {
+        let now = self.parts.clock.now();
+        confirm(&view.identity, claims, now)?;
+        if rule.kind == RouteKind::Guest {
+            return Err(AuthError::GuestsOnly);
+        }
+        let principal = Principal {
+            guard: Arc::clone(guard),
+            claims: Arc::clone(claims),
+            view,
+            tenant: head.tenant.cloned(),
+        };
+        rule.decide(&principal, head, now)?;
+        self.parts
+            .identities
+            .used(&principal.view, claims.session, claims.generation);
+        Ok(Admission {
+            principal: Some(principal),
+            permit: Permit::granted(),
+        })
+    }
+
+    /// Whether what an admission rests on still stands: looked at just before a request is forwarded.
+    #[must_use]
+    pub fn still_stands(&self, admission: &Admission) -> bool {
+        match &admission.principal {
+            Some(principal) if principal.view.source == ViewSource::L1 => {
+                self.parts.identities.unmoved(&principal.view.stamp)
+            }
+            _ => true,
+        }
+    }
+}

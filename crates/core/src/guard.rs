@@ -1,0 +1,308 @@
+//! Guards, and the first step: which guard of the route judges the credential?
+//!
+//! The rules (contract, "one way to be asked"):
+//!
+//! 1. A credential in the `Authorization` header is judged by the guard, among the route's that read headers, whose key its `kid` names. Its refusal is final. A
+//!    `kid` of none of them: [`AuthError::GuardMismatch`].
+//! 2. Without a header the first guard in the route's order whose cookie is there decides, alone.
+//! 3. Two different credentials for the guard that decides (two headers, two cookies of one name, header and cookie) are ambiguous; byte-identical ones are one.
+//! 4. A presented but bad credential never falls through to the next guard, nor to "anonymous".
+//! 5. Where the credential came by cookie, an unsafe method needs proof of origin: `Sec-Fetch-Site: same-origin`, or the CSRF cookie's value in `X-CSRF-Token`.
+
+use std::{collections::HashMap, sync::Arc};
+
+use subtle::ConstantTimeEq;
+
+use crate::{
+    error::AuthError,
+    key::IdKind,
+    name::{GuardName, ModelName},
+    request::{CookieLookup, HeaderCredential, RequestHead, cookie},
+    session::RefreshRules,
+    token::{BearerToken, TokenFault, TokenKind, TokenVerifier, VerifiedClaims},
+};
+
+/// Where a guard's token may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenSources {
+    /// In the `Authorization` header.
+    pub header: bool,
+    /// In the guard's access cookie.
+    pub cookie: bool,
+}
+
+/// The names of a guard's cookies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieNames {
+    /// Holds the access token.
+    pub access: String,
+    /// Holds the refresh token.
+    pub refresh: String,
+    /// Holds the CSRF token, readable by scripts.
+    pub csrf: String,
+    /// Whether they are sent over https alone.
+    pub secure: bool,
+}
+
+impl CookieNames {
+    /// The names by the contract: with `__Host-` and `__Secure-` where the public URL is https (RFC 6265bis section 4.1.3).
+    #[must_use]
+    pub fn new(guard: &GuardName, https: bool) -> Self {
+        let (host, secure) = if https { ("__Host-", "__Secure-") } else { ("", "") };
+        Self {
+            access: format!("{host}bekci_{guard}_at"),
+            refresh: format!("{secure}bekci_{guard}_rt"),
+            csrf: format!("{host}bekci_{guard}_csrf"),
+            secure: https,
+        }
+    }
+}
+
+/// How a guard's sessions live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRules {
+    /// How long an access token is good.
+    pub access_ttl: time::Duration,
+    /// How refresh tokens are judged.
+    pub refresh: RefreshRules,
+    /// The absolute end of a session, never moved by a refresh; `None`: none.
+    pub max_age: Option<time::Duration>,
+    /// Whether a new sign-in ends the others.
+    pub unique: bool,
+    /// How many sessions a principal may have; the oldest end when a new one would be over.
+    pub max_sessions: u32,
+}
+
+impl Default for SessionRules {
+    fn default() -> Self {
+        Self {
+            access_ttl: time::Duration::minutes(15),
+            refresh: RefreshRules {
+                ttl: time::Duration::days(30),
+                idle: None,
+                grace: time::Duration::seconds(30),
+                lost_response: time::Duration::hours(24),
+            },
+            max_age: None,
+            unique: false,
+            max_sessions: 50,
+        }
+    }
+}
+
+/// A named way in: a model, an audience, sources of tokens and session rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthGuard {
+    /// Its name.
+    pub name: GuardName,
+    /// The model whose accounts come in by it.
+    pub model: ModelName,
+    /// The kind of that model's ids.
+    pub id_kind: IdKind,
+    /// The `aud` of its tokens, its own.
+    pub audience: String,
+    /// Where its tokens may stand.
+    pub sources: TokenSources,
+    /// Its cookies.
+    pub cookies: CookieNames,
+    /// Where its calls live.
+    pub auth_path: String,
+    /// How its sessions live.
+    pub session: SessionRules,
+    /// Claims of the developer's own: the claim's name and the attribute that it is taken from.
+    pub claims: Vec<(String, String)>,
+    /// Where a browser is sent to sign in; empty: nowhere.
+    pub sign_in_url: String,
+}
+
+impl AuthGuard {
+    /// A guard with the contract's defaults for a model.
+    #[must_use]
+    pub fn new(name: GuardName, model: ModelName, id_kind: IdKind, https: bool) -> Self {
+        Self {
+            audience: name.as_str().to_owned(),
+            sources: TokenSources {
+                header: true,
+                cookie: true,
+            },
+            cookies: CookieNames::new(&name, https),
+            auth_path: format!("/auth/{name}"),
+            session: SessionRules::default(),
+            claims: Vec::new(),
+            sign_in_url: String::new(),
+            name,
+            model,
+            id_kind,
+        }
+    }
+}
+
+/// Guards that cannot stand beside each other.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("guards {first} and {second} have the same {what}: {value:?}")]
+pub struct GuardSettingsError {
+    /// One guard.
+    pub first: GuardName,
+    /// The other.
+    pub second: GuardName,
+    /// What they share.
+    pub what: &'static str,
+    /// The shared value.
+    pub value: String,
+}
+
+/// Checks that no two guards share a name, an audience, a cookie or a path.
+///
+/// # Errors
+/// [`GuardSettingsError`] naming the first two that do.
+pub fn check_guards<'a>(guards: impl IntoIterator<Item = &'a AuthGuard>) -> Result<(), GuardSettingsError> {
+    let mut seen: HashMap<(&'static str, String), GuardName> = HashMap::new();
+    for guard in guards {
+        let path = guard.auth_path.trim_end_matches('/').to_owned();
+        let values = [
+            ("name", guard.name.as_str().to_owned()),
+            ("audience", guard.audience.clone()),
+            ("access cookie", guard.cookies.access.clone()),
+            ("auth_path", path),
+        ];
+        for (what, value) in values {
+            if let Some(first) = seen.insert((what, value.clone()), guard.name.clone()) {
+                return Err(GuardSettingsError {
+                    first,
+                    second: guard.name.clone(),
+                    what,
+                    value,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a look for a credential came to.
+#[derive(Clone, Debug)]
+pub enum GuardOutcome {
+    /// There is none; the request is anonymous.
+    NotPresented,
+    /// There is a good one, for this guard.
+    Authenticated {
+        /// The guard that judged it.
+        guard: Arc<AuthGuard>,
+        /// What it says.
+        claims: Arc<VerifiedClaims>,
+        /// Whether it came by cookie.
+        by_cookie: bool,
+    },
+    /// There is one and it is not good.
+    Rejected(AuthError),
+    /// It cannot be judged now.
+    Unavailable(AuthError),
+}
+
+/// The guards of a route, in its order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GuardChain(Arc<[Arc<AuthGuard>]>);
+
+impl GuardChain {
+    /// The guards in the order in which their cookies are looked for.
+    #[must_use]
+    pub fn new(guards: impl IntoIterator<Item = Arc<AuthGuard>>) -> Self {
+        Self(guards.into_iter().collect())
+    }
+
+    /// The guards.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<AuthGuard>> {
+        self.0.iter()
+    }
+
+    /// Finds and judges the credential, by the rules in the module's documentation.
+    #[must_use]
+    pub fn authenticate(&self, head: &RequestHead<'_>, verifier: &dyn TokenVerifier) -> GuardOutcome {
+        match self.choose(head, verifier) {
+            Err(error) => GuardOutcome::Rejected(error),
+            Ok(None) => GuardOutcome::NotPresented,
+            Ok(Some((guard, token, by_cookie))) => match verifier.verify(&guard.name, TokenKind::Access, token) {
+                Ok(claims) => GuardOutcome::Authenticated {
+                    guard: Arc::clone(guard),
+                    claims,
+                    by_cookie,
+                },
+                Err(TokenFault::OtherGuard | TokenFault::UnknownKey) => {
+                    GuardOutcome::Rejected(AuthError::GuardMismatch(None))
+                }
+                Err(fault) => GuardOutcome::Rejected(AuthError::TokenInvalid(fault)),
+            },
+        }
+    }
+
+    /// The guard that decides and the one credential it is given.
+    fn choose<'a>(
+        &self,
+        head: &RequestHead<'a>,
+        verifier: &dyn TokenVerifier,
+    ) -> Result<Option<(&Arc<AuthGuard>, BearerToken<'a>, bool)>, AuthError> {
+        match head.authorization {
+            HeaderCredential::Several => Err(AuthError::AmbiguousCredentials),
+            HeaderCredential::Malformed => Err(AuthError::TokenInvalid(TokenFault::Malformed("no bearer token"))),
+            HeaderCredential::Bearer(token) => {
+                let guard = self.named_by(token, verifier)?;
+                match access_cookie(head, guard)? {
+                    Some(cookie) if cookie != token.expose() => Err(AuthError::AmbiguousCredentials),
+                    _ => Ok(Some((guard, token, false))),
+                }
+            }
+            HeaderCredential::Absent => {
+                for guard in self.iter() {
+                    if let Some(value) = access_cookie(head, guard)? {
+                        let token = BearerToken::new(value).map_err(AuthError::TokenInvalid)?;
+                        return Ok(Some((guard, token, true)));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn named_by(&self, token: BearerToken<'_>, verifier: &dyn TokenVerifier) -> Result<&Arc<AuthGuard>, AuthError> {
+        let named = match verifier.guard_of(token) {
+            Ok(name) => name,
+            Err(TokenFault::UnknownKey) => return Err(AuthError::GuardMismatch(None)),
+            Err(fault) => return Err(AuthError::TokenInvalid(fault)),
+        };
+        let guard = self.iter().find(|guard| guard.name == named && guard.sources.header);
+        guard.ok_or(AuthError::GuardMismatch(Some(named)))
+    }
+}
+
+fn access_cookie<'a>(head: &RequestHead<'a>, guard: &AuthGuard) -> Result<Option<&'a str>, AuthError> {
+    if !guard.sources.cookie {
+        return Ok(None);
+    }
+    match cookie(head.cookies, &guard.cookies.access) {
+        CookieLookup::Absent => Ok(None),
+        CookieLookup::One(value) => Ok(Some(value)),
+        CookieLookup::Several => Err(AuthError::AmbiguousCredentials),
+    }
+}
+
+/// Rule 5: an unsafe request that authenticates by cookie must prove where it comes from.
+///
+/// # Errors
+/// [`AuthError::CsrfRejected`].
+pub(crate) fn check_origin(head: &RequestHead<'_>, guard: &AuthGuard) -> Result<(), AuthError> {
+    if head.is_safe() || head.fetch_site == Some("same-origin") {
+        return Ok(());
+    }
+    let CookieLookup::One(right) = cookie(head.cookies, &guard.cookies.csrf) else {
+        return Err(AuthError::CsrfRejected);
+    };
+    let given = head.csrf_token.unwrap_or_default();
+    let cross_site = matches!(head.fetch_site, Some("cross-site" | "same-site"));
+    // 32 characters of base64url are 192 bits; a shorter cookie was not made by us.
+    let same = right.len() >= 32 && bool::from(right.as_bytes().ct_eq(given.as_bytes()));
+    if same && !cross_site {
+        Ok(())
+    } else {
+        Err(AuthError::CsrfRejected)
+    }
+}

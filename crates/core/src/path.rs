@@ -1,0 +1,162 @@
+//! One spelling for each path: what was judged is what is forwarded, byte for byte.
+//!
+//! The rules (contract section 3 and RFC 3986 section 6.2):
+//!
+//! 1. The path begins with `/` and has only the bytes that RFC 3986 allows in one; anything else is refused, raw non-ASCII included.
+//! 2. `%XX` must be two hex digits. An unreserved character (`A-Z a-z 0-9 - . _ ~`) is decoded; every other one stays, its hex in upper case.
+//! 3. Refused: an encoded slash, backslash, control byte or NUL; a raw backslash; `;` unless the route allows it, raw or encoded; what is not UTF-8 when decoded.
+//! 4. Refused after that: a `.` or `..` segment, and an empty segment other than the last one.
+
+use std::borrow::Cow;
+
+/// Why a path is not canonical.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the path is not canonical: {0}")]
+pub struct BadPath(pub &'static str);
+
+fn hex(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+fn is_plain(byte: u8) -> bool {
+    is_unreserved(byte)
+        || matches!(
+            byte,
+            b'/' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@' | b';'
+        )
+}
+
+/// Gives the canonical form of a request's path (without its query), or says why there is none.
+///
+/// # Errors
+/// [`BadPath`], by the rules in the module's documentation.
+pub fn canonical_path(raw: &str, semicolon_allowed: bool) -> Result<Cow<'_, str>, BadPath> {
+    if !raw.starts_with('/') {
+        return Err(BadPath("it does not begin with a slash"));
+    }
+    let canonical = if raw.contains('%') {
+        Cow::Owned(decode(raw.as_bytes(), semicolon_allowed)?)
+    } else {
+        Cow::Borrowed(raw)
+    };
+    if !canonical.bytes().all(|byte| is_plain(byte) || byte == b'%') {
+        return Err(BadPath("it has a byte that may not stand in a path"));
+    }
+    if !semicolon_allowed && canonical.contains(';') {
+        return Err(BadPath("it has a semicolon"));
+    }
+    let mut segments = canonical.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        match segment {
+            "." | ".." => return Err(BadPath("it has a dot segment")),
+            "" if segments.peek().is_some() => return Err(BadPath("it has an empty segment")),
+            _ => {}
+        }
+    }
+    Ok(canonical)
+}
+
+fn decode(raw: &[u8], semicolon_allowed: bool) -> Result<String, BadPath> {
+    let mut canonical = String::with_capacity(raw.len());
+    let mut plain = Vec::with_capacity(raw.len());
+    let mut rest = raw.iter().copied();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            canonical.push(char::from(byte));
+            plain.push(byte);
+            continue;
+        }
+        let value = match (rest.next().and_then(hex), rest.next().and_then(hex)) {
+            (Some(high), Some(low)) => (high << 4) | low,
+            _ => return Err(BadPath("a percent sign is not followed by two hex digits")),
+        };
+        match value {
+            b'/' | b'\\' => return Err(BadPath("it has an encoded slash or backslash")),
+            b';' if !semicolon_allowed => return Err(BadPath("it has a semicolon")),
+            0..=0x1f | 0x7f => return Err(BadPath("it has a control byte")),
+            _ => {}
+        }
+        plain.push(value);
+        if is_unreserved(value) {
+            canonical.push(char::from(value));
+        } else {
+            canonical.push_str(&format!("%{value:02X}"));
+        }
+    }
+    std::str::from_utf8(&plain).map_err(|_| BadPath("it is not UTF-8 when decoded"))?;
+    Ok(canonical)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_path_has_one_spelling() {
+        assert_eq!(canonical_path("/a/b", false).unwrap(), "/a/b");
+        assert_eq!(canonical_path("/%61/%7e%2D", false).unwrap(), "/a/~-");
+        assert_eq!(canonical_path("/%c3%bc", false).unwrap(), "/%C3%BC");
+        assert_eq!(canonical_path("/a/", false).unwrap(), "/a/");
+        assert_eq!(canonical_path("/", false).unwrap(), "/");
+        assert_eq!(canonical_path("/a%2541", false).unwrap(), "/a%2541");
+        assert_eq!(canonical_path("/a;b", true).unwrap(), "/a;b");
+    }
+
+    #[test]
+    fn a_canonical_path_is_its_own_canonical_form() {
+        for raw in ["/%61/%7e", "/%c3%bc/x", "/a%20b", "/a%2541", "/%41%2B+", "/..."] {
+            let once = canonical_path(raw, false).unwrap().into_owned();
+            assert_eq!(canonical_path(&once, false).unwrap(), once, "{raw}");
+        }
+    }
+
+    #[test]
+    fn odd_paths_are_refused() {
+        let refused = [
+            "",
+            "a",
+            "*",
+            "http://x/",
+            "/..",
+            "/a/../b",
+            "/a/%2e%2e/b",
+            "/a/.%2E",
+            "/./a",
+            "//",
+            "//a",
+            "/a//b",
+            "/a%2fb",
+            "/a%2Fb",
+            "/a%5cb",
+            "/a\\b",
+            "/a%00",
+            "/a%0d%0a",
+            "/a\u{7f}",
+            "/a b",
+            "/a%",
+            "/a%4",
+            "/a%zz",
+            "/%ff",
+            "/%c3",
+            "/%c0%ae",
+            "/a;b",
+            "/a%3bb",
+            "/ü",
+            "/a?b",
+            "/a#b",
+            "/%ed%a0%80",
+            "/a\"",
+            "/a<",
+            "/a|b",
+            "/a^b",
+            "/a`",
+        ];
+        for raw in refused {
+            assert!(canonical_path(raw, false).is_err(), "{raw:?}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The third step: may this principal be let in at all?
+//!
+//! In this order, since a principal that is gone or whose session has ended is told nothing more:
+//!
+//! 1. The account exists.
+//! 2. The session that the token names lives, was opened through the token's guard, and is not past its absolute end.
+//! 3. The token's generation was not taken back.
+//! 4. Neither token nor session is blocked.
+//! 5. The account is not banned; a ban whose end has passed is none.
+
+use std::sync::Arc;
+
+use time::{Duration, OffsetDateTime};
+
+use crate::{
+    error::AuthError,
+    guard::AuthGuard,
+    identity::{Identity, LiveSession, source::View},
+    name::{Permission, RoleName, TenantName},
+    rights::Held,
+    token::VerifiedClaims,
+};
+
+/// Who acts, as of now: a view that was confirmed against a token.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// The guard that let it in.
+    pub guard: Arc<AuthGuard>,
+    /// What its token says.
+    pub claims: Arc<VerifiedClaims>,
+    /// Who it is now.
+    pub view: View,
+    /// The tenant asked about, to which it belongs.
+    pub tenant: Option<TenantName>,
+}
+
+impl Principal {
+    /// The rights that it holds here.
+    #[must_use]
+    pub fn held(&self) -> Held<'_> {
+        Held {
+            identity: &self.view.identity,
+            guard: &self.guard.name,
+            tenant: self.tenant.as_ref(),
+            roles: &self.view.roles,
+        }
+    }
+
+    /// The session that it acts in.
+    #[must_use]
+    pub fn session(&self) -> Option<&LiveSession> {
+        self.view.identity.session(self.claims.session, &self.guard.name)
+    }
+
+    /// Whether it holds the permission here.
+    #[must_use]
+    pub fn can(&self, permission: &Permission) -> bool {
+        self.held().can(permission)
+    }
+
+    /// Whether it holds the role here.
+    #[must_use]
+    pub fn has_role(&self, role: &RoleName) -> bool {
+        self.held().has_role(role)
+    }
+
+    /// Whether somebody proved who they are within the last `age`; a remembered session is never fresh.
+    #[must_use]
+    pub fn is_fresh(&self, age: Duration, now: OffsetDateTime) -> bool {
+        self.session().is_some_and(|session| {
+            !session.remembered && now.unix_timestamp().saturating_sub(session.authenticated_at) <= age.whole_seconds()
+        })
+    }
+}
+
+/// Confirms that the token's principal may be let in, by the rules in the module's documentation.
+///
+/// # Errors
+/// The [`AuthError`] of the first rule that refuses.
+pub fn confirm(identity: &Identity, claims: &VerifiedClaims, now: OffsetDateTime) -> Result<(), AuthError> {
+    if !identity.exists {
+        return Err(AuthError::IdentityNotFound);
+    }
+    let session = identity
+        .session(claims.session, &claims.guard)
+        .ok_or(AuthError::SessionEnded)?;
+    if session.expires_at.is_some_and(|end| now.unix_timestamp() >= end) {
+        return Err(AuthError::SessionEnded);
+    }
+    if claims.generation < session.min_generation {
+        return Err(AuthError::GenerationRetired);
+    }
+    let blocked = identity.blocks.iter().find(|block| {
+        (block.jti == Some(claims.id) || block.sid == Some(claims.session))
+            && block.until.is_none_or(|until| now < until)
+    });
+    if let Some(block) = blocked {
+        return Err(AuthError::TokenBlocked {
+            reason: block.reason.clone(),
+            until: block.until,
+        });
+    }
+    not_banned(identity, now)
+}
+
+/// Refuses a banned account; shared by every way in.
+///
+/// # Errors
+/// [`AuthError::AccountBanned`] with reason and end.
+pub fn not_banned(identity: &Identity, now: OffsetDateTime) -> Result<(), AuthError> {
+    let ban = identity.ban.as_ref();
+    let over = ban.and_then(|ban| ban.until).is_some_and(|until| now >= until);
+    if identity.banned && !over {
+        return Err(AuthError::AccountBanned {
+            reason: ban.and_then(|ban| ban.reason.clone()),
+            until: ban.and_then(|ban| ban.until),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! The ports of signing in: whole use cases, each one transaction of the store.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use time::OffsetDateTime;
+
+use crate::{
+    guard::AuthGuard,
+    identity::{Ban, IdentityVersion},
+    key::PrincipalKey,
+    name::{ModelName, TenantName},
+    session::{RefreshOutcome, SessionId},
+};
+
+/// An account as signing in sees it: read from the database, never from a cache.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// Whose it is.
+    pub key: PrincipalKey,
+    /// The stored hash in PHC format, if the account has a password.
+    pub password_hash: Option<SecretString>,
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached or failed; nothing was changed.
+    #[error("the store failed: {0}")]
+    Unavailable(String),
+    /// The connection was lost while committing; whether the change holds is not known. A retry is safe.
+    #[error("the outcome of the commit is not known: {0}")]
+    CommitUnknown(String),
+    /// The change is committed, and was not confirmed on every node in time.
+    #[error("committed at position {position}, not yet confirmed on every node")]
+    Pending {
+        /// The position in the order of changes.
+        position: i64,
+    },
+    /// What was asked contradicts what is stored: a name that is taken, a thing that is gone.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// A session that is to be opened.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// Through which guard.
+    pub guard: Arc<AuthGuard>,
+    /// For whom.
+    pub key: PrincipalKey,
+    /// Its id.
+    pub id: SessionId,
+    /// How it is opened: `password`.
+    pub way: &'static str,
+    /// Whether a remember-me cookie opens it.
+    pub remembered: bool,
+    /// What the client calls its device, at most 200 characters.
+    pub device_name: Option<String>,
+    /// The keyed hash of the client's `deviceId`.
+    pub device_hash: Option<Vec<u8>>,
+    /// The session that was presented with the sign-in; it ends.
+    pub replaces: Option<SessionId>,
+    /// The tenant that its tokens are made for.
+    pub tenant: Option<TenantName>,
+    /// Now.
+    pub now: OffsetDateTime,
+}
+
+/// What opening a session came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// It is open.
+    Open {
+        /// The identity's version with the session in it.
+        version: IdentityVersion,
+        /// The sessions that ended for it: the replaced one, the others of a unique guard, the oldest over the limit.
+        ended: Vec<SessionId>,
+    },
+    /// The account is banned; no session was opened.
+    Banned(Option<Ban>),
+    /// The account is gone.
+    Gone,
+}
+
+/// A refresh token that was presented, its keyed hash verified.
+#[derive(Clone, Debug)]
+pub struct RefreshRequest {
+    /// At which guard.
+    pub guard: Arc<AuthGuard>,
+    /// The session that it names.
+    pub session: SessionId,
+    /// The generation that it names.
+    pub generation: u32,
+    /// The keyed hash of the `deviceId` presented with it.
+    pub device_hash: Option<Vec<u8>>,
+    /// Whether it came by cookie: then no lost answer is recovered.
+    pub by_cookie: bool,
+    /// Now.
+    pub now: OffsetDateTime,
+}
+
+/// What a refresh came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refreshed {
+    /// By the table of [`judge_refresh`](crate::judge_refresh).
+    pub outcome: RefreshOutcome,
+    /// What the tokens need, for the outcomes that give some.
+    pub session: Option<SessionFacts>,
+    /// The account is banned: no tokens, the session stays.
+    pub banned: Option<Ban>,
+}
+
+/// What tokens of a session need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionFacts {
+    /// Whose session it is.
+    pub key: PrincipalKey,
+    /// The identity's version, read in the same transaction.
+    pub version: IdentityVersion,
+    /// The tenant that its tokens are made for.
+    pub tenant: Option<TenantName>,
+    /// When the refresh token that is given ends.
+    pub refresh_ends: OffsetDateTime,
+}
+
+/// Which sessions are to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndSessions {
+    /// This one.
+    One(SessionId),
+    /// All of the principal.
+    All,
+    /// All of the principal but this one.
+    Others(SessionId),
+}
+
+/// A session as its owner sees it in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionEntry {
+    /// Its id.
+    pub id: SessionId,
+    /// The guard.
+    pub guard: String,
+    /// The device's name.
+    pub device_name: Option<String>,
+    /// How it was opened.
+    pub way: String,
+    /// When it was opened.
+    pub created_at: OffsetDateTime,
+    /// When it was last used, at most 5 s late.
+    pub last_used_at: OffsetDateTime,
+}
+
+/// The store as signing in and out see it.
+#[async_trait]
+pub trait SignInStore: Send + Sync + std::fmt::Debug {
+    /// The accounts of a model that have this identifier in one of its columns: usually one or none.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn credentials(&self, model: &ModelName, identifier: &str) -> Result<Vec<Credential>, StoreError>;
+
+    /// Replaces a password hash, if it is still the one that was read; `false`: somebody else changed it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn rehash(&self, key: &PrincipalKey, old: &SecretString, new: &SecretString) -> Result<bool, StoreError>;
+
+    /// Opens a session. Ends what it replaces in the same transaction.
+    ///
+    /// # Errors
+    /// [`StoreError`]; no session was opened unless it is `Pending` or `CommitUnknown`.
+    async fn open_session(&self, session: &NewSession) -> Result<Opened, StoreError>;
+
+    /// Judges a refresh on the session row and carries it out, as one conditional statement.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn refresh(&self, request: &RefreshRequest) -> Result<Refreshed, StoreError>;
+
+    /// Ends sessions of a principal at a guard (`None`: at every guard of its model). Gives those that were ended by this call; waits until no node
+    /// lets their tokens through, also when there was nothing left to end.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn end_sessions(
+        &self,
+        key: &PrincipalKey,
+        guard: Option<&AuthGuard>,
+        which: &EndSessions,
+        now: OffsetDateTime,
+    ) -> Result<Vec<SessionId>, StoreError>;
+
+    /// Whose session it is and whether it lives, read from the database.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn session_owner(&self, session: SessionId) -> Result<Option<(PrincipalKey, bool)>, StoreError>;
+
+    /// The live sessions of a principal, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn sessions(&self, key: &PrincipalKey) -> Result<Vec<SessionEntry>, StoreError>;
+}
