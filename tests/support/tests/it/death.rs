@@ -1,0 +1,85 @@
+//! What is left when a test process is killed: nothing that runs, and after the next one nothing on disk.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use crate::{eventually, listens};
+
+/// Another process that holds a server of each kind.
+struct Holder {
+    process: Child,
+    redis: SocketAddr,
+    postgres: SocketAddr,
+    sqlite_folder: PathBuf,
+}
+
+impl Holder {
+    fn start() -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_test-servers"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut next = |before: &str, after: &str| {
+            let line = lines.next().unwrap().unwrap();
+            line.strip_prefix(before)
+                .unwrap()
+                .strip_suffix(after)
+                .unwrap()
+                .to_owned()
+        };
+        Self {
+            redis: next("redis redis://", "").parse().unwrap(),
+            postgres: next("postgres postgres://postgres@", "/postgres").parse().unwrap(),
+            sqlite_folder: PathBuf::from(next("sqlite sqlite://", "/bekci.db?mode=rwc")),
+            process,
+        }
+    }
+
+    /// SIGKILL: no destructor runs.
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// The end of its standard input: it ends as it should.
+    fn let_go(&mut self) {
+        drop(self.process.stdin.take());
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn servers_of_a_killed_process_die_with_it_and_the_next_process_removes_their_folders() {
+    let mut killed = Holder::start();
+    assert!(listens(killed.redis) && listens(killed.postgres));
+
+    killed.kill();
+    assert!(
+        eventually(|| !listens(killed.redis)),
+        "redis-server outlived the process that started it"
+    );
+    assert!(
+        eventually(|| !listens(killed.postgres)),
+        "postgres outlived the process that started it"
+    );
+
+    assert!(
+        killed.sqlite_folder.exists(),
+        "nobody is there who could have removed it"
+    );
+    let mut next = Holder::start();
+    assert!(!killed.sqlite_folder.exists());
+    next.let_go();
+}
+
+#[test]
+fn a_process_that_ends_well_leaves_no_server_and_no_folder_of_one() {
+    let mut holder = Holder::start();
+    holder.let_go();
+    assert!(!listens(holder.redis) && !listens(holder.postgres));
+    assert!(!holder.sqlite_folder.exists());
+}
