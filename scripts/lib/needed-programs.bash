@@ -32,6 +32,8 @@ install_packages() {
         printf '#!/bin/sh\nexit 101\n' >"$policy"
         chmod 755 "$policy"
         made_policy=true
+        # Also where somebody interrupts this.
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
     fi
     export DEBIAN_FRONTEND=noninteractive
     {
@@ -40,6 +42,7 @@ install_packages() {
     } </dev/null || status=$?
     if $made_policy; then
         rm -f "$policy"
+        trap - EXIT
     fi
     return "$status"
 }
