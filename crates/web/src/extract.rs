@@ -1,0 +1,183 @@
+//! Extractors. All of them are ready at once: the middleware has done the work, and they only look at what it left with the request.
+//!
+//! 1. Where no [`Require`](crate::Require) has admitted the request for the guard that is asked for, the application is not set up right: 500, and
+//!    the log says which `wrap` to add. It never counts as anonymous.
+//! 2. Where one has, and the request was let in through another of the rule's guards: 401 `GUARD_MISMATCH`.
+//! 3. Where one has, and nobody is signed in (a route for guests): 401 `TOKEN_MISSING`.
+
+use std::{
+    fmt,
+    future::{Ready, ready},
+    marker::PhantomData,
+    ops::Deref,
+    rc::Rc,
+    sync::Arc,
+};
+
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest,
+    dev::{Extensions, Payload},
+};
+use bekci_core::{Admission, AuthError, Permit, Principal, RouteRule};
+use smallvec::SmallVec;
+
+use crate::{GuardType, Watch, Who, respond::Refusal};
+
+/// What one [`Require`](crate::Require) left with the request.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    who: Option<Who>,
+    permit: Permit,
+    rule: Rc<RouteRule>,
+}
+
+/// What all of them left, the innermost last.
+#[derive(Debug, Default)]
+struct AllAdmitted(SmallVec<[Admitted; 1]>);
+
+impl Admitted {
+    pub(crate) fn new(admission: Admission, rule: Rc<RouteRule>, watch: Watch) -> Self {
+        Self {
+            who: admission
+                .principal
+                .map(|principal| Who::new(Arc::new(principal), watch)),
+            permit: admission.permit,
+            rule,
+        }
+    }
+
+    pub(crate) fn note(extensions: &mut Extensions, admitted: Self) {
+        if let Some(all) = extensions.get_mut::<AllAdmitted>() {
+            all.0.push(admitted);
+        } else {
+            extensions.insert(AllAdmitted(SmallVec::from_iter([admitted])));
+        }
+    }
+
+    fn is_for(&self, guard: &str) -> bool {
+        self.rule.guards.iter().any(|named| named.name.as_str() == guard)
+    }
+}
+
+/// The answer of the innermost middleware that `fits`, by the rules in the module's documentation.
+fn find(
+    request: &HttpRequest,
+    asked: &str,
+    fits: impl Fn(&Admitted) -> bool,
+    is_asked: impl Fn(&Who) -> bool,
+) -> Result<Who, Refusal> {
+    let extensions = request.extensions();
+    let all = extensions.get::<AllAdmitted>().map_or(&[][..], |all| &all.0);
+    let mut found = None;
+    for admitted in all.iter().rev().filter(|admitted| fits(admitted)) {
+        match &admitted.who {
+            Some(who) if is_asked(who) => return Ok(who.clone()),
+            Some(who) => found = found.or(Some(AuthError::GuardMismatch(Some(who.principal().guard.name.clone())))),
+            None => found = found.or(Some(AuthError::TokenMissing)),
+        }
+    }
+    let path = request.match_pattern().unwrap_or_else(|| request.path().to_owned());
+    Err(found.map_or_else(
+        || {
+            Refusal::misconfigured(format!(
+                "nothing admitted {path} for {asked}: wrap it in bekci.require::<{asked}>()"
+            ))
+        },
+        Refusal::from,
+    ))
+}
+
+/// Who acts, through guard `G`: `async fn delete_post(who: Auth<Admin>, ..)`.
+///
+/// `Option<Auth<G>>` is `None` wherever `Auth<G>` would refuse. That is right on a route with several guards; on a route that no
+/// [`Require`](crate::Require) stands before it is `None` for everybody, and the log says so.
+pub struct Auth<G: GuardType> {
+    who: Who,
+    guard: PhantomData<fn() -> G>,
+}
+
+impl<G: GuardType> Deref for Auth<G> {
+    type Target = Who;
+
+    fn deref(&self) -> &Who {
+        &self.who
+    }
+}
+
+impl<G: GuardType> Clone for Auth<G> {
+    fn clone(&self) -> Self {
+        Self {
+            who: self.who.clone(),
+            guard: PhantomData,
+        }
+    }
+}
+
+impl<G: GuardType> fmt::Debug for Auth<G> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.who, formatter)
+    }
+}
+
+impl<G: GuardType> FromRequest for Auth<G> {
+    type Error = Refusal;
+    type Future = Ready<Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let is_asked = |who: &Who| who.principal().guard.name.as_str() == G::NAME;
+        let found = find(
+            request,
+            short_name::<G>(),
+            |admitted| admitted.is_for(G::NAME),
+            is_asked,
+        );
+        ready(found.map(|who| Self {
+            who,
+            guard: PhantomData,
+        }))
+    }
+}
+
+/// The last segment of a type's path.
+fn short_name<G>() -> &'static str {
+    let name = std::any::type_name::<G>();
+    name.rsplit("::").next().unwrap_or(name)
+}
+
+/// Who acts, through whichever guard of the route.
+#[derive(Clone, Debug)]
+pub struct AnyAuth(Who);
+
+impl Deref for AnyAuth {
+    type Target = Who;
+
+    fn deref(&self) -> &Who {
+        &self.0
+    }
+}
+
+impl FromRequest for AnyAuth {
+    type Error = Refusal;
+    type Future = Ready<Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(find(request, "G", |_| true, |_| true).map(Self))
+    }
+}
+
+/// The proof that the innermost [`Require`](crate::Require) let the request through, for code that must not be reached round the gate.
+#[must_use]
+pub fn permit(request: &HttpRequest) -> Option<Permit> {
+    let extensions = request.extensions();
+    let all = extensions.get::<AllAdmitted>()?;
+    all.0.last().map(|admitted| admitted.permit)
+}
+
+/// The principal that the innermost [`Require`](crate::Require) admitted; `None` where there was none, or nobody is signed in.
+#[must_use]
+pub fn principal(request: &HttpRequest) -> Option<Arc<Principal>> {
+    let extensions = request.extensions();
+    let all = extensions.get::<AllAdmitted>()?;
+    let who = all.0.last()?.who.as_ref()?;
+    Some(Arc::clone(who.shared()))
+}

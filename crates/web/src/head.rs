@@ -1,0 +1,155 @@
+//! Reads from an Actix request the few fields that a decision may rest on.
+//!
+//! 1. The path is made canonical, or there is no reading.
+//! 2. All `Authorization` headers are read by core's strict rules. Where Actix's parser reads a token too, it must be the same one: two parsers that
+//!    disagree about a credential are how one of them is got round.
+//! 3. `Cookie` headers are handed on as bytes: Actix's cookie jar drops quotes and keeps the first of two.
+//! 4. `Sec-Fetch-Site` and `X-CSRF-Token` count only where there is exactly one.
+
+use std::borrow::Cow;
+
+use actix_web::{
+    HttpRequest,
+    http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue},
+};
+use actix_web_httpauth::headers::authorization::{Bearer, Scheme};
+use bekci_core::{BadPath, HeaderCredential, RequestHead, TenantName, canonical_path};
+use smallvec::SmallVec;
+
+use crate::respond::only;
+
+static FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+static CSRF_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
+
+/// What was read of a request; a [`RequestHead`] borrows from it.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    method: &'a str,
+    path: Cow<'a, str>,
+    authorization: HeaderCredential<'a>,
+    cookies: SmallVec<[&'a [u8]; 2]>,
+    fetch_site: Option<&'a str>,
+    csrf_token: Option<&'a str>,
+}
+
+impl<'a> Reading<'a> {
+    /// Reads method, path (without the query) and headers. A gateway that decides about another request than the one it got gives that one's.
+    ///
+    /// # Errors
+    /// [`BadPath`] where the path has no canonical form.
+    pub fn new(method: &'a str, path: &'a str, headers: &'a HeaderMap) -> Result<Self, BadPath> {
+        Ok(Self {
+            method,
+            path: canonical_path(path, false)?,
+            authorization: authorization(headers),
+            cookies: headers.get_all(COOKIE).map(HeaderValue::as_bytes).collect(),
+            fetch_site: only(headers, &FETCH_SITE),
+            csrf_token: only(headers, &CSRF_TOKEN),
+        })
+    }
+
+    /// Reads a request as it stands.
+    ///
+    /// # Errors
+    /// [`BadPath`] where the path has no canonical form.
+    pub fn of(request: &'a HttpRequest) -> Result<Self, BadPath> {
+        Self::new(request.method().as_str(), request.path(), request.headers())
+    }
+
+    /// The canonical path: what is judged and what is to be forwarded.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The head that the gate decides about, with the tenant that is asked about.
+    #[must_use]
+    pub fn head<'b>(&'b self, tenant: Option<&'b TenantName>) -> RequestHead<'b> {
+        RequestHead {
+            method: self.method,
+            path: &self.path,
+            tenant,
+            authorization: self.authorization,
+            cookies: &self.cookies,
+            fetch_site: self.fetch_site,
+            csrf_token: self.csrf_token,
+        }
+    }
+}
+
+fn authorization(headers: &HeaderMap) -> HeaderCredential<'_> {
+    let values: SmallVec<[&HeaderValue; 1]> = headers.get_all(AUTHORIZATION).collect();
+    let bytes: SmallVec<[&[u8]; 1]> = values.iter().map(|value| value.as_bytes()).collect();
+    let read = HeaderCredential::read(&bytes);
+    let HeaderCredential::Bearer(token) = read else {
+        return read;
+    };
+    // Actix's parser wants `Bearer` in this very case; what it refuses for that is no disagreement about the token.
+    let second = values.first().and_then(|value| Bearer::parse(value).ok());
+    match second {
+        Some(bearer) if bearer.token().trim_matches([' ', '\t']) != token.expose() => HeaderCredential::Malformed,
+        _ => read,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn authorization_of(values: &[&str]) -> String {
+        let request = values.iter().fold(TestRequest::get(), |request, value| {
+            request.append_header((AUTHORIZATION, *value))
+        });
+        let request = request.to_http_request();
+        let reading = Reading::of(&request).unwrap();
+        match reading.head(None).authorization {
+            HeaderCredential::Bearer(token) => token.expose().to_owned(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn two_different_headers_are_seen_as_two_and_not_as_the_first() {
+        assert_eq!(authorization_of(&["Bearer a", "Bearer b"]), "Several");
+        assert_eq!(authorization_of(&["Bearer a", "Bearer a"]), "a");
+        assert_eq!(authorization_of(&["Bearer a, Bearer b"]), "Several");
+        assert_eq!(authorization_of(&["bearer  a"]), "a");
+        assert_eq!(authorization_of(&["Bearer  a"]), "a");
+        assert_eq!(authorization_of(&["Basic a"]), "Malformed");
+        assert_eq!(authorization_of(&["Bearer"]), "Absent");
+    }
+
+    #[test]
+    fn a_header_that_stands_twice_says_nothing_about_origin() {
+        let request = TestRequest::post()
+            .append_header(("Sec-Fetch-Site", "same-origin"))
+            .append_header(("Sec-Fetch-Site", "cross-site"))
+            .append_header(("X-CSRF-Token", "a"))
+            .to_http_request();
+        let reading = Reading::of(&request).unwrap();
+        let head = reading.head(None);
+        assert_eq!((head.fetch_site, head.csrf_token), (None, Some("a")));
+    }
+
+    #[test]
+    fn the_path_is_canonical_and_without_its_query() {
+        let request = TestRequest::with_uri("/%61dmin/x?y=..").to_http_request();
+        assert_eq!(Reading::of(&request).unwrap().path(), "/admin/x");
+        for bad in ["/a/../b", "/a//b", "/a%2fb", "/a;b"] {
+            let request = TestRequest::with_uri(bad).to_http_request();
+            assert!(Reading::of(&request).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn all_cookie_headers_are_handed_on_as_they_are() {
+        let request = TestRequest::get()
+            .append_header((COOKIE, "a=\"1\""))
+            .append_header((COOKIE, "a=2"))
+            .to_http_request();
+        let reading = Reading::of(&request).unwrap();
+        assert_eq!(reading.head(None).cookies, [b"a=\"1\"".as_slice(), b"a=2"]);
+    }
+}

@@ -1,0 +1,129 @@
+//! Before the whole application.
+//!
+//! 1. A request is given its id, language and shape, which every answer to it has.
+//! 2. A path that is not canonical is 400 before anything is matched or asked.
+//! 3. A refusal, and an error of Actix's own, is told in the contract's shape. An application's own error tells itself, except a bare 500: that would tell
+//!    the error's text.
+
+use std::{future::Ready, rc::Rc};
+
+use actix_web::{
+    Error, HttpMessage, HttpResponse,
+    body::{BodySize, BoxBody, EitherBody, MessageBody},
+    dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
+    error::InternalError,
+    http::{
+        StatusCode,
+        header::{CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    },
+};
+use bekci_core::{AuthError, ErrorCode, canonical_path};
+use futures_util::future::LocalBoxFuture;
+
+use crate::respond::{REQUEST_ID, Refusal, Voice, translated};
+
+/// Middleware for the whole application; `App::new().wrap(bekci.middleware())`, as the outermost one.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Front {}
+
+/// [`Front`] before a service.
+#[derive(Debug)]
+pub struct FrontService<S> {
+    inner: Rc<S>,
+}
+
+impl<S, B> Transform<S, ServiceRequest> for Front
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Transform = FrontService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, inner: S) -> Self::Future {
+        std::future::ready(Ok(FrontService { inner: Rc::new(inner) }))
+    }
+}
+
+impl<S, B> Service<ServiceRequest> for FrontService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self::Response, Error>>;
+
+    forward_ready!(inner);
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let voice = Voice::read(request.headers());
+        if let Err(fault) = canonical_path(request.path(), false) {
+            let answer = Refusal::from(AuthError::BadPath(fault)).render(&voice);
+            let answered = request.into_response(answer.map_into_right_body());
+            return Box::pin(std::future::ready(Ok(answered)));
+        }
+        request.extensions_mut().insert(voice.clone());
+        let answering = self.inner.call(request);
+        Box::pin(async move {
+            match answering.await {
+                Ok(answered) => Ok(finish(answered, &voice)),
+                // A middleware further in failed before there was an answer; the request is gone with it.
+                Err(error) => {
+                    let mut answer = told(&error, &voice).unwrap_or_else(|| error.error_response());
+                    dress(answer.headers_mut(), &voice);
+                    Err(InternalError::from_response(error, answer).into())
+                }
+            }
+        })
+    }
+}
+
+fn finish<B: MessageBody>(answered: ServiceResponse<B>, voice: &Voice) -> ServiceResponse<EitherBody<B>> {
+    let retold = match answered.response().error() {
+        Some(error) => told(error, voice),
+        None => is_default_not_found(answered.response())
+            .then(|| Refusal::new(ErrorCode::NotFound, "nothing is mounted here").render(voice)),
+    };
+    let mut answered = match retold {
+        Some(answer) => answered.into_response(answer.map_into_right_body()),
+        None => answered.map_into_left_body(),
+    };
+    dress(answered.headers_mut(), voice);
+    answered
+}
+
+/// Actix's own "not found": no body and no type. An application's own has either.
+fn is_default_not_found<B: MessageBody>(answer: &HttpResponse<B>) -> bool {
+    answer.status() == StatusCode::NOT_FOUND
+        && matches!(answer.body().size(), BodySize::None | BodySize::Sized(0))
+        && !answer.headers().contains_key(CONTENT_TYPE)
+}
+
+fn told(error: &Error, voice: &Voice) -> Option<HttpResponse<BoxBody>> {
+    if let Some(refusal) = error.as_error::<Refusal>() {
+        return Some(refusal.render(voice));
+    }
+    if let Some(refusal) = translated(error) {
+        return Some(refusal.render(voice));
+    }
+    let answer = error.error_response();
+    let bare = answer
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if answer.status() != StatusCode::INTERNAL_SERVER_ERROR || !bare {
+        return None;
+    }
+    tracing::error!(request_id = voice.request_id.as_str(), %error, "a handler failed");
+    Some(Refusal::new(ErrorCode::Internal, "a handler failed").render(voice))
+}
+
+fn dress(headers: &mut HeaderMap, voice: &Voice) {
+    headers.insert(REQUEST_ID, voice.request_id.header());
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}

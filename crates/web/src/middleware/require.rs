@@ -1,0 +1,227 @@
+//! Before what is guarded: asks the gate, and lets through with the answer or refuses, before the body is touched.
+
+use std::{
+    future::Ready,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use actix_web::{
+    Error, HttpMessage,
+    body::{EitherBody, MessageBody},
+    dev::{Service, ServiceRequest, ServiceResponse, Transform},
+};
+use bekci_core::{AuthError, Consistency, ErrorCode, GuardChain, RouteKind, RouteRule};
+use futures_util::future::LocalBoxFuture;
+
+use crate::{
+    GuardType, Reading, Watch,
+    extract::Admitted,
+    permission::{AsPermission, AsRole},
+    respond::{Refusal, Voice},
+};
+
+/// Middleware that lets in only what its rule allows. Made by [`Watch::require`]; `.wrap()` it round a scope or resource.
+///
+/// A rule that cannot be right (an unknown guard, a role that breaks the grammar of roles) lets the server not start.
+#[derive(Clone, Debug)]
+pub struct Require {
+    watch: Watch,
+    rule: RouteRule,
+    problems: Vec<String>,
+}
+
+impl Require {
+    pub(crate) fn new(watch: Watch, rule: RouteRule) -> Self {
+        Self {
+            watch,
+            rule,
+            problems: Vec::new(),
+        }
+    }
+
+    pub(crate) fn broken(mut self, problem: impl Into<String>) -> Self {
+        self.problems.push(problem.into());
+        self
+    }
+
+    /// Lets those in too who are signed in through `G`. The guards' cookies are looked for in the order in which they are named.
+    #[must_use]
+    pub fn or<G: GuardType>(mut self) -> Self {
+        match self.watch.guard(G::NAME) {
+            Some(guard) => {
+                let guards = self.rule.guards.iter().chain([guard]).cloned();
+                self.rule.guards = GuardChain::new(guards);
+                self
+            }
+            None => self.broken(format!("guard {:?} is not registered with the builder", G::NAME)),
+        }
+    }
+
+    /// Asks for this role; of several roles, any.
+    #[must_use]
+    pub fn role(mut self, role: impl AsRole) -> Self {
+        match role.as_role() {
+            Ok(role) => {
+                self.rule.roles.push(role.into_owned());
+                self
+            }
+            Err(fault) => self.broken(fault.to_string()),
+        }
+    }
+
+    /// Asks for this permission; of several, all.
+    #[must_use]
+    pub fn permission(mut self, permission: impl AsPermission) -> Self {
+        match permission.as_permission() {
+            Ok(permission) => {
+                self.rule.permissions.push(permission.into_owned());
+                self
+            }
+            Err(fault) => self.broken(fault.to_string()),
+        }
+    }
+
+    /// Asks for one of these permissions.
+    #[must_use]
+    pub fn any_permission<P: AsPermission>(mut self, permissions: impl IntoIterator<Item = P>) -> Self {
+        for permission in permissions {
+            match permission.as_permission() {
+                Ok(permission) => self.rule.any_permission.push(permission.into_owned()),
+                Err(fault) => self.problems.push(fault.to_string()),
+            }
+        }
+        if self.rule.any_permission.is_empty() {
+            return self.broken("any_permission with no permission would ask for nothing");
+        }
+        self
+    }
+
+    /// Asks for one of these names, held as a role or as a permission.
+    #[must_use]
+    pub fn role_or_permission<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        for name in names {
+            let either = (name.as_role(), name.as_permission());
+            if let (Err(fault), Err(_)) = &either {
+                self.problems.push(fault.to_string());
+            }
+            let (role, permission) = either;
+            self.rule.role_or_permission.push((
+                role.ok().map(|r| r.into_owned()),
+                permission.ok().map(|p| p.into_owned()),
+            ));
+        }
+        if self.rule.role_or_permission.is_empty() {
+            return self.broken("role_or_permission with no name would ask for nothing");
+        }
+        self
+    }
+
+    /// Asks for a sign-in not older than this many seconds.
+    #[must_use]
+    pub fn fresh(mut self, seconds: u32) -> Self {
+        self.rule.kind = RouteKind::Fresh(seconds);
+        self
+    }
+
+    /// Asks the policies too: (subjects, tenant, path, method).
+    #[must_use]
+    pub fn policy(mut self) -> Self {
+        self.rule.policy = true;
+        self
+    }
+
+    /// Reads the identity from the database for each request, instead of this process's memory.
+    #[must_use]
+    pub fn direct(mut self) -> Self {
+        self.rule.consistency = Consistency::Direct;
+        self
+    }
+
+    /// Lets only those in who are not signed in through one of the guards.
+    #[must_use]
+    pub fn guest(mut self) -> Self {
+        self.rule.kind = RouteKind::Guest;
+        self
+    }
+}
+
+/// [`Require`] before a service.
+#[derive(Debug)]
+pub struct RequireService<S> {
+    inner: Rc<S>,
+    watch: Watch,
+    rule: Rc<RouteRule>,
+}
+
+impl<S, B> Transform<S, ServiceRequest> for Require
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Transform = RequireService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, inner: S) -> Self::Future {
+        if !self.problems.is_empty() {
+            let problems = self.problems.join("; ");
+            tracing::error!(rule = %self.rule.id, problems, "a rule cannot be kept, so the server does not start");
+            return std::future::ready(Err(()));
+        }
+        std::future::ready(Ok(RequireService {
+            inner: Rc::new(inner),
+            watch: self.watch.clone(),
+            rule: Rc::new(self.rule.clone()),
+        }))
+    }
+}
+
+impl<S, B> Service<ServiceRequest> for RequireService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self::Response, Error>>;
+
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let (inner, watch, rule) = (Rc::clone(&self.inner), self.watch.clone(), Rc::clone(&self.rule));
+        Box::pin(async move {
+            match admit(&request, &watch, &rule).await {
+                Ok(admitted) => {
+                    Admitted::note(&mut request.extensions_mut(), admitted);
+                    Ok(inner.call(request).await?.map_into_left_body())
+                }
+                Err(error) => {
+                    let voice = Voice::of(request.request());
+                    log(&error, &rule, &voice);
+                    let answer = Refusal::from(error).render(&voice);
+                    Ok(request.into_response(answer.map_into_right_body()))
+                }
+            }
+        })
+    }
+}
+
+async fn admit(request: &ServiceRequest, watch: &Watch, rule: &Rc<RouteRule>) -> Result<Admitted, AuthError> {
+    let reading = Reading::of(request.request())?;
+    let admission = watch.gate().admit(&reading.head(None), rule).await?;
+    Ok(Admitted::new(admission, Rc::clone(rule), watch.clone()))
+}
+
+fn log(error: &AuthError, rule: &RouteRule, voice: &Voice) {
+    let (code, id) = (error.code(), voice.request_id.as_str());
+    if code == ErrorCode::StoreUnavailable {
+        tracing::error!(rule = %rule.id, code = code.as_str(), reason = %error, request_id = id, "it cannot be told whether a request is allowed");
+    } else {
+        tracing::info!(rule = %rule.id, code = code.as_str(), reason = %error, request_id = id, "refused");
+    }
+}

@@ -1,0 +1,106 @@
+//! Errors that are not ours: Actix's own, told with the contract's codes.
+
+use actix_web::{
+    Error,
+    error::{
+        ContentTypeError, InternalError, JsonPayloadError, PathError, PayloadError, QueryPayloadError, ReadlinesError,
+        UrlencodedError,
+    },
+    http::StatusCode,
+};
+use bekci_core::ErrorCode;
+use serde_json::error::Category;
+
+use super::Refusal;
+
+/// What one of Actix's own errors, or a refusal, is told as; `None` for an application's own error, which tells itself.
+pub(crate) fn translated(error: &Error) -> Option<Refusal> {
+    if let Some(json) = error.as_error::<JsonPayloadError>() {
+        return Some(json_refusal(json));
+    }
+    // What `web::Path` gives where nobody configured it: "not found", round the fault.
+    let ours = error.as_error::<InternalError<serde::de::value::Error>>().is_some()
+        || error.as_error::<PathError>().is_some()
+        || error.as_error::<QueryPayloadError>().is_some()
+        || error.as_error::<UrlencodedError>().is_some()
+        || error.as_error::<PayloadError>().is_some()
+        || error.as_error::<ReadlinesError>().is_some()
+        || error.as_error::<ContentTypeError>().is_some();
+    ours.then(|| by_status(error.as_response_error().status_code(), error.to_string()))
+}
+
+fn by_status(status: StatusCode, reason: String) -> Refusal {
+    let code = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::PayloadTooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => ErrorCode::UnsupportedMediaType,
+        StatusCode::NOT_FOUND => ErrorCode::NotFound,
+        status if status.is_server_error() => ErrorCode::Internal,
+        _ => ErrorCode::MalformedRequest,
+    };
+    Refusal::new(code, reason)
+}
+
+fn json_refusal(error: &JsonPayloadError) -> Refusal {
+    match error {
+        JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => {
+            Refusal::new(ErrorCode::PayloadTooLarge, error.to_string())
+        }
+        JsonPayloadError::ContentType => Refusal::new(ErrorCode::UnsupportedMediaType, "the content type is not JSON"),
+        JsonPayloadError::Deserialize(fault) => json_fault(fault),
+        JsonPayloadError::Payload(fault) => by_status(
+            actix_web::ResponseError::status_code(fault),
+            format!("the body cannot be read: {fault}"),
+        ),
+        _ => Refusal::new(ErrorCode::Internal, error.to_string()),
+    }
+}
+
+/// What is wrong with a JSON body: text that is no JSON, and a field that nobody asked for or that stands twice, are malformed requests; a field
+/// that is missing or of the wrong type is a failed validation, named in the details.
+pub(crate) fn json_fault(fault: &serde_json::Error) -> Refusal {
+    let text = fault.to_string();
+    let field = text.split('`').nth(1).map(str::to_owned);
+    // serde gives these three kinds no type of their own, only their words; a test keeps watch over them.
+    let unasked = text.starts_with("unknown field") || text.starts_with("duplicate field");
+    if fault.classify() != Category::Data || unasked {
+        // The words of serde may repeat what the client sent, so they stay out of the log; only the place is told.
+        let place = format!("line {}, column {}", fault.line(), fault.column());
+        return Refusal::new(
+            ErrorCode::MalformedRequest,
+            format!("the JSON body is refused at {place}"),
+        )
+        .detail_if("unexpected", field.filter(|_| unasked));
+    }
+    let missing = text.starts_with("missing field");
+    let fields = match field {
+        Some(name) if missing => serde_json::json!({name: "missing"}),
+        _ => serde_json::json!({"": "has a wrong type or value"}),
+    };
+    Refusal::new(ErrorCode::ValidationFailed, "a field of the JSON body is not good").detail("fields", fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        #[expect(dead_code, reason = "only read by the deserializer")]
+        email: String,
+    }
+
+    #[test]
+    fn json_faults_are_told_apart() {
+        let code = |text: &str| json_fault(&serde_json::from_str::<Body>(text).unwrap_err()).code();
+        assert_eq!(code("{"), ErrorCode::MalformedRequest);
+        assert_eq!(code("{\"email\": \"a\"} x"), ErrorCode::MalformedRequest);
+        assert_eq!(code(r#"{"email": "a", "model": "admin"}"#), ErrorCode::MalformedRequest);
+        assert_eq!(code(r#"{"email": "a", "email": "b"}"#), ErrorCode::MalformedRequest);
+        assert_eq!(code("{}"), ErrorCode::ValidationFailed);
+        assert_eq!(code(r#"{"email": 1}"#), ErrorCode::ValidationFailed);
+        assert_eq!(code("[]"), ErrorCode::ValidationFailed);
+    }
+}

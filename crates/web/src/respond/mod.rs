@@ -1,0 +1,233 @@
+//! Saying no: one function turns every error into status, code, challenge and body.
+//!
+//! The rules:
+//!
+//! 1. Status and code are the contract's, by [`ErrorCode`]; the challenge is RFC 6750's: bare where no credential was presented.
+//! 2. The body is `{"success": false, "error": {code, message, requestId, details?}}`, or RFC 9457 where that is asked for.
+//! 3. What is for the log stays in the log: an answer has the code's sentence and chosen details, never an error's own text.
+//! 4. A refusal is never stored by caches.
+
+mod foreign;
+mod messages;
+mod voice;
+
+use std::{borrow::Cow, fmt, time::Duration};
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{
+        StatusCode,
+        header::{CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
+    },
+};
+use actix_web_httpauth::headers::www_authenticate::{
+    WwwAuthenticate,
+    bearer::{Bearer, Error as BearerError},
+};
+use bekci_core::{AuthError, Challenge, ErrorCode};
+use serde_json::{Map, Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+pub(crate) use foreign::translated;
+pub use messages::{Language, message};
+pub(crate) use voice::only;
+pub use voice::{REQUEST_ID, RequestId, Voice};
+
+/// The realm of every challenge. One for all guards: it must not tell which guard would have let somebody in.
+const REALM: &str = "bekci";
+
+/// A request that is answered with one of the contract's codes.
+///
+/// It is an Actix error, so that a handler can return it; [`Front`](crate::Front) writes the answer in the request's language and shape.
+#[derive(Debug)]
+pub struct Refusal {
+    code: ErrorCode,
+    challenge: Challenge,
+    details: Option<Box<Map<String, Value>>>,
+    retry_after: Option<Duration>,
+    reason: Cow<'static, str>,
+}
+
+impl Refusal {
+    /// A refusal with this code; `reason` is for the log alone.
+    pub fn new(code: ErrorCode, reason: impl Into<Cow<'static, str>>) -> Self {
+        let challenge = if code.status() == 401 {
+            Challenge::Bare
+        } else {
+            Challenge::None
+        };
+        Self {
+            code,
+            challenge,
+            details: None,
+            retry_after: None,
+            reason: reason.into(),
+        }
+    }
+
+    /// Something that should have been set up was not: 500, and the log says what.
+    pub fn misconfigured(what: impl Into<Cow<'static, str>>) -> Self {
+        let refusal = Self::new(ErrorCode::Internal, what);
+        tracing::error!(reason = %refusal.reason, "a request was refused since the application is not set up for it");
+        refusal
+    }
+
+    /// With another challenge than the code's usual one.
+    #[must_use]
+    pub fn challenged(mut self, challenge: Challenge) -> Self {
+        self.challenge = challenge;
+        self
+    }
+
+    /// With a detail for the client.
+    #[must_use]
+    pub fn detail(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.details
+            .get_or_insert_default()
+            .insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// With a detail for the client, where there is one.
+    #[must_use]
+    pub fn detail_if(self, name: &str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.detail(name, value),
+            None => self,
+        }
+    }
+
+    /// With the time after which a try may be made again, in whole seconds, rounded up.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// The code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// Why, for the log.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The answer, as this request wants it.
+    #[must_use]
+    pub fn render(&self, voice: &Voice) -> HttpResponse {
+        let status = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut answer = HttpResponse::build(status);
+        answer
+            .insert_header((REQUEST_ID, voice.request_id.header()))
+            .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
+            .insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
+            .insert_header((CONTENT_LANGUAGE, voice.language.tag()));
+        if let Some(challenge) = bearer_challenge(self.challenge) {
+            answer.insert_header(WwwAuthenticate(challenge));
+        }
+        if let Some(wait) = self.retry_after {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            answer.insert_header((RETRY_AFTER, seconds.max(1).to_string()));
+        }
+        let kind = if voice.problem {
+            "application/problem+json"
+        } else {
+            "application/json"
+        };
+        answer
+            .insert_header((CONTENT_TYPE, kind))
+            .body(self.body(status, voice).to_string())
+    }
+
+    fn body(&self, status: StatusCode, voice: &Voice) -> Value {
+        let message = message(self.code, voice.language);
+        let mut told = Map::new();
+        told.insert("code".into(), self.code.as_str().into());
+        told.insert("requestId".into(), voice.request_id.as_str().into());
+        if let Some(details) = &self.details {
+            told.insert("details".into(), Value::Object(details.as_ref().clone()));
+        }
+        if voice.problem {
+            // RFC 9457 section 4.2.1: a problem of type about:blank has the status phrase as its title.
+            told.insert("type".into(), "about:blank".into());
+            told.insert("title".into(), status.canonical_reason().unwrap_or_default().into());
+            told.insert("status".into(), status.as_u16().into());
+            told.insert("detail".into(), message.into());
+            Value::Object(told)
+        } else {
+            told.insert("message".into(), message.into());
+            json!({"success": false, "error": told})
+        }
+    }
+}
+
+fn bearer_challenge(challenge: Challenge) -> Option<Bearer> {
+    let bearer = Bearer::build().realm(REALM);
+    match challenge {
+        Challenge::None => None,
+        Challenge::Bare => Some(bearer.finish()),
+        Challenge::InvalidRequest => Some(bearer.error(BearerError::InvalidRequest).finish()),
+        Challenge::InvalidToken => Some(bearer.error(BearerError::InvalidToken).finish()),
+        Challenge::InsufficientScope => Some(bearer.error(BearerError::InsufficientScope).finish()),
+    }
+}
+
+pub(crate) fn moment(time: OffsetDateTime) -> Option<String> {
+    time.to_offset(time::UtcOffset::UTC).format(&Rfc3339).ok()
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.code.as_str(), self.reason)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl ResponseError for Refusal {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The answer where no [`Front`](crate::Front) stands before the application: in English, as an envelope.
+    fn error_response(&self) -> HttpResponse {
+        self.render(&Voice::read(&actix_web::http::header::HeaderMap::new()))
+    }
+}
+
+impl From<AuthError> for Refusal {
+    fn from(error: AuthError) -> Self {
+        let refusal = Self::new(error.code(), error.to_string()).challenged(error.challenge());
+        match error {
+            AuthError::TokenBlocked { reason, until } => refusal
+                .detail("reason", reason.as_ref())
+                .detail_if("until", until.and_then(moment)),
+            AuthError::AccountBanned { reason, until } => refusal
+                .detail_if("reason", reason.as_deref())
+                .detail_if("until", until.and_then(moment)),
+            AuthError::MissingRight(right) => refusal.detail("missing", right.as_ref()),
+            AuthError::NotInTenant(tenant) => refusal.detail("tenant", tenant.as_ref()),
+            AuthError::NotFresh(seconds) => refusal.detail("freshWithinSeconds", seconds),
+            AuthError::BadPath(_)
+            | AuthError::AmbiguousCredentials
+            | AuthError::TokenMissing
+            | AuthError::TokenInvalid(_)
+            | AuthError::GuardMismatch(_)
+            | AuthError::SessionEnded
+            | AuthError::GenerationRetired
+            | AuthError::IdentityNotFound
+            | AuthError::Unverified
+            | AuthError::GuestsOnly
+            | AuthError::PolicyDenied(_)
+            | AuthError::CsrfRejected
+            | AuthError::StoreUnavailable(_) => refusal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! What every worker shares to decide: the gate, the guards, the models.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bekci_core::{
+    AuthGuard, Clock, Gate, GuardChain, GuardName, GuardSettingsError, ModelName, ModelSpec, RouteKind, RouteRule,
+    check_guards,
+};
+
+use crate::{Front, GuardType, Require};
+
+/// The gate with the guards and models that it decides about. Cheap to clone; built once, before the Actix factory, and shared by all workers.
+#[derive(Clone, Debug)]
+pub struct Watch(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    gate: Gate,
+    guards: HashMap<GuardName, Arc<AuthGuard>>,
+    models: HashMap<ModelName, ModelSpec>,
+}
+
+impl Watch {
+    /// A watch over these guards.
+    ///
+    /// # Errors
+    /// [`GuardSettingsError`] where two guards share a name, an audience, a cookie or a path.
+    pub fn new(
+        gate: Gate,
+        guards: impl IntoIterator<Item = Arc<AuthGuard>>,
+        models: impl IntoIterator<Item = ModelSpec>,
+    ) -> Result<Self, GuardSettingsError> {
+        let guards: Vec<Arc<AuthGuard>> = guards.into_iter().collect();
+        check_guards(guards.iter().map(Arc::as_ref))?;
+        Ok(Self(Arc::new(Parts {
+            gate,
+            guards: guards.into_iter().map(|guard| (guard.name.clone(), guard)).collect(),
+            models: models.into_iter().map(|model| (model.name.clone(), model)).collect(),
+        })))
+    }
+
+    /// The gate.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.0.gate
+    }
+
+    /// The clock that everything is judged by.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.0.gate.parts().clock
+    }
+
+    /// The guard of this name.
+    #[must_use]
+    pub fn guard(&self, name: &str) -> Option<&Arc<AuthGuard>> {
+        self.0.guards.get(name)
+    }
+
+    /// All guards, in no particular order.
+    pub fn guards(&self) -> impl Iterator<Item = &Arc<AuthGuard>> {
+        self.0.guards.values()
+    }
+
+    /// The model of this name.
+    #[must_use]
+    pub fn model(&self, name: &ModelName) -> Option<&ModelSpec> {
+        self.0.models.get(name)
+    }
+
+    /// Middleware for the whole application: request ids, canonical paths, errors in the contract's shape. Put it outermost.
+    #[must_use]
+    pub fn middleware(&self) -> Front {
+        Front::default()
+    }
+
+    /// Middleware that lets in only those who are signed in through `G`.
+    #[must_use]
+    pub fn require<G: GuardType>(&self) -> Require {
+        let rule = RouteRule::guarded(G::NAME, GuardChain::default());
+        Require::new(self.clone(), rule).or::<G>()
+    }
+
+    /// Middleware for a rule that was made by hand or from a configuration.
+    #[must_use]
+    pub fn require_rule(&self, rule: RouteRule) -> Require {
+        let unguarded = rule.guards.iter().next().is_none() && rule.kind != RouteKind::Public;
+        let require = Require::new(self.clone(), rule);
+        if unguarded {
+            require.broken("a rule names no guard and is not public")
+        } else {
+            require
+        }
+    }
+}
