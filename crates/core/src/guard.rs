@@ -179,6 +179,9 @@ pub fn check_guards<'a>(guards: impl IntoIterator<Item = &'a AuthGuard>) -> Resu
     Ok(())
 }
 
+/// The guard that decides, the credential that it judges, and whether that came by cookie.
+type Chosen<'chain, 'head> = (&'chain Arc<AuthGuard>, BearerToken<'head>, bool);
+
 /// What a look for a credential came to.
 #[derive(Clone, Debug)]
 pub enum GuardOutcome {
@@ -240,7 +243,7 @@ impl GuardChain {
         &self,
         head: &RequestHead<'a>,
         verifier: &dyn TokenVerifier,
-    ) -> Result<Option<(&Arc<AuthGuard>, BearerToken<'a>, bool)>, AuthError> {
+    ) -> Result<Option<Chosen<'_, 'a>>, AuthError> {
         match head.authorization {
             HeaderCredential::Several => Err(AuthError::AmbiguousCredentials),
             HeaderCredential::Malformed => Err(AuthError::TokenInvalid(TokenFault::Malformed("no bearer token"))),

@@ -1,1 +1,259 @@
-//! Placeholder.
+//! SeaORM and Redis: the entities that identities are made of, the connection through which they are changed, and the cache that is kept true.
+//!
+//! The promise: when a call that takes rights away has returned, no node decides by the old rights, in any request that starts after it; and on the hot path a
+//! decision costs no I/O. The database is the truth; Redis and memory are fast ways to it. Each part has its own module, which says why it is right:
+//!
+//! - [`hooks`]: refuse an unguarded connection, ask that the identity be fresh.
+//! - [`GuardedConnection`], [`GuardedTransaction`]: nothing reaches COMMIT without its keys being numbered.
+//! - `commit`: versions, the commit lock, positions, COMMIT, the barrier.
+//! - `node`: what a process holds, how long it trusts that, how it sees what others changed.
+//! - `shared`: entries in Redis, sealed and labelled.
+//! - `sessions`: sign-in, refresh and sign-out on the session row.
+
+mod accounts;
+mod clock;
+mod commit;
+mod connect;
+pub mod entity;
+mod failpoint;
+mod guarded;
+pub mod hooks;
+mod keys;
+mod load;
+mod node;
+mod sessions;
+mod shared;
+mod sql;
+
+use std::sync::Arc;
+
+use bekci_core::{
+    AuthGuard, Clock, Entropy, IdentitySource, ModelSpec, PrincipalKey, Purpose, RootSecret, TokenId,
+    signin::{SignInStore, StoreError},
+};
+use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
+use tokio::{sync::watch, task::JoinHandle};
+
+pub use accounts::{BanOrder, BlockOrder};
+pub use clock::SystemClock;
+pub use commit::{Barrier, CommitError, Committed};
+pub use connect::{OpenError, connect};
+pub use failpoint::Failpoints;
+pub use guarded::{GuardedConnection, GuardedTransaction};
+pub use keys::ChangeKey;
+pub use node::{CacheSettings, Metrics, MetricsSnapshot};
+pub use shared::{RedisSettings, SharedCacheError};
+
+use crate::{
+    node::{Node, NodeParts},
+    sessions::Sessions,
+    shared::SharedCache,
+};
+
+/// What a store is opened with.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// The models whose accounts it knows.
+    pub models: Vec<ModelSpec>,
+    /// The guards, for the rules of their sessions.
+    pub guards: Vec<Arc<AuthGuard>>,
+    /// How memory is used.
+    pub cache: CacheSettings,
+    /// The shared cache; `None`: everything in process.
+    pub redis: Option<RedisSettings>,
+    /// The root secret, from which the seal of shared entries is derived.
+    pub root: Arc<RootSecret>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// For the name of this node.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// An identity store: one for a process, shared by its workers. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    node: Node,
+    tasks: Arc<Tasks>,
+}
+
+#[derive(Debug)]
+struct Tasks {
+    stop: watch::Sender<bool>,
+    running: parking_lot::Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+impl Store {
+    /// Opens a store on a connection pool and starts its node loop in the running tokio runtime. The tables may be missing: then nothing is trusted, and no
+    /// identity can be read, until they are there.
+    ///
+    /// # Errors
+    /// [`OpenError`] where the connection or the settings cannot be used.
+    pub async fn open(db: DatabaseConnection, settings: StoreSettings) -> Result<Self, OpenError> {
+        let store = Self::open_quiet(db, settings).await?;
+        store.spawn();
+        Ok(store)
+    }
+
+    /// The same without a node loop: for a command-line process, which writes like any writer and decides nothing from memory, and for tests that turn the
+    /// loop by hand.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_quiet(db: DatabaseConnection, settings: StoreSettings) -> Result<Self, OpenError> {
+        connect::check(&db).await?;
+        let mut name = TokenId([0; 16]);
+        settings.entropy.fill(&mut name.0).map_err(OpenError::Entropy)?;
+        let shared = settings.redis.as_ref().map(|redis| {
+            SharedCache::new(
+                redis,
+                settings.cache.ttl,
+                settings.root.derive(Purpose::Seal, None),
+                Arc::clone(&settings.clock),
+            )
+        });
+        let node = Node::new(NodeParts {
+            db,
+            clock: settings.clock,
+            models: settings.models,
+            guards: settings.guards,
+            settings: settings.cache,
+            shared: shared.transpose()?,
+            name: name.to_string(),
+        });
+        let (stop, _) = watch::channel(false);
+        Ok(Self {
+            node,
+            tasks: Arc::new(Tasks {
+                stop,
+                running: parking_lot::Mutex::default(),
+            }),
+        })
+    }
+
+    fn spawn(&self) {
+        let stop = || self.tasks.stop.subscribe();
+        let mut running = self.tasks.running.lock();
+        running.push(tokio::spawn(self.node.clone().run_loop(stop())));
+        running.push(tokio::spawn(self.node.clone().run_flushing(stop())));
+        running.extend(node::hints(&self.node, &stop()));
+    }
+
+    /// The connection to write through.
+    #[must_use]
+    pub fn connection(&self) -> GuardedConnection {
+        GuardedConnection {
+            node: self.node.clone(),
+        }
+    }
+
+    /// Where identities come from.
+    #[must_use]
+    pub fn identities(&self) -> Arc<dyn IdentitySource> {
+        Arc::new(self.node.clone())
+    }
+
+    /// Sessions and credentials.
+    #[must_use]
+    pub fn sign_in_store(&self) -> Arc<dyn SignInStore> {
+        Arc::new(self.sessions())
+    }
+
+    fn sessions(&self) -> Sessions {
+        Sessions {
+            connection: self.connection(),
+        }
+    }
+
+    /// The models that it knows.
+    #[must_use]
+    pub fn models(&self) -> &[ModelSpec] {
+        self.node.models()
+    }
+
+    /// The guards that it knows.
+    #[must_use]
+    pub fn guards(&self) -> &[Arc<AuthGuard>] {
+        self.node.guards()
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.node.metrics().snapshot()
+    }
+
+    /// Whether this node decides from memory now.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.node.trusted()
+    }
+
+    /// The named points at which a test can hold its tasks.
+    #[must_use]
+    pub fn failpoints(&self) -> &Failpoints {
+        self.node.points()
+    }
+
+    /// One round of the node loop, for a store opened without one.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn round(&self) -> Result<(), sea_orm::DbErr> {
+        self.node.round().await
+    }
+
+    /// Makes the node loop look at once, as after a migration.
+    pub fn wake(&self) {
+        self.node.wake();
+    }
+
+    /// Says that these principals changed in a place that no trigger watches: their identities are loaded again, and no node decides by the old ones when this
+    /// returns. For providers of the application's own.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn touch(&self, keys: &[PrincipalKey]) -> Result<(), StoreError> {
+        let unavailable = |error: sea_orm::DbErr| StoreError::Unavailable(error.to_string());
+        let transaction = self.connection().begin().await.map_err(unavailable)?;
+        for key in keys {
+            let named = hooks::append(self.node.backend(), &ChangeKey::Principal(key.clone()), true);
+            transaction.execute_raw(named).await.map_err(unavailable)?;
+        }
+        transaction.commit_with(Barrier::Always).await?.confirmed()?;
+        Ok(())
+    }
+
+    /// Writes the use of sessions that was noted and not written yet.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn flush_usage(&self) -> Result<(), sea_orm::DbErr> {
+        self.node.flush_usage().await
+    }
+
+    /// Deletes rows of the outbox that every node has applied and that are older than so many microseconds. The node loop does it by itself for an hour.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn prune(&self, keep_micros: i64) -> Result<u64, sea_orm::DbErr> {
+        self.node.prune(keep_micros).await
+    }
+
+    /// Stops the tasks, writes what was noted, and takes this node out, so that no writer waits for it.
+    pub async fn close(&self) {
+        self.tasks.stop.send_replace(true);
+        let running = std::mem::take(&mut *self.tasks.running.lock());
+        for task in running {
+            let _ended = task.await;
+        }
+        if let Err(error) = self.node.leave().await {
+            tracing::warn!(%error, "this node's row stays; writers wait for it until it has been silent for 6 Δ");
+        }
+    }
+}

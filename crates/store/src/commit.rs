@@ -1,0 +1,262 @@
+//! The commit of a change of rights.
+//!
+//! The order, and why:
+//!
+//! 1. The transaction's keys are read from the outbox: triggers and hooks put them there, so nothing that was written can be missing.
+//! 2. Each key's version goes up by one, in order of key, so that two commits cannot wait for each other.
+//! 3. The commit lock is taken, and the rows get the next position. It is held until COMMIT, so that the order of positions is the order of commits, and
+//!    a node that has seen a position has seen every lower one.
+//! 4. COMMIT. Up to here nobody saw anything; a rollback leaves nothing.
+//! 5. The change is applied to this node, the others are hinted, what hooks named is refreshed, and the barrier waits for the others.
+//!
+//! All of it runs in a task of its own: a caller that goes away cannot cut it between COMMIT and the barrier.
+
+use bekci_core::{IdentityVersion, PrincipalKey, signin::StoreError};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
+
+use crate::{
+    keys::ChangeKey,
+    node::Node,
+    sql::{answered, own_rows, statement},
+};
+
+/// When a commit waits for the other nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Barrier {
+    /// When it takes something away: unless every row only adds.
+    #[default]
+    Auto,
+    /// Always, also where nothing changed: for calls that revoke, so that a retry is as good as the first try.
+    Always,
+}
+
+/// What a commit came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its position in the order of changes; `None` where it changed no rights.
+    pub position: Option<i64>,
+    /// The keys that changed, with their new versions.
+    pub versions: Vec<(ChangeKey, u64)>,
+    /// Whether every node is known to decide by it. `false`: the database was lost in between, and it takes effect within Δ.
+    pub effective: bool,
+}
+
+impl Committed {
+    pub(crate) fn nothing() -> Self {
+        Self {
+            position: None,
+            versions: Vec::new(),
+            effective: true,
+        }
+    }
+
+    /// The new version of a principal's identity, if it changed.
+    #[must_use]
+    pub fn version_of(&self, key: &PrincipalKey) -> Option<IdentityVersion> {
+        self.versions.iter().find_map(|(changed, version)| match changed {
+            ChangeKey::Principal(principal) if principal == key => Some(IdentityVersion(*version)),
+            _ => None,
+        })
+    }
+
+    /// Nothing, where every node decides by the change.
+    ///
+    /// # Errors
+    /// [`CommitError::Unconfirmed`] otherwise.
+    pub fn confirmed(&self) -> Result<(), CommitError> {
+        if self.effective {
+            Ok(())
+        } else {
+            Err(CommitError::Unconfirmed {
+                position: self.position.unwrap_or_default(),
+            })
+        }
+    }
+}
+
+/// Why a commit did not simply succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The database refused; nothing was changed.
+    #[error("not committed: {0}")]
+    NotCommitted(#[source] DbErr),
+    /// The connection was lost while committing. A retry that changes nothing waits for the barrier all the same.
+    #[error("whether the change was committed is not known: {0}")]
+    Unknown(String),
+    /// It is committed, and not every node is known to decide by it yet.
+    #[error("committed at position {position}, not yet confirmed on every node")]
+    Unconfirmed {
+        /// The position in the order of changes.
+        position: i64,
+    },
+}
+
+impl From<CommitError> for DbErr {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::NotCommitted(inner) => inner,
+            other => Self::Custom(format!("bekci: {other}")),
+        }
+    }
+}
+
+impl From<CommitError> for StoreError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::NotCommitted(inner) => Self::Unavailable(inner.to_string()),
+            CommitError::Unknown(why) => Self::CommitUnknown(why),
+            CommitError::Unconfirmed { position } => Self::Pending { position },
+        }
+    }
+}
+
+/// Commits the outermost transaction.
+pub(crate) async fn commit(
+    node: Node,
+    transaction: DatabaseTransaction,
+    barrier: Barrier,
+) -> Result<Committed, CommitError> {
+    let task = tokio::spawn(run(node, transaction, barrier));
+    task.await
+        .unwrap_or_else(|lost| Err(CommitError::Unknown(format!("the committing task ended: {lost}"))))
+}
+
+async fn run(node: Node, transaction: DatabaseTransaction, barrier: Barrier) -> Result<Committed, CommitError> {
+    let numbered = match number(&node, &transaction).await {
+        Ok(numbered) => numbered,
+        Err(error) => {
+            let _rolled_back = transaction.rollback().await;
+            return Err(CommitError::NotCommitted(error));
+        }
+    };
+    node.points().reach("commit.before").await;
+    if let Err(error) = transaction.commit().await {
+        return Err(outcome_of(error));
+    }
+    let returned = node.uptime();
+    node.points().reach("commit.after").await;
+    let Some(numbered) = numbered else {
+        let effective = barrier == Barrier::Auto || node.barrier(None, returned).await;
+        return Ok(Committed {
+            effective,
+            ..Committed::nothing()
+        });
+    };
+    node.apply_own(&numbered.keys, numbered.position);
+    let waits = barrier == Barrier::Always || !numbered.adds;
+    let refresh = node.refresh_beside(numbered.refresh);
+    let effective = if waits {
+        tokio::join!(node.barrier(Some(numbered.position), returned), refresh).0
+    } else {
+        refresh.await;
+        true
+    };
+    Ok(Committed {
+        position: Some(numbered.position),
+        versions: numbered.keys,
+        effective,
+    })
+}
+
+/// The database's own refusal means that nothing was committed; a lost connection leaves it open.
+fn outcome_of(error: DbErr) -> CommitError {
+    if answered(&error) {
+        CommitError::NotCommitted(error)
+    } else {
+        CommitError::Unknown(error.to_string())
+    }
+}
+
+/// What was numbered in one commit.
+#[derive(Debug)]
+pub(crate) struct Numbered {
+    pub(crate) keys: Vec<(ChangeKey, u64)>,
+    pub(crate) position: i64,
+    adds: bool,
+    refresh: Vec<ChangeKey>,
+}
+
+/// Steps 1 to 3, within the transaction; `None` where it changed no rights.
+async fn number(node: &Node, transaction: &DatabaseTransaction) -> Result<Option<Numbered>, DbErr> {
+    let backend = node.backend();
+    let own = own_rows(backend);
+    let aggregates = match backend {
+        DbBackend::Postgres => "bool_and(adds)::int AS adds, bool_or(refresh)::int AS refresh",
+        _ => "min(adds) AS adds, max(refresh) AS refresh",
+    };
+    let rows = transaction
+        .query_all_raw(statement(
+            backend,
+            format!("SELECT key, {aggregates} FROM identity_outbox WHERE {own} GROUP BY key ORDER BY key"),
+            [],
+        ))
+        .await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let (mut adds, mut refresh) = (true, Vec::new());
+    for row in &rows {
+        adds &= row.try_get::<i32>("", "adds")? != 0;
+        if row.try_get::<i32>("", "refresh")? != 0 {
+            refresh.push(ChangeKey::read(&row.try_get::<String>("", "key")?));
+        }
+    }
+    let (keys, position) = give_numbers(node, transaction, own).await?;
+    Ok(Some(Numbered {
+        keys,
+        position,
+        adds,
+        refresh,
+    }))
+}
+
+/// Gives every outbox row that `which` selects its key's new version and the next position. The commit lock is held from here to the end of the transaction.
+pub(crate) async fn give_numbers(
+    node: &Node,
+    transaction: &DatabaseTransaction,
+    which: &str,
+) -> Result<(Vec<(ChangeKey, u64)>, i64), DbErr> {
+    let backend = node.backend();
+    let bumped = transaction
+        .query_all_raw(statement(
+            backend,
+            format!(
+                "INSERT INTO identity_versions (key, version) SELECT DISTINCT key, 1 FROM identity_outbox WHERE {which} ORDER BY 1 \
+                 ON CONFLICT (key) DO UPDATE SET version = identity_versions.version + 1 RETURNING key, version"
+            ),
+            [],
+        ))
+        .await?;
+    let mut keys = Vec::with_capacity(bumped.len());
+    for row in bumped {
+        let version: i64 = row.try_get("", "version")?;
+        keys.push((
+            ChangeKey::read(&row.try_get::<String>("", "key")?),
+            u64::try_from(version).unwrap_or_default(),
+        ));
+    }
+    node.points().reach("commit.versions").await;
+    let next = match backend {
+        DbBackend::Postgres => {
+            "WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(7306365843041087337)) SELECT nextval('bekci_position') AS position FROM held"
+        }
+        _ => "UPDATE coherence_meta SET value = value + 1 WHERE name = 'position' RETURNING value AS position",
+    };
+    let row = transaction.query_one_raw(statement(backend, next, [])).await?;
+    let position: i64 = row
+        .ok_or_else(|| DbErr::Custom("bekci: the schema has no position counter; run `bekci migrate up`".to_owned()))?
+        .try_get("", "position")?;
+    transaction
+        .execute_raw(statement(
+            backend,
+            format!(
+                "UPDATE identity_outbox SET position = $1, version = (SELECT version FROM identity_versions v WHERE v.key = identity_outbox.key) WHERE {which}"
+            ),
+            [position.into()],
+        ))
+        .await?;
+    if backend == DbBackend::Postgres {
+        transaction.execute_unprepared("NOTIFY bekci").await?;
+    }
+    Ok((keys, position))
+}

@@ -1,0 +1,93 @@
+//! Opening the database.
+
+use std::time::Duration;
+
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr,
+    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::shared::SharedCacheError;
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database cannot be reached.
+    #[error("the database cannot be reached: {0}")]
+    Database(#[from] DbErr),
+    /// This kind of database is not supported.
+    #[error("{0} is not supported; use sqlite: or postgres:")]
+    Backend(String),
+    /// A connection of SQLite lacks a setting.
+    #[error(
+        "this SQLite connection has {0}; open it with bekci_store::connect, or set it on each connection of the pool"
+    )]
+    Pragma(&'static str),
+    /// The shared cache cannot be set up.
+    #[error(transparent)]
+    Shared(#[from] SharedCacheError),
+    /// There are no random bytes.
+    #[error("no random bytes: {0}")]
+    Entropy(String),
+}
+
+/// How long a writer of SQLite waits for its turn.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Opens a pool with what the store needs: on SQLite write-ahead logging, foreign keys, recursive triggers (`REPLACE` fires delete triggers only with them) and a
+/// busy time-out; the file and its folder are made if missing. On PostgreSQL an idle transaction is ended after 10 s, so that a stopped holder of the commit lock halts
+/// nobody for long.
+///
+/// # Errors
+/// [`OpenError::Backend`] for another database, [`OpenError::Database`] where it cannot be reached.
+pub async fn connect(url: &SecretString, max_connections: u32) -> Result<DatabaseConnection, OpenError> {
+    let text = url.expose_secret();
+    let scheme = text.split(':').next().unwrap_or_default();
+    if !matches!(scheme, "sqlite" | "postgres" | "postgresql") {
+        return Err(OpenError::Backend(scheme.chars().take(20).collect()));
+    }
+    let mut options = ConnectOptions::new(text);
+    options
+        .max_connections(max_connections)
+        .sqlx_logging(false)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_timeout(Duration::from_secs(5));
+    options.map_sqlx_sqlite_opts(|sqlite| {
+        sqlite
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .foreign_keys(true)
+            .busy_timeout(BUSY)
+            .pragma("recursive_triggers", "ON")
+    });
+    options.map_sqlx_postgres_opts(|postgres| postgres.options([("idle_in_transaction_session_timeout", "10000")]));
+    Ok(Database::connect(options).await?)
+}
+
+/// Checks that a pool that somebody else opened has what the store needs.
+pub(crate) async fn check(db: &DatabaseConnection) -> Result<(), OpenError> {
+    match db.get_database_backend() {
+        DbBackend::Postgres => Ok(()),
+        DbBackend::Sqlite => {
+            let row = db
+                .query_one_raw(crate::sql::statement(
+                    DbBackend::Sqlite,
+                    "PRAGMA recursive_triggers",
+                    [],
+                ))
+                .await?;
+            let on = row
+                .map(|row| row.try_get_by_index::<i32>(0))
+                .transpose()?
+                .unwrap_or_default();
+            if on == 0 {
+                Err(OpenError::Pragma("recursive_triggers off"))
+            } else {
+                Ok(())
+            }
+        }
+        other => Err(OpenError::Backend(format!("{other:?}"))),
+    }
+}

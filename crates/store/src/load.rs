@@ -1,0 +1,296 @@
+//! Loading an identity and role tables from the database, within a snapshot that the caller holds.
+
+use bekci_core::{
+    Ban, Block, GuardName, Identity, LiveSession, ModelSpec, Permission, PrincipalKey, RoleName, RoleTable,
+    ScopedRights, SessionId, TenantName, TokenId,
+};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value, sea_query::Value as QueryValue};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    node::Node,
+    sql::{from_micros, micros, quoted, statement},
+};
+
+/// The identity of a principal; one with `exists` false where its model or account is not there.
+pub(crate) async fn identity<C: ConnectionTrait>(node: &Node, db: &C, key: &PrincipalKey) -> Result<Identity, DbErr> {
+    let mut identity = Identity::absent(key.clone());
+    let Some(model) = node.model(key.model()) else {
+        return Ok(identity);
+    };
+    let Some(statement) = account_statement(db.get_database_backend(), model, key.id()) else {
+        return Ok(identity);
+    };
+    let Some(row) = db.query_one_raw(statement).await? else {
+        return Ok(identity);
+    };
+    read_account(&mut identity, model, &row)?;
+    identity.ban = ban(db, key).await?;
+    identity.rights = rights(db, key).await?;
+    identity.sessions = sessions(node, db, key).await?;
+    identity.blocks = blocks(db, key).await?;
+    Ok(identity)
+}
+
+/// The id as a value of its column's type; `None` where the id is not canonical for the model.
+pub(crate) fn id_values(model: &ModelSpec, id: &str) -> Option<Vec<Value>> {
+    bekci_core::PrincipalId::new(model.id_kind, id).ok()?;
+    match model.id_kind {
+        bekci_core::IdKind::Integer => id.parse::<i64>().ok().map(|id| vec![id.into()]),
+        // SQLite has no type for it: SeaORM writes 16 bytes, other writers the text.
+        bekci_core::IdKind::Uuid => id
+            .parse::<sea_orm::prelude::Uuid>()
+            .ok()
+            .map(|uuid| vec![uuid.into(), id.into()]),
+        bekci_core::IdKind::Text => Some(vec![id.into()]),
+    }
+}
+
+/// `WHERE` for the account with this id, and its values.
+pub(crate) fn by_id(backend: DbBackend, model: &ModelSpec, id: &str) -> Option<(String, Vec<Value>)> {
+    let column = quoted(&model.id_column);
+    let mut values = id_values(model, id)?;
+    if backend == DbBackend::Sqlite && values.len() == 2 {
+        return Some((format!("{column} IN ($1, $2)"), values));
+    }
+    values.truncate(1);
+    Some((format!("{column} = $1"), values))
+}
+
+fn account_statement(backend: DbBackend, model: &ModelSpec, id: &str) -> Option<Statement> {
+    let as_text = |column: &str| format!("CAST({} AS TEXT)", quoted(column));
+    let as_json = |column: &str| match backend {
+        DbBackend::Postgres => format!("to_jsonb({})::text", quoted(column)),
+        _ => format!(
+            "json_quote(CASE typeof({0}) WHEN 'blob' THEN lower(hex({0})) ELSE {0} END)",
+            quoted(column)
+        ),
+    };
+    let or_null = |column: Option<&String>| column.map_or_else(|| "NULL".to_owned(), |column| as_text(column));
+    let verified = model.verified_column.as_ref().map_or_else(
+        || "1".to_owned(),
+        |column| format!("CASE WHEN {} IS NULL THEN 0 ELSE 1 END", quoted(column)),
+    );
+    let mut columns = vec![
+        format!("{} AS bekci_status", or_null(model.status_column.as_ref())),
+        format!("{verified} AS bekci_verified"),
+        format!("{} AS bekci_tenant", or_null(model.tenant_column.as_ref())),
+    ];
+    columns.extend(
+        model
+            .cached_attributes
+            .iter()
+            .enumerate()
+            .map(|(at, column)| format!("{} AS bekci_a{at}", as_json(column))),
+    );
+    let (condition, values) = by_id(backend, model, id)?;
+    Some(statement(
+        backend,
+        format!(
+            "SELECT {} FROM {} WHERE {condition}",
+            columns.join(", "),
+            quoted(&model.table)
+        ),
+        values,
+    ))
+}
+
+fn read_account(identity: &mut Identity, model: &ModelSpec, row: &QueryResult) -> Result<(), DbErr> {
+    let text = |column: &str| row.try_get::<Option<String>>("", column);
+    identity.exists = true;
+    identity.status = text("bekci_status")?.map(String::into_boxed_str);
+    identity.banned = identity
+        .status
+        .as_deref()
+        .is_some_and(|status| model.banned_statuses.iter().any(|banned| banned == status));
+    identity.verified = row.try_get::<i32>("", "bekci_verified")? != 0;
+    // A tenant that breaks the grammar cannot be asked about: its account belongs to none.
+    identity.tenant = text("bekci_tenant")?.and_then(|tenant| TenantName::new(&tenant).ok());
+    for (at, column) in model.cached_attributes.iter().enumerate() {
+        let json = text(&format!("bekci_a{at}"))?;
+        let value = json
+            .and_then(|json| serde_json::from_str(&json).ok())
+            .unwrap_or(serde_json::Value::Null);
+        identity.attributes.insert(column.clone(), value);
+    }
+    Ok(())
+}
+
+fn owner(key: &PrincipalKey) -> [QueryValue; 2] {
+    [key.model().into(), key.id().into()]
+}
+
+async fn ban<C: ConnectionTrait>(db: &C, key: &PrincipalKey) -> Result<Option<Ban>, DbErr> {
+    let sql = "SELECT reason, until FROM bekci_bans WHERE model = $1 AND id = $2";
+    let row = db
+        .query_one_raw(statement(db.get_database_backend(), sql, owner(key)))
+        .await?;
+    row.map(|row| {
+        let reason = row.try_get::<Option<String>>("", "reason")?.map(String::into_boxed_str);
+        Ok(Ban {
+            reason,
+            until: row.try_get::<Option<i64>>("", "until")?.map(from_micros),
+        })
+    })
+    .transpose()
+}
+
+#[derive(Default)]
+struct Scope {
+    roles: BTreeSet<RoleName>,
+    granted: BTreeSet<Permission>,
+    denied: BTreeSet<Permission>,
+}
+
+async fn rights<C: ConnectionTrait>(db: &C, key: &PrincipalKey) -> Result<Box<[ScopedRights]>, DbErr> {
+    let sql = "SELECT guard, tenant, role AS name, 0 AS kind FROM bekci_principal_roles WHERE model = $1 AND id = $2 \
+               UNION ALL SELECT guard, tenant, permission, CASE WHEN denied THEN 2 ELSE 1 END FROM bekci_principal_permissions WHERE model = $1 AND id = $2";
+    let mut scopes: BTreeMap<(GuardName, Option<TenantName>), Scope> = BTreeMap::new();
+    for row in db
+        .query_all_raw(statement(db.get_database_backend(), sql, owner(key)))
+        .await?
+    {
+        let (guard, tenant): (String, String) = (row.try_get("", "guard")?, row.try_get("", "tenant")?);
+        let (name, kind): (String, i32) = (row.try_get("", "name")?, row.try_get("", "kind")?);
+        if let Err(why) = add_right(&mut scopes, &guard, &tenant, &name, kind) {
+            // A denial that cannot be read must not become "not denied": the whole identity is refused instead.
+            if kind == 2 {
+                return Err(DbErr::Custom(format!(
+                    "bekci: {key} has a denial that cannot be read: {why}"
+                )));
+            }
+            tracing::warn!(%key, %why, "a right that breaks the grammar gives nothing");
+        }
+    }
+    let listed = scopes.into_iter().map(|((guard, tenant), scope)| ScopedRights {
+        guard,
+        tenant,
+        roles: scope.roles.into_iter().collect(),
+        granted: scope.granted.into_iter().collect(),
+        denied: scope.denied.into_iter().collect(),
+    });
+    Ok(listed.collect())
+}
+
+fn add_right(
+    scopes: &mut BTreeMap<(GuardName, Option<TenantName>), Scope>,
+    guard: &str,
+    tenant: &str,
+    name: &str,
+    kind: i32,
+) -> Result<(), bekci_core::NameError> {
+    let guard = GuardName::new(guard)?;
+    let tenant = if tenant.is_empty() {
+        None
+    } else {
+        Some(TenantName::new(tenant)?)
+    };
+    let scope = scopes.entry((guard, tenant)).or_default();
+    match kind {
+        0 => drop(scope.roles.insert(RoleName::new(name)?)),
+        1 => drop(scope.granted.insert(Permission::new(name)?)),
+        _ => drop(scope.denied.insert(Permission::new(name)?)),
+    }
+    Ok(())
+}
+
+async fn sessions<C: ConnectionTrait>(node: &Node, db: &C, key: &PrincipalKey) -> Result<Box<[LiveSession]>, DbErr> {
+    let sql = "SELECT id, guard, min_generation, authenticated_at, rotated_at, expires_at, way, remembered FROM bekci_sessions \
+               WHERE model = $1 AND principal_id = $2 AND ended_at IS NULL ORDER BY id";
+    let now = micros(node.clock().now());
+    let mut live = Vec::new();
+    for row in db
+        .query_all_raw(statement(db.get_database_backend(), sql, owner(key)))
+        .await?
+    {
+        let id: String = row.try_get("", "id")?;
+        let guard: String = row.try_get("", "guard")?;
+        let (Some(id), Ok(guard)) = (SessionId::parse(&id), GuardName::new(&guard)) else {
+            continue;
+        };
+        // One that can neither be refreshed nor have a token alive is not carried along, though nobody ended it.
+        let rules = node
+            .guards()
+            .iter()
+            .find(|known| known.name == guard)
+            .map(|known| &known.session);
+        let outlived = rules.is_some_and(|rules| {
+            let rotated = row.try_get::<i64>("", "rotated_at").unwrap_or(i64::MAX);
+            from_micros(rotated) + rules.refresh.ttl.max(rules.access_ttl) + time::Duration::DAY < from_micros(now)
+        });
+        if outlived {
+            continue;
+        }
+        live.push(LiveSession {
+            id,
+            guard,
+            min_generation: u32::try_from(row.try_get::<i32>("", "min_generation")?).unwrap_or_default(),
+            authenticated_at: row.try_get::<i64>("", "authenticated_at")? / 1_000_000,
+            expires_at: row.try_get::<Option<i64>>("", "expires_at")?.map(|end| end / 1_000_000),
+            way: row.try_get::<String>("", "way")?.into_boxed_str(),
+            remembered: row.try_get("", "remembered")?,
+        });
+    }
+    Ok(live.into_boxed_slice())
+}
+
+async fn blocks<C: ConnectionTrait>(db: &C, key: &PrincipalKey) -> Result<Box<[Block]>, DbErr> {
+    let sql = "SELECT jti, sid, reason, until FROM bekci_blocks WHERE model = $1 AND principal_id = $2 ORDER BY id";
+    let rows = db
+        .query_all_raw(statement(db.get_database_backend(), sql, owner(key)))
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            let id = |column: &str| -> Result<Option<TokenId>, DbErr> {
+                Ok(row
+                    .try_get::<Option<String>>("", column)?
+                    .and_then(|text| TokenId::parse(&text)))
+            };
+            Ok(Block {
+                jti: id("jti")?,
+                sid: id("sid")?,
+                reason: row.try_get::<String>("", "reason")?.into_boxed_str(),
+                until: row.try_get::<Option<i64>>("", "until")?.map(from_micros),
+            })
+        })
+        .collect()
+}
+
+/// What the roles of a guard permit, globally or in one tenant.
+pub(crate) async fn role_table<C: ConnectionTrait>(
+    _node: &Node,
+    db: &C,
+    guard: &GuardName,
+    tenant: Option<&TenantName>,
+    version: u64,
+) -> Result<RoleTable, DbErr> {
+    let sql = "SELECT r.name AS name, p.permission AS permission FROM bekci_roles r \
+               LEFT JOIN bekci_role_permissions p ON p.role_id = r.id WHERE r.guard = $1 AND r.tenant = $2 ORDER BY r.name, p.permission";
+    let values = [
+        guard.as_str().into(),
+        tenant.map(TenantName::as_str).unwrap_or_default().into(),
+    ];
+    let mut roles: BTreeMap<RoleName, Vec<Permission>> = BTreeMap::new();
+    for row in db
+        .query_all_raw(statement(db.get_database_backend(), sql, values))
+        .await?
+    {
+        let name: String = row.try_get("", "name")?;
+        let Ok(role) = RoleName::new(&name) else {
+            tracing::warn!(%guard, role = %name, "a role that breaks the grammar gives nothing");
+            continue;
+        };
+        let permissions = roles.entry(role).or_default();
+        match row
+            .try_get::<Option<String>>("", "permission")?
+            .map(|text| Permission::new(&text))
+        {
+            Some(Ok(permission)) => permissions.push(permission),
+            Some(Err(why)) => {
+                tracing::warn!(%guard, role = %name, %why, "a permission that breaks the grammar gives nothing")
+            }
+            None => {}
+        }
+    }
+    Ok(RoleTable::new(version, roles))
+}

@@ -1,0 +1,108 @@
+//! The barrier: a writer waits until no other node can decide by the old state.
+//!
+//! Every other node has either acknowledged the position, after applying it, or its trust has run out: it leased at most its own Δ from the beginning of a poll that
+//! missed the row, so before COMMIT returned, and 5 % are added for clocks that do not run alike. The rows are read after the COMMIT: a node that registers later polls
+//! later, and finds the change. A node that has been silent for over 6 of its own Δ has no trust left, since a poll renews it only within 5 Δ of a heartbeat.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use sea_orm::{ConnectionTrait, DbErr};
+
+use super::Node;
+use crate::sql::{now_micros, statement};
+
+/// What a writer sees of another node.
+#[derive(Debug)]
+struct Other {
+    acknowledged: i64,
+    delta: Duration,
+    silent: Duration,
+}
+
+impl Other {
+    fn may_trust(&self) -> bool {
+        self.silent <= self.delta * 6
+    }
+}
+
+const FIRST_LOOK: Duration = Duration::from_millis(1);
+const LONGEST_LOOK: Duration = Duration::from_millis(20);
+
+impl Node {
+    /// Waits for the other nodes to reach a position, or the highest one there is. `committed`: when COMMIT returned. `false`: it could not be told,
+    /// since the database cannot be asked who the others are.
+    pub(crate) async fn barrier(&self, position: Option<i64>, committed: Duration) -> bool {
+        let metrics = self.metrics();
+        metrics.barriers.fetch_add(1, Ordering::Relaxed);
+        let Ok((position, mut others)) = self.barrier_begin(position).await else {
+            return false;
+        };
+        let waits = others
+            .iter()
+            .any(|other| other.may_trust() && other.acknowledged < position);
+        if waits {
+            metrics.barrier_waits.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut longest = Duration::ZERO;
+        let mut look = FIRST_LOOK;
+        loop {
+            longest = others.iter().map(|other| other.delta).fold(longest, Duration::max);
+            let waiting = others
+                .iter()
+                .any(|other| other.may_trust() && other.acknowledged < position);
+            let elapsed = self.uptime().saturating_sub(committed);
+            if !waiting || elapsed >= longest.mul_f64(1.05) {
+                metrics.barrier_micros.fetch_add(
+                    u64::try_from(elapsed.as_micros()).unwrap_or_default(),
+                    Ordering::Relaxed,
+                );
+                return true;
+            }
+            tokio::time::sleep(look).await;
+            look = (look * 2).min(LONGEST_LOOK);
+            // Where the database cannot be asked, what was read last stands, and the time runs out.
+            if let Ok(now) = self.others().await {
+                others = now;
+            }
+        }
+    }
+
+    async fn barrier_begin(&self, position: Option<i64>) -> Result<(i64, Vec<Other>), DbErr> {
+        self.points().reach("barrier.begin").await;
+        let position = match position {
+            Some(position) => position,
+            None => self.highest_position().await?,
+        };
+        Ok((position, self.others().await?))
+    }
+
+    /// The highest position that was given.
+    pub(crate) async fn highest_position(&self) -> Result<i64, DbErr> {
+        let sql = "SELECT greatest_position FROM (SELECT max(position) AS greatest_position FROM identity_outbox \
+                   UNION ALL SELECT value FROM coherence_meta WHERE name = 'pruned_position') AS positions \
+                   WHERE greatest_position IS NOT NULL ORDER BY greatest_position DESC LIMIT 1";
+        let row = self.db().query_one_raw(statement(self.backend(), sql, [])).await?;
+        row.map_or(Ok(0), |row| row.try_get("", "greatest_position"))
+    }
+
+    async fn others(&self) -> Result<Vec<Other>, DbErr> {
+        let now = now_micros(self.backend());
+        let sql =
+            format!("SELECT acknowledged, delta_ms, {now} - seen_at AS silent FROM coherence_nodes WHERE node <> $1");
+        let rows = self
+            .db()
+            .query_all_raw(statement(self.backend(), sql, [self.0.membership.name().into()]))
+            .await?;
+        rows.into_iter()
+            .map(|row| {
+                let delta = u64::try_from(row.try_get::<i64>("", "delta_ms")?).unwrap_or_default();
+                let silent = u64::try_from(row.try_get::<i64>("", "silent")?).unwrap_or_default();
+                Ok(Other {
+                    acknowledged: row.try_get("", "acknowledged")?,
+                    delta: Duration::from_millis(delta),
+                    silent: Duration::from_micros(silent),
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,280 @@
+//! One process's share in keeping identities true: what it holds in memory, and how changes reach it.
+
+mod barrier;
+mod counters;
+mod flight;
+mod hints;
+mod l1;
+mod membership;
+mod metrics;
+mod polling;
+mod read;
+mod role_tables;
+mod trust;
+mod usage;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bekci_core::{AuthGuard, Authorizer, Clock, GuardName, IdentityVersion, ModelSpec, Need, PrincipalKey};
+use parking_lot::RwLock;
+use sea_orm::{DatabaseConnection, DbBackend};
+use tokio::sync::Notify;
+
+use self::{
+    counters::Counters, flight::Flights, l1::L1, membership::Membership, role_tables::RoleTables, trust::Trust,
+    usage::Usage,
+};
+use crate::{failpoint::Failpoints, keys::ChangeKey, shared::SharedCache};
+
+pub(crate) use hints::hints;
+pub use metrics::{Metrics, MetricsSnapshot};
+
+/// How memory is used and how long it is trusted.
+#[derive(Clone, Debug)]
+pub struct CacheSettings {
+    /// Δ: how long a node decides from memory after the beginning of the last poll that it applied. `None`: 1 s on SQLite, 5 s on a server database.
+    pub max_staleness: Option<Duration>,
+    /// How often the outbox is polled.
+    pub poll: Duration,
+    /// How long an entry lives in the shared cache.
+    pub ttl: Duration,
+    /// How many bytes of identities are kept in this process.
+    pub l1_bytes: usize,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self {
+            max_staleness: None,
+            poll: Duration::from_millis(50),
+            ttl: Duration::from_secs(7_200),
+            l1_bytes: 256 << 20,
+        }
+    }
+}
+
+/// How long a commit waits for the refresh of what hooks named.
+const REFRESH_WAIT: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    db: DatabaseConnection,
+    backend: DbBackend,
+    clock: Arc<dyn Clock>,
+    models: Vec<ModelSpec>,
+    guards: Vec<Arc<AuthGuard>>,
+    delta: Duration,
+    poll: Duration,
+    shared: Option<SharedCache>,
+    counters: Counters,
+    trust: Trust,
+    l1: L1,
+    epoch_floor: AtomicU64,
+    roles: RoleTables,
+    policy: RwLock<Option<(u64, Arc<dyn Authorizer>)>>,
+    cursor: AtomicI64,
+    membership: Membership,
+    tickets: AtomicU64,
+    flights: Flights,
+    usage: Usage,
+    metrics: Metrics,
+    wake: Notify,
+    points: Failpoints,
+}
+
+/// A handle to this process's node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Node(Arc<Inner>);
+
+/// What a node is made of.
+pub(crate) struct NodeParts {
+    pub(crate) db: DatabaseConnection,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) models: Vec<ModelSpec>,
+    pub(crate) guards: Vec<Arc<AuthGuard>>,
+    pub(crate) settings: CacheSettings,
+    pub(crate) shared: Option<SharedCache>,
+    pub(crate) name: String,
+}
+
+impl Node {
+    pub(crate) fn new(parts: NodeParts) -> Self {
+        let backend = parts.db.get_database_backend();
+        let by_backend = if backend == DbBackend::Sqlite {
+            Duration::from_secs(1)
+        } else {
+            Duration::from_secs(5)
+        };
+        Self(Arc::new(Inner {
+            db: parts.db,
+            backend,
+            clock: parts.clock,
+            models: parts.models,
+            guards: parts.guards,
+            delta: parts.settings.max_staleness.unwrap_or(by_backend),
+            poll: parts.settings.poll,
+            shared: parts.shared,
+            counters: Counters::new(),
+            trust: Trust::default(),
+            l1: L1::new(parts.settings.l1_bytes),
+            epoch_floor: AtomicU64::new(0),
+            roles: RoleTables::default(),
+            policy: RwLock::new(None),
+            cursor: AtomicI64::new(0),
+            membership: Membership::new(parts.name),
+            tickets: AtomicU64::new(0),
+            flights: Flights::default(),
+            usage: Usage::default(),
+            metrics: Metrics::default(),
+            wake: Notify::new(),
+            points: Failpoints::new(),
+        }))
+    }
+
+    pub(crate) fn db(&self) -> &DatabaseConnection {
+        &self.0.db
+    }
+
+    pub(crate) fn backend(&self) -> DbBackend {
+        self.0.backend
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
+    }
+
+    pub(crate) fn uptime(&self) -> Duration {
+        self.0.clock.uptime()
+    }
+
+    pub(crate) fn points(&self) -> &Failpoints {
+        &self.0.points
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(crate) fn delta(&self) -> Duration {
+        self.0.delta
+    }
+
+    pub(crate) fn models(&self) -> &[ModelSpec] {
+        &self.0.models
+    }
+
+    pub(crate) fn model(&self, name: &str) -> Option<&ModelSpec> {
+        self.0.models.iter().find(|model| model.name.as_str() == name)
+    }
+
+    pub(crate) fn guards(&self) -> &[Arc<AuthGuard>] {
+        &self.0.guards
+    }
+
+    pub(crate) fn shared(&self) -> Option<&SharedCache> {
+        self.0.shared.as_ref()
+    }
+
+    pub(crate) fn trusted(&self) -> bool {
+        self.0.trust.holds(self.uptime())
+    }
+
+    /// Brings one change to this node. The same change applied twice does nothing the second time, where memory can tell.
+    pub(crate) fn apply(&self, key: &ChangeKey, version: u64) {
+        let node = &*self.0;
+        match key {
+            ChangeKey::Principal(principal) => {
+                let hash = Counters::hash(principal);
+                node.l1.invalidate(principal, hash, IdentityVersion(version), || {
+                    node.counters.move_key(hash)
+                });
+            }
+            ChangeKey::Roles(guard, tenant) => node
+                .roles
+                .invalidate(guard, tenant.as_ref(), version, || node.counters.move_roles()),
+            ChangeKey::Policies => {
+                let mut policy = node.policy.write();
+                if policy.as_ref().is_none_or(|(held, _)| *held < version) {
+                    node.counters.move_policies();
+                    *policy = None;
+                }
+            }
+            ChangeKey::All => {
+                if node.epoch_floor.fetch_max(version, Ordering::SeqCst) < version {
+                    node.counters.move_all();
+                    node.l1.clear();
+                    node.roles.clear();
+                    *node.policy.write() = None;
+                }
+            }
+        }
+    }
+
+    /// Applies this node's own commit, and hints the others.
+    pub(crate) fn apply_own(&self, keys: &[(ChangeKey, u64)], position: i64) {
+        for (key, version) in keys {
+            self.apply(key, *version);
+        }
+        tracing::debug!(position, keys = keys.len(), "change of rights committed");
+        if let Some(shared) = self.shared() {
+            shared.hint();
+        }
+    }
+
+    /// Drops everything that memory holds, and the right to use it.
+    pub(crate) fn forget_everything(&self) {
+        self.0.trust.drop();
+        self.0.counters.move_all();
+        self.0.l1.clear();
+        self.0.roles.clear();
+        *self.0.policy.write() = None;
+    }
+
+    /// Wakes the node loop.
+    pub(crate) fn wake(&self) {
+        self.0.wake.notify_one();
+    }
+
+    /// Loads what hooks named again, so that the next request finds it warm; at most [`REFRESH_WAIT`]. A failure is counted, never the writer's.
+    pub(crate) async fn refresh_beside(&self, keys: Vec<ChangeKey>) {
+        let all = futures_util::future::join_all(keys.iter().map(|key| self.refresh_now(key)));
+        if tokio::time::timeout(REFRESH_WAIT, all).await.is_err() {
+            self.metrics().refresh_failures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A hook outside a transaction: its write is in force already.
+    pub(crate) async fn refresh_soon(&self, key: &ChangeKey) {
+        self.refresh_beside(vec![key.clone()]).await;
+    }
+
+    async fn refresh_now(&self, key: &ChangeKey) {
+        let ChangeKey::Principal(principal) = key else { return };
+        let Some(guard) = self.guard_for(principal) else { return };
+        let need = Need {
+            key: principal,
+            guard,
+            tenant: None,
+            at_least: IdentityVersion(0),
+            policy: false,
+            consistency: bekci_core::Consistency::Direct,
+        };
+        if self.read_now(&need).await.is_err() {
+            self.metrics().refresh_failures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn guard_for(&self, key: &PrincipalKey) -> Option<&GuardName> {
+        self.0
+            .guards
+            .iter()
+            .find(|guard| guard.model.as_str() == key.model())
+            .map(|guard| &guard.name)
+    }
+}

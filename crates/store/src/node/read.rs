@@ -1,0 +1,318 @@
+//! How this node answers who a principal is now.
+//!
+//! From memory (`warm`), while trust holds: the entry's version is not below its floor nor the token's `ver`, its epoch not below the floor of `@all`, and the
+//! counters have not moved when the decision is made. No I/O.
+//!
+//! Else by one statement on the database that begins after the request: the versions of the key, its role tables, the policies and `@all`, and beside it a GET from the shared
+//! cache. An entry, of memory or of the shared cache, is used only if its label is exactly those versions. Whatever is missing then is loaded in one snapshot
+//! that begins with the versions: identity and role tables are of one moment, so that no interleaving of changes can be seen half.
+//!
+//! Where the database cannot be asked there is no answer: never the last known one, never an anonymous one.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use bekci_core::{
+    BoxFuture, Consistency, Identity, IdentitySource, IdentityVersion, Need, RoleTable, RoleView, SessionId,
+    SourceUnavailable, Stamp, TenantName, Ticket, View, ViewSource,
+};
+use sea_orm::{AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, TransactionTrait};
+
+use super::{
+    Node,
+    counters::Counters,
+    flight::{FlightKey, Seat, arrival},
+    l1::Entry,
+};
+use crate::{keys::ChangeKey, load, sql::statement};
+
+/// The versions that a view is judged by, all of one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Versions {
+    key: u64,
+    global: u64,
+    tenant: u64,
+    policies: u64,
+    all: u64,
+}
+
+impl IdentitySource for Node {
+    fn ticket(&self) -> Ticket {
+        Ticket(self.0.tickets.load(Ordering::SeqCst))
+    }
+
+    fn warm(&self, need: &Need<'_>) -> Option<View> {
+        if !self.trusted() {
+            return None;
+        }
+        let node = &*self.0;
+        let hash = Counters::hash(need.key);
+        let stamp = node.counters.stamp(hash);
+        let entry = node.l1.get(need.key, hash)?;
+        if entry.version < need.at_least || entry.epoch < node.epoch_floor.load(Ordering::SeqCst) {
+            return None;
+        }
+        let global = node.roles.get(need.guard, None)?;
+        let tenant = match need.tenant {
+            Some(tenant) => Some(node.roles.get(need.guard, Some(tenant))?),
+            None => None,
+        };
+        let policy = if need.policy {
+            Some(Arc::clone(&node.policy.read().as_ref()?.1))
+        } else {
+            None
+        };
+        node.metrics.warm_hits.fetch_add(1, Ordering::Relaxed);
+        Some(View {
+            identity: entry.identity,
+            version: entry.version,
+            roles: RoleView { global, tenant },
+            policy,
+            stamp,
+            source: ViewSource::L1,
+        })
+    }
+
+    fn read<'a>(&'a self, need: &'a Need<'a>, ticket: Ticket) -> BoxFuture<'a, Result<View, SourceUnavailable>> {
+        Box::pin(self.read_together(need, ticket))
+    }
+
+    fn unmoved(&self, stamp: &Stamp) -> bool {
+        self.trusted() && self.0.counters.unmoved(stamp)
+    }
+
+    fn used(&self, _view: &View, session: SessionId, generation: u32) {
+        self.0.usage.note(session, generation);
+    }
+}
+
+impl Node {
+    async fn read_together(&self, need: &Need<'_>, ticket: Ticket) -> Result<View, SourceUnavailable> {
+        let direct = need.consistency == Consistency::Direct;
+        loop {
+            match self
+                .0
+                .flights
+                .board(FlightKey::of(need), ticket, direct, self)
+            {
+                Seat::Pilot(landing) => {
+                    let answer = self.read_now(need).await;
+                    landing.land(answer.clone());
+                    return answer;
+                }
+                Seat::Passenger(answer) => {
+                    if let Some(answer) = arrival(answer).await {
+                        return answer;
+                    }
+                }
+                Seat::Waiting(answer) => {
+                    arrival(answer).await;
+                    if let Some(view) = self.warm(need) {
+                        return Ok(view);
+                    }
+                }
+            }
+        }
+    }
+
+    /// One read of its own, by the rules in the module's documentation.
+    pub(crate) async fn read_now(&self, need: &Need<'_>) -> Result<View, SourceUnavailable> {
+        let unavailable = |error: DbErr| SourceUnavailable(error.to_string());
+        let stamp = self.0.counters.stamp(Counters::hash(need.key));
+        self.points().reach("read.begin").await;
+        let shared = async {
+            match self.shared() {
+                Some(shared) => shared.get(need.key).await,
+                None => None,
+            }
+        };
+        let (versions, shared) = tokio::join!(self.versions(self.db(), need), shared);
+        let versions = versions.map_err(unavailable)?;
+        self.0.metrics.version_reads.fetch_add(1, Ordering::Relaxed);
+        let found = self.labelled(need, versions, shared);
+        let global = self
+            .0
+            .roles
+            .get(need.guard, None)
+            .filter(|table| table.version() == versions.global);
+        let tenant = self.tenant_table(need.guard, need.tenant, versions.tenant);
+        if let (Some((identity, source)), Some(global), Some(tenant)) = (found, global, tenant) {
+            self.keep(need, &stamp, &identity, versions);
+            return Ok(self.view(need, stamp, identity, versions, RoleView { global, tenant }, source));
+        }
+        self.load_snapshot(need, stamp).await.map_err(unavailable)
+    }
+
+    /// The identity from memory or the shared cache, if its label is exactly these versions.
+    fn labelled(
+        &self,
+        need: &Need<'_>,
+        versions: Versions,
+        shared: Option<crate::shared::Labelled>,
+    ) -> Option<(Arc<Identity>, ViewSource)> {
+        let held = self.0.l1.get(need.key, Counters::hash(need.key));
+        if let Some(entry) = held.filter(|entry| entry.version.0 == versions.key && entry.epoch == versions.all) {
+            return Some((entry.identity, ViewSource::Redis));
+        }
+        let shared = shared?;
+        if (shared.version.0, shared.epoch) == (versions.key, versions.all) {
+            self.0.metrics.shared_hits.fetch_add(1, Ordering::Relaxed);
+            return Some((shared.identity, ViewSource::Redis));
+        }
+        self.0.metrics.shared_refused.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    /// `Some(None)`: no tenant is asked about. `None`: the table is not here in this version.
+    fn tenant_table(
+        &self,
+        guard: &bekci_core::GuardName,
+        tenant: Option<&TenantName>,
+        version: u64,
+    ) -> Option<Option<Arc<RoleTable>>> {
+        match tenant {
+            None => Some(None),
+            Some(tenant) => self
+                .0
+                .roles
+                .get(guard, Some(tenant))
+                .filter(|table| table.version() == version)
+                .map(Some),
+        }
+    }
+
+    async fn versions<C: ConnectionTrait>(&self, db: &C, need: &Need<'_>) -> Result<Versions, DbErr> {
+        let global = ChangeKey::Roles(need.guard.clone(), None).to_string();
+        let tenant = need
+            .tenant
+            .map(|tenant| ChangeKey::Roles(need.guard.clone(), Some(tenant.clone())).to_string())
+            .unwrap_or_default();
+        let values = [need.key.as_str().into(), global.clone().into(), tenant.clone().into()];
+        let sql = "SELECT key, version FROM identity_versions WHERE key IN ($1, $2, $3, '@policies', '@all')";
+        let mut versions = Versions::default();
+        for row in db.query_all_raw(statement(self.backend(), sql, values)).await? {
+            let key: String = row.try_get("", "key")?;
+            let version = u64::try_from(row.try_get::<i64>("", "version")?).unwrap_or_default();
+            match key.as_str() {
+                "@all" => versions.all = version,
+                "@policies" => versions.policies = version,
+                key if key == global => versions.global = version,
+                key if key == tenant => versions.tenant = version,
+                _ => versions.key = version,
+            }
+        }
+        Ok(versions)
+    }
+
+    /// Loads what is missing in one snapshot that begins with the versions.
+    async fn load_snapshot(&self, need: &Need<'_>, stamp: Stamp) -> Result<View, DbErr> {
+        let isolation = (self.backend() != DbBackend::Sqlite).then_some(IsolationLevel::RepeatableRead);
+        let snapshot = self
+            .db()
+            .begin_with_config(isolation, Some(AccessMode::ReadOnly))
+            .await?;
+        let loaded = self.load_within(need, &snapshot).await;
+        // A snapshot has nothing to commit; one that cannot be closed goes with its connection.
+        let _closed = snapshot.rollback().await;
+        let (versions, identity, roles, fresh) = loaded?;
+        self.points().reach("read.loaded").await;
+        self.keep(need, &stamp, &identity, versions);
+        let still = || self.0.counters.roles_unmoved(&stamp);
+        self.0.roles.put(need.guard, None, &roles.global, still);
+        if let (Some(tenant), Some(table)) = (need.tenant, roles.tenant.as_ref()) {
+            self.0.roles.put(need.guard, Some(tenant), table, still);
+        }
+        if fresh && let Some(shared) = self.shared() {
+            shared.set(&identity, IdentityVersion(versions.key), versions.all).await;
+        }
+        Ok(self.view(need, stamp, identity, versions, roles, ViewSource::Database))
+    }
+
+    async fn load_within(
+        &self,
+        need: &Need<'_>,
+        snapshot: &DatabaseTransaction,
+    ) -> Result<(Versions, Arc<Identity>, RoleView, bool), DbErr> {
+        let versions = self.versions(snapshot, need).await?;
+        self.points().reach("read.versions").await;
+        let held = self.0.l1.get(need.key, Counters::hash(need.key));
+        let held = held.filter(|entry| entry.version.0 == versions.key && entry.epoch == versions.all);
+        let (identity, fresh) = match held {
+            Some(entry) => (entry.identity, false),
+            None => {
+                self.0.metrics.identity_loads.fetch_add(1, Ordering::Relaxed);
+                (Arc::new(load::identity(self, snapshot, need.key).await?), true)
+            }
+        };
+        self.points().reach("read.identity").await;
+        let global = self.role_table(snapshot, need.guard, None, versions.global).await?;
+        let tenant = match need.tenant {
+            Some(tenant) => Some(
+                self.role_table(snapshot, need.guard, Some(tenant), versions.tenant)
+                    .await?,
+            ),
+            None => None,
+        };
+        Ok((versions, identity, RoleView { global, tenant }, fresh))
+    }
+
+    async fn role_table(
+        &self,
+        snapshot: &DatabaseTransaction,
+        guard: &bekci_core::GuardName,
+        tenant: Option<&TenantName>,
+        version: u64,
+    ) -> Result<Arc<RoleTable>, DbErr> {
+        if let Some(table) = self
+            .0
+            .roles
+            .get(guard, tenant)
+            .filter(|table| table.version() == version)
+        {
+            return Ok(table);
+        }
+        self.0.metrics.role_table_loads.fetch_add(1, Ordering::Relaxed);
+        load::role_table(self, snapshot, guard, tenant, version)
+            .await
+            .map(Arc::new)
+    }
+
+    fn keep(&self, need: &Need<'_>, stamp: &Stamp, identity: &Arc<Identity>, versions: Versions) {
+        let entry = Entry {
+            identity: Arc::clone(identity),
+            version: IdentityVersion(versions.key),
+            epoch: versions.all,
+        };
+        self.0.l1.insert(need.key, Counters::hash(need.key), entry, || {
+            self.0.counters.identity_unmoved(stamp)
+        });
+    }
+
+    fn view(
+        &self,
+        need: &Need<'_>,
+        stamp: Stamp,
+        identity: Arc<Identity>,
+        versions: Versions,
+        roles: RoleView,
+        source: ViewSource,
+    ) -> View {
+        let policy = if need.policy {
+            self.0
+                .policy
+                .read()
+                .as_ref()
+                .filter(|(version, _)| *version == versions.policies)
+                .map(|(_, policy)| Arc::clone(policy))
+        } else {
+            None
+        };
+        View {
+            identity,
+            version: IdentityVersion(versions.key),
+            roles,
+            policy,
+            stamp,
+            source,
+        }
+    }
+}

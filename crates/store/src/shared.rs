@@ -1,0 +1,266 @@
+//! Redis as the shared place for identities: readable JSON under a MAC.
+//!
+//! An entry is used only when its label equals the version rows in the database, so losing, keeping or reviving any entry costs time, never safety. The MAC keeps out who
+//! can write to Redis and not to the database: an entry that it does not fit is no entry. Redis is not in the path of a write, and a Redis that does not answer is left alone
+//! for a second.
+//!
+//! The value under `<prefix><model>:<id>` is `{"mac":"…","entry":{…}}`; the MAC (HMAC-SHA-256, base64url) is over the very bytes of the entry, which names
+//! its key, so that an entry copied to another key does not fit there.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bekci_core::{Clock, Identity, IdentityVersion, PrincipalKey};
+use hmac::{Hmac, Mac};
+use redis::{AsyncCommands, aio::ConnectionManager};
+use secrecy::{ExposeSecret, SecretBox, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::Sha256;
+
+/// The layout of an entry. One of another layout is no entry.
+const SCHEMA: u32 = 1;
+/// Longer values are not read as entries.
+const MOST_BYTES: usize = 1 << 20;
+const ANSWER_WITHIN: Duration = Duration::from_millis(100);
+const LEAVE_ALONE: Duration = Duration::from_secs(1);
+
+/// Where Redis is.
+#[derive(Clone, Debug)]
+pub struct RedisSettings {
+    /// `redis://…`.
+    pub url: SecretString,
+    /// What stands before each key.
+    pub prefix: String,
+}
+
+/// A shared cache that cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SharedCacheError {
+    /// The URL cannot be read.
+    #[error("the Redis URL cannot be used: {0}")]
+    Url(String),
+    /// The prefix has a byte that it may not have.
+    #[error("the Redis prefix may not have braces, spaces or control characters")]
+    Prefix,
+}
+
+/// An identity with the label that it was stored under.
+#[derive(Clone, Debug)]
+pub(crate) struct Labelled {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) version: IdentityVersion,
+    pub(crate) epoch: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry<I> {
+    key: String,
+    version: u64,
+    epoch: u64,
+    schema: u32,
+    payload: I,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed<E> {
+    mac: String,
+    entry: E,
+}
+
+pub(crate) struct SharedCache {
+    client: redis::Client,
+    connection: tokio::sync::OnceCell<ConnectionManager>,
+    prefix: String,
+    ttl: Duration,
+    seal: SecretBox<[u8; 32]>,
+    clock: Arc<dyn Clock>,
+    alone_until: AtomicU64,
+}
+
+impl std::fmt::Debug for SharedCache {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("SharedCache")
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SharedCache {
+    pub(crate) fn new(
+        settings: &RedisSettings,
+        ttl: Duration,
+        seal: SecretBox<[u8; 32]>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, SharedCacheError> {
+        if settings
+            .prefix
+            .chars()
+            .any(|c| matches!(c, '{' | '}' | ' ') || c.is_control())
+        {
+            return Err(SharedCacheError::Prefix);
+        }
+        let client = redis::Client::open(settings.url.expose_secret())
+            .map_err(|error| SharedCacheError::Url(error.to_string()))?;
+        Ok(Self {
+            client,
+            connection: tokio::sync::OnceCell::new(),
+            prefix: settings.prefix.clone(),
+            ttl,
+            seal,
+            clock,
+            alone_until: AtomicU64::new(0),
+        })
+    }
+
+    fn name(&self, key: &PrincipalKey) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    fn channel(&self) -> String {
+        format!("{}changes", self.prefix)
+    }
+
+    fn left_alone(&self) -> bool {
+        nanos(self.clock.uptime()) < self.alone_until.load(Ordering::Relaxed)
+    }
+
+    fn leave_alone(&self, why: &dyn std::fmt::Display) {
+        tracing::warn!(%why, "Redis does not answer; identities come from the database");
+        self.alone_until
+            .store(nanos(self.clock.uptime() + LEAVE_ALONE), Ordering::Relaxed);
+    }
+
+    async fn connection(&self) -> redis::RedisResult<ConnectionManager> {
+        let made = self.connection.get_or_try_init(|| async {
+            let config = redis::aio::ConnectionManagerConfig::new()
+                .set_connection_timeout(Some(ANSWER_WITHIN * 5))
+                .set_response_timeout(Some(ANSWER_WITHIN))
+                .set_number_of_retries(1);
+            ConnectionManager::new_with_config(self.client.clone(), config).await
+        });
+        made.await.cloned()
+    }
+
+    /// Runs a command with a bound on its time; `None`, and a second of peace, where Redis does not answer.
+    async fn ask<T>(&self, run: impl AsyncFnOnce(ConnectionManager) -> redis::RedisResult<T>) -> Option<T> {
+        if self.left_alone() {
+            return None;
+        }
+        let answer = tokio::time::timeout(ANSWER_WITHIN * 2, async { run(self.connection().await?).await }).await;
+        match answer {
+            Ok(Ok(value)) => Some(value),
+            // A key that holds something else is no entry; the server is well.
+            Ok(Err(error))
+                if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::ResponseError)
+                    || error.code() == Some("WRONGTYPE") =>
+            {
+                None
+            }
+            Ok(Err(error)) => {
+                self.leave_alone(&error);
+                None
+            }
+            Err(late) => {
+                self.leave_alone(&late);
+                None
+            }
+        }
+    }
+
+    /// The entry of a principal, if there is one whose seal fits.
+    pub(crate) async fn get(&self, key: &PrincipalKey) -> Option<Labelled> {
+        let name = self.name(key);
+        let value: Option<Vec<u8>> = self
+            .ask(async |mut connection: ConnectionManager| connection.get(name).await)
+            .await?;
+        let value = value.filter(|value| value.len() <= MOST_BYTES)?;
+        let opened = self.open(key, &value);
+        if opened.is_none() {
+            tracing::warn!(target: "bekci::audit", event = "cache.tampered", %key, "an entry of the shared cache was refused");
+        }
+        opened
+    }
+
+    /// Stores an identity under its label.
+    pub(crate) async fn set(&self, identity: &Identity, version: IdentityVersion, epoch: u64) {
+        let Some(value) = self.sealed(identity, version, epoch) else {
+            return;
+        };
+        let (name, ttl) = (self.name(&identity.key), self.ttl.as_secs().max(1));
+        let _stored: Option<()> = self
+            .ask(async |mut connection: ConnectionManager| connection.set_ex(name, value, ttl).await)
+            .await;
+    }
+
+    /// Tells the other nodes that there is something to see. They would find it by themselves.
+    pub(crate) fn hint(&self) {
+        if self.left_alone() {
+            return;
+        }
+        let Some(connection) = self.connection.get() else {
+            return;
+        };
+        let (mut connection, channel) = (connection.clone(), self.channel());
+        tokio::spawn(async move {
+            let _heard: redis::RedisResult<()> = connection.publish(channel, "").await;
+        });
+    }
+
+    /// Calls `heard` at each hint, until the connection is lost.
+    pub(crate) async fn listen(&self, heard: impl Fn()) -> redis::RedisResult<()> {
+        use futures_util::StreamExt;
+        let mut subscription = self.client.get_async_pubsub().await?;
+        subscription.subscribe(self.channel()).await?;
+        let mut messages = subscription.on_message();
+        while messages.next().await.is_some() {
+            heard();
+        }
+        Ok(())
+    }
+
+    fn mac(&self, entry: &[u8]) -> Option<Hmac<Sha256>> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.seal.expose_secret()).ok()?;
+        mac.update(entry);
+        Some(mac)
+    }
+
+    pub(crate) fn sealed(&self, identity: &Identity, version: IdentityVersion, epoch: u64) -> Option<Vec<u8>> {
+        let entry = Entry {
+            key: identity.key.to_string(),
+            version: version.0,
+            epoch,
+            schema: SCHEMA,
+            payload: identity,
+        };
+        let entry = serde_json::to_string(&entry)
+            .ok()
+            .and_then(|text| RawValue::from_string(text).ok())?;
+        let mac = URL_SAFE_NO_PAD.encode(self.mac(entry.get().as_bytes())?.finalize().into_bytes());
+        serde_json::to_vec(&Sealed { mac, entry }).ok()
+    }
+
+    pub(crate) fn open(&self, key: &PrincipalKey, value: &[u8]) -> Option<Labelled> {
+        let sealed: Sealed<Box<RawValue>> = serde_json::from_slice(value).ok()?;
+        let mac = URL_SAFE_NO_PAD.decode(sealed.mac).ok()?;
+        self.mac(sealed.entry.get().as_bytes())?.verify_slice(&mac).ok()?;
+        let entry: Entry<Identity> = serde_json::from_str(sealed.entry.get()).ok()?;
+        let fits = entry.schema == SCHEMA && entry.key == key.as_str() && entry.payload.key == *key;
+        fits.then(|| Labelled {
+            identity: Arc::new(entry.payload),
+            version: IdentityVersion(entry.version),
+            epoch: entry.epoch,
+        })
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,54 @@
+//! The few things in which the databases differ, in one place.
+
+use sea_orm::{DbBackend, DbErr, Statement, Value, sqlx};
+
+/// The database's own clock, in microseconds since 1970.
+pub(crate) fn now_micros(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "(extract(epoch from clock_timestamp()) * 1000000)::bigint",
+        _ => "CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) * 1000",
+    }
+}
+
+/// Rows of the outbox that the running transaction appended and nobody has numbered yet. On SQLite that is every unnumbered row: there is one
+/// writer, so what stands there unnumbered was committed by a writer from outside, and is numbered along.
+pub(crate) fn own_rows(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "position IS NULL AND tx = pg_current_xact_id()::text::bigint",
+        _ => "position IS NULL",
+    }
+}
+
+/// A statement with values. The placeholders are `$1`, `$2`, which PostgreSQL and SQLite both read by number.
+pub(crate) fn statement(
+    backend: DbBackend,
+    sql: impl Into<String>,
+    values: impl IntoIterator<Item = Value>,
+) -> Statement {
+    Statement::from_sql_and_values(backend, sql, values)
+}
+
+/// A name as a quoted identifier.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Whether an error is the database's own answer. Anything else leaves open what the database did.
+pub(crate) fn answered(error: &DbErr) -> bool {
+    let runtime = match error {
+        DbErr::Exec(runtime) | DbErr::Query(runtime) | DbErr::Conn(runtime) => runtime,
+        _ => return false,
+    };
+    matches!(runtime, sea_orm::RuntimeErr::SqlxError(inner) if matches!(&**inner, sqlx::Error::Database(_)))
+}
+
+/// Microseconds since 1970.
+pub(crate) fn micros(time: time::OffsetDateTime) -> i64 {
+    i64::try_from(time.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX)
+}
+
+/// The moment so many microseconds after 1970.
+pub(crate) fn from_micros(micros: i64) -> time::OffsetDateTime {
+    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1_000)
+        .unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
+}
