@@ -143,8 +143,9 @@ pub(crate) fn expand(asked: &Asked, mut handler: ItemFn) -> Result<TokenStream> 
 
         impl ::bekci::asked::Ask for #marker {
             fn rights() -> &'static ::bekci::asked::Rights {
+                const ASKED: &[::bekci::asked::Term] = &[#(#terms),*];
                 static RIGHTS: ::std::sync::OnceLock<::bekci::asked::Rights> = ::std::sync::OnceLock::new();
-                RIGHTS.get_or_init(|| ::bekci::asked::Rights::new(&[#(#terms),*]))
+                RIGHTS.get_or_init(|| ::bekci::asked::Rights::new(ASKED))
             }
         }
     };

@@ -1,5 +1,7 @@
 //! Bekci for Actix-web applications: who is asking, may they come in, may they do this.
 
+#[doc(hidden)]
+pub mod asked;
 mod extract;
 mod head;
 mod middleware;
@@ -10,6 +12,7 @@ mod watch;
 mod who;
 
 pub use bekci_core as core;
+pub use bekci_derive::{AuthModel, guard, permission, permissions};
 pub use extract::{AnyAuth, Auth, permit, principal};
 pub use head::Reading;
 pub use middleware::{Front, Require, RequireService};

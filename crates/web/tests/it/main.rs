@@ -6,6 +6,7 @@
     reason = "a test that cannot go on shows where, and its helpers are for this binary alone"
 )]
 
+mod asking;
 mod calls;
 mod guarding;
 mod town;
