@@ -1,0 +1,108 @@
+//! What differs between databases. A further database is one more module here and one more arm in [`of`].
+
+mod postgres;
+mod sqlite;
+
+use sea_orm_migration::DbErr;
+use sea_orm_migration::sea_orm::DbBackend;
+use sea_orm_migration::sea_query::{IndexCreateStatement, TableCreateStatement};
+
+use crate::model::IdKind;
+use crate::watch::{Key, Watch};
+
+/// How one database writes what this crate needs.
+pub(crate) trait Dialect: Send + Sync {
+    /// A `CREATE TABLE`.
+    fn table(&self, table: &TableCreateStatement) -> String;
+
+    /// A `CREATE INDEX`.
+    fn index(&self, index: &IndexCreateStatement) -> String;
+
+    /// Now, in microseconds of unix time, as an expression.
+    fn now(&self) -> &'static str;
+
+    /// The transaction that runs, as an expression.
+    fn transaction_id(&self) -> &'static str;
+
+    /// The indexes on unnumbered rows of the outbox.
+    fn outbox_indexes(&self) -> Vec<IndexCreateStatement>;
+
+    /// What gives out positions.
+    fn create_positions(&self) -> &'static str;
+
+    /// Takes it away again.
+    fn drop_positions(&self) -> Option<&'static str>;
+
+    /// The key of an account as text, as it stands in keys.
+    fn id_text(&self, kind: IdKind, expression: &str) -> String;
+
+    /// Makes the triggers of a watch, whatever was there before.
+    fn watch(&self, watch: &Watch<'_>) -> Vec<String>;
+
+    /// Removes them, where they are there.
+    fn unwatch(&self, watch: &Watch<'_>) -> Vec<String>;
+
+    /// A query of the triggers whose name begins with one of ours: `name` and `body`.
+    fn installed(&self) -> String;
+
+    /// What [`Dialect::installed`] answers for a watch that is in force as [`Dialect::watch`] makes it today.
+    fn expected(&self, watch: &Watch<'_>) -> Vec<(String, String)>;
+
+    /// A query whose rows' `statement` removes the triggers with names that begin so.
+    fn removals(&self, prefix: &str) -> String;
+
+    /// A query that has a row if a table of the name that it takes as its parameter is there.
+    fn table_exists(&self) -> &'static str;
+
+    /// Makes two processes that migrate at once take turns; run first in the transaction.
+    fn lock(&self) -> Option<&'static str>;
+
+    /// How a script begins a transaction.
+    fn begin(&self) -> &'static str;
+}
+
+/// The dialect of a database.
+///
+/// # Errors
+/// [`DbErr::BackendNotSupported`] where there is none.
+pub(crate) fn of(backend: DbBackend) -> Result<&'static dyn Dialect, DbErr> {
+    match backend {
+        DbBackend::Sqlite => Ok(&sqlite::Sqlite),
+        DbBackend::Postgres => Ok(&postgres::Postgres),
+        // DbBackend may grow, so that there is no exhaustive match.
+        other => Err(DbErr::BackendNotSupported {
+            db: other.as_str(),
+            ctx: "the schema of Bekci",
+        }),
+    }
+}
+
+/// A table's or column's name, quoted.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// The key of the row behind an alias, as an expression that is NULL where there is no such row.
+fn key(dialect: &dyn Dialect, key: &Key<'_>, row: &str) -> String {
+    let role = |row: &str| {
+        format!("'@roles:' || {row}.guard || CASE {row}.tenant WHEN '' THEN '' ELSE '@' || {row}.tenant END")
+    };
+    match key {
+        // The model's grammar has no quote in it.
+        Key::Account { model, id, kind } => {
+            format!(
+                "'{model}:' || {}",
+                dialect.id_text(*kind, &format!("{row}.{}", quoted(id)))
+            )
+        }
+        Key::Principal { id } => format!("{row}.model || ':' || {row}.{id}"),
+        Key::Role => role(row),
+        Key::RolePermission => {
+            format!(
+                "(SELECT {} FROM bekci_roles WHERE bekci_roles.id = {row}.role_id)",
+                role("bekci_roles")
+            )
+        }
+        Key::Policies => "'@policies'".to_owned(),
+    }
+}

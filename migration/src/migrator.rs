@@ -1,0 +1,25 @@
+//! The migrations, in order, in a table of their own.
+
+mod m20261121_000001_initial;
+
+use sea_orm_migration::prelude::{MigrationTrait, MigratorTrait, async_trait};
+use sea_orm_migration::sea_orm::{DynIden, sea_query::IntoIden as _};
+
+/// The table that says which migrations were applied. Not sea-orm's own name for it: an application has migrations too, and
+/// either side would take the other's for files that are missing.
+pub(crate) const MIGRATIONS: &str = "bekci_migrations";
+
+/// The schema of Bekci: its tables, and the triggers on them. Account tables are watched by [`crate::up`].
+#[derive(Clone, Copy, Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261121_000001_initial::Migration)]
+    }
+
+    fn migration_table_name() -> DynIden {
+        MIGRATIONS.into_iden()
+    }
+}

@@ -1,0 +1,156 @@
+//! `bekci migrate`, without the command line.
+
+use sea_orm_migration::prelude::{ConnectionTrait as _, DbErr, MigratorTrait as _};
+use sea_orm_migration::sea_orm::{
+    DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait as _,
+};
+
+use crate::migrator::{MIGRATIONS, Migrator};
+use crate::model::ModelTable;
+use crate::{account_table_statements, dialect, missing_watches, table_exists, tables, watch_statements, watches};
+
+/// What [`up`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Migrations that were applied.
+    pub applied: Vec<String>,
+    /// Account tables that were made.
+    pub created: Vec<String>,
+    /// Tables whose triggers were made, or made anew.
+    pub watched: Vec<String>,
+}
+
+/// What [`status`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Migrations that are not applied yet.
+    pub pending: Vec<String>,
+    /// Account tables that are not there.
+    pub missing_tables: Vec<String>,
+    /// Tables whose triggers are not in force: see [`missing_watches`].
+    pub missing_watches: Vec<String>,
+}
+
+impl Status {
+    /// Whether nothing is left to do.
+    pub fn is_current(&self) -> bool {
+        self.pending.is_empty() && self.missing_tables.is_empty() && self.missing_watches.is_empty()
+    }
+}
+
+/// Brings a database to the state that this version of Bekci needs, in one transaction: tables, account tables that are missing,
+/// triggers. Account tables that are there keep their columns. A second time it does nothing; two processes take turns.
+///
+/// # Errors
+/// [`DbErr::Migration`] where an account table lacks a column that is to be watched, or a name cannot stand in a key or a database;
+/// [`DbErr::BackendNotSupported`]; those of the database. Nothing has changed then.
+pub async fn up(db: &DatabaseConnection, models: &[ModelTable]) -> Result<Report, DbErr> {
+    let txn = begin(db).await?;
+    let mut report = Report {
+        applied: pending(&txn).await?,
+        ..Report::default()
+    };
+    Migrator::up(&txn, None).await?;
+    let backend = txn.get_database_backend();
+    for model in models {
+        if !table_exists(&txn, &model.table).await? {
+            watches::run(&txn, &account_table_statements(backend, model)?).await?;
+            report.created.push(model.table.clone());
+        }
+        watches::check_columns(&txn, model).await?;
+    }
+    report.watched = missing_watches(&txn, models).await?;
+    if !report.watched.is_empty() {
+        watches::run(&txn, &watches::own_statements(dialect::of(backend)?)).await?;
+        watches::run(&txn, &watch_statements(backend, models)?).await?;
+    }
+    txn.commit().await?;
+    Ok(report)
+}
+
+/// What [`up`] would do. It changes nothing, and needs no right to.
+///
+/// # Errors
+/// As [`missing_watches`].
+pub async fn status(db: &DatabaseConnection, models: &[ModelTable]) -> Result<Status, DbErr> {
+    let pending = Migrator::get_pending_migrations_read_only(db).await?;
+    let mut missing_tables = Vec::new();
+    for model in models {
+        if !table_exists(db, &model.table).await? {
+            missing_tables.push(model.table.clone());
+        }
+    }
+    Ok(Status {
+        pending: pending.iter().map(|migration| migration.name().to_owned()).collect(),
+        missing_tables,
+        missing_watches: missing_watches(db, models).await?,
+    })
+}
+
+/// Removes every table, trigger, function and sequence of Bekci, with all roles, sessions and bans. Account tables stay as they are.
+///
+/// # Errors
+/// Those of the database; nothing has changed then.
+pub async fn down(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let txn = begin(db).await?;
+    Migrator::reset(&txn).await?;
+    txn.commit().await
+}
+
+/// The script that does for a new database, or for one that has the migrations of this version, what [`up`] does: for those who
+/// let only their own tools change a schema. It may be run again.
+///
+/// # Errors
+/// As [`watch_statements`].
+pub fn sql(backend: DbBackend, models: &[ModelTable]) -> Result<String, DbErr> {
+    let dialect = dialect::of(backend)?;
+    let mut statements = vec![dialect.begin().to_owned(), migrations_table(dialect)];
+    statements.extend(tables::create(dialect));
+    statements.extend(watches::own_statements(dialect));
+    for model in models {
+        statements.extend(account_table_statements(backend, model)?);
+    }
+    statements.extend(watch_statements(backend, models)?);
+    statements.extend(Migrator::migrations().iter().map(|migration| {
+        format!(
+            "INSERT INTO {MIGRATIONS} (version, applied_at) VALUES ('{}', {} / 1000000) ON CONFLICT (version) DO NOTHING",
+            migration.name(),
+            dialect.now()
+        )
+    }));
+    statements.push("COMMIT".to_owned());
+    Ok(statements.iter().map(|statement| format!("{statement};\n\n")).collect())
+}
+
+/// As sea-orm-migration makes it.
+fn migrations_table(dialect: &dyn dialect::Dialect) -> String {
+    use sea_orm_migration::sea_query::{ColumnDef, Table};
+    let table = Table::create()
+        .table(MIGRATIONS)
+        .if_not_exists()
+        .col(ColumnDef::new("version").string().not_null().primary_key())
+        .col(ColumnDef::new("applied_at").big_integer().not_null())
+        .take();
+    dialect.table(&table)
+}
+
+async fn pending(txn: &DatabaseTransaction) -> Result<Vec<String>, DbErr> {
+    let pending = Migrator::get_pending_migrations_read_only(txn).await?;
+    Ok(pending.iter().map(|migration| migration.name().to_owned()).collect())
+}
+
+/// A transaction that no other migration runs beside.
+async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let lock = dialect::of(db.get_database_backend())?.lock();
+    let options = TransactionOptions {
+        // A deferred one that reads first could not go on once another has written.
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    let txn = db.begin_with_options(options).await?;
+    if let Some(lock) = lock {
+        txn.execute_unprepared(lock).await?;
+    }
+    Ok(txn)
+}

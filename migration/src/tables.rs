@@ -1,0 +1,108 @@
+//! The tables of Bekci, by what they are for. Times are microseconds of unix time; the tenant `''` means global.
+
+mod coherence;
+mod rights;
+mod sessions;
+
+use sea_orm_migration::sea_query::{ColumnDef, Expr, Index, IndexCreateStatement, Table, TableCreateStatement};
+
+use crate::dialect::Dialect;
+
+/// What makes all tables, in order; each statement may be run again.
+pub(crate) fn create(dialect: &dyn Dialect) -> Vec<String> {
+    let tables = [rights::tables(), sessions::tables(), coherence::tables(dialect)].concat();
+    let indexes = [rights::indexes(), sessions::indexes(), coherence::indexes(dialect)].concat();
+    let mut statements: Vec<String> = tables.iter().map(|table| dialect.table(table)).collect();
+    statements.extend(indexes.iter().map(|index| dialect.index(index)));
+    statements.push(dialect.create_positions().to_owned());
+    statements.push(coherence::NOTHING_PRUNED.to_owned());
+    statements
+}
+
+/// What removes them, and all that is in them.
+pub(crate) fn drop(dialect: &dyn Dialect) -> Vec<String> {
+    let tables = [rights::TABLES, sessions::TABLES, coherence::TABLES].concat();
+    let mut statements: Vec<String> = tables
+        .iter()
+        .map(|table| format!("DROP TABLE IF EXISTS {table}"))
+        .collect();
+    statements.extend(dialect.drop_positions().map(str::to_owned));
+    statements
+}
+
+fn table(name: &'static str) -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(name).if_not_exists();
+    table
+}
+
+/// A primary key of several columns.
+fn primary_key(columns: &[&'static str]) -> IndexCreateStatement {
+    columns
+        .iter()
+        .fold(Index::create(), |mut key, column| key.col(*column).take())
+}
+
+fn unique(name: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
+    let mut index = index(name, "", columns);
+    index.unique();
+    index
+}
+
+/// An index on a table; one inside a `CREATE TABLE` names none.
+fn index(name: &'static str, table: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
+    let mut index = columns
+        .iter()
+        .fold(Index::create(), |mut index, column| index.col(*column).take());
+    index.name(name);
+    if !table.is_empty() {
+        index.table(table).if_not_exists();
+    }
+    index
+}
+
+/// A number that the database gives.
+fn serial(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name)
+        .big_integer()
+        .not_null()
+        .auto_increment()
+        .primary_key()
+        .take()
+}
+
+/// Text that may be part of a key.
+fn word(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).string().not_null().take()
+}
+
+/// The tenant: `''` where nobody says one.
+fn tenant() -> ColumnDef {
+    word("tenant").default("").take()
+}
+
+/// Text of any length that may be missing.
+fn text(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).text().null().take()
+}
+
+fn big(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).big_integer().not_null().take()
+}
+
+fn big_or_null(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).big_integer().null().take()
+}
+
+fn int(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).integer().not_null().take()
+}
+
+fn flag(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).boolean().not_null().take()
+}
+
+/// A value that the database works out by an expression of its own.
+fn computed(mut column: ColumnDef, expression: &'static str) -> ColumnDef {
+    column.default(Expr::cust(expression)).take()
+}

@@ -1,0 +1,58 @@
+//! How a change of rights reaches every node: versions, the outbox, the nodes.
+
+use sea_orm_migration::sea_query::{ColumnDef, IndexCreateStatement, TableCreateStatement};
+
+use super::{big, big_or_null, computed, flag, index, serial, table, word};
+use crate::dialect::Dialect;
+
+pub(super) const TABLES: &[&str] = &[
+    "identity_versions",
+    "identity_outbox",
+    "coherence_nodes",
+    "coherence_meta",
+];
+
+/// The row that says up to which position the outbox was pruned.
+pub(super) const NOTHING_PRUNED: &str =
+    "INSERT INTO coherence_meta (name, value) VALUES ('pruned_position', 0) ON CONFLICT (name) DO NOTHING";
+
+pub(super) fn tables(dialect: &dyn Dialect) -> Vec<TableCreateStatement> {
+    vec![
+        table("identity_versions")
+            .col(word("key").primary_key())
+            .col(big("version"))
+            .take(),
+        outbox(dialect),
+        table("coherence_nodes")
+            .col(word("node").primary_key())
+            .col(big("acknowledged"))
+            .col(big("delta_ms"))
+            .col(big("seen_at"))
+            .take(),
+        table("coherence_meta")
+            .col(word("name").primary_key())
+            .col(big("value"))
+            .take(),
+    ]
+}
+
+/// Triggers and hooks append `key`; the commit gives `version` and `position`.
+fn outbox(dialect: &dyn Dialect) -> TableCreateStatement {
+    let no = |name| -> ColumnDef { flag(name).default(false).take() };
+    table("identity_outbox")
+        .col(serial("id"))
+        .col(word("key"))
+        .col(no("adds"))
+        .col(no("refresh"))
+        .col(big_or_null("version"))
+        .col(big_or_null("position"))
+        .col(computed(big("tx"), dialect.transaction_id()))
+        .col(computed(big("created_at"), dialect.now()))
+        .take()
+}
+
+pub(super) fn indexes(dialect: &dyn Dialect) -> Vec<IndexCreateStatement> {
+    let mut indexes = vec![index("identity_outbox_position", "identity_outbox", &["position"])];
+    indexes.extend(dialect.outbox_indexes());
+    indexes
+}

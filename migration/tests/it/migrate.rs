@@ -1,0 +1,211 @@
+//! Up, down, status and the script.
+
+use bekci_migration::sea_orm_migration::MigratorTrait as _;
+use bekci_migration::sea_orm_migration::sea_orm::ConnectionTrait as _;
+use bekci_migration::{
+    Migrator, Report, account_table_statements, down, missing_watches, sql, status, table_exists, unwatch_statements,
+    up, watch_statements,
+};
+
+use crate::database::{Database, Postgres, Sqlite, connect, number};
+use crate::{IdKind, customers, model, on_every_database};
+
+on_every_database!(
+    up_twice_does_nothing_the_second_time,
+    down_removes_everything_of_ours_and_leaves_the_accounts,
+    down_and_up_again_watches_again,
+    the_migrator_alone_can_go_down_too,
+    a_trigger_that_was_dropped_is_found_and_made_again,
+    other_columns_to_watch_are_found_and_made,
+    a_column_that_is_not_there_refuses_the_whole_migration,
+    an_account_table_that_is_there_keeps_its_columns,
+    statements_can_be_run_by_hand_and_again,
+    a_model_that_moves_to_another_table_leaves_the_first_alone,
+    positions_begin_at_nothing,
+    tables_are_found_by_name,
+);
+
+async fn up_twice_does_nothing_the_second_time(db: impl Database) {
+    assert!(status(db.db(), &[customers()]).await.unwrap().is_current());
+    assert_eq!(up(db.db(), &[customers()]).await.unwrap(), Report::default());
+}
+
+async fn down_removes_everything_of_ours_and_leaves_the_accounts(db: impl Database) {
+    db.outside("INSERT INTO customers (id, email) VALUES (1, 'a@x')");
+    down(db.db()).await.unwrap();
+    for table in [
+        "bekci_roles",
+        "bekci_sessions",
+        "identity_outbox",
+        "coherence_meta",
+        "bekci_migrations",
+    ] {
+        assert!(!table_exists(db.db(), table).await.unwrap(), "{table}");
+    }
+    db.outside("UPDATE customers SET status = 'banned'; INSERT INTO customers (id, email) VALUES (2, 'b@x')");
+    assert_eq!(
+        db.outside("SELECT id, status FROM customers ORDER BY id"),
+        "1|banned\n2|active"
+    );
+    down(db.db()).await.unwrap();
+}
+
+async fn down_and_up_again_watches_again(db: impl Database) {
+    down(db.db()).await.unwrap();
+    let report = up(db.db(), &[customers()]).await.unwrap();
+    assert_eq!(report.applied, ["m20261121_000001_initial"]);
+    assert!(report.created.is_empty());
+    assert_eq!(report.watched, ["customers"]);
+    assert_eq!(
+        db.names("INSERT INTO customers (id, email) VALUES (1, 'a@x')"),
+        ["customer:1"]
+    );
+}
+
+async fn the_migrator_alone_can_go_down_too(db: impl Database) {
+    Migrator::down(db.db(), None).await.unwrap();
+    db.outside("INSERT INTO customers (id, email) VALUES (1, 'a@x')");
+    let found = status(db.db(), &[customers()]).await.unwrap();
+    assert_eq!(found.pending, ["m20261121_000001_initial"]);
+    assert!(found.missing_tables.is_empty());
+    assert!(found.missing_watches.contains(&"customers".to_owned()));
+    Migrator::up(db.db(), None).await.unwrap();
+    assert_eq!(missing_watches(db.db(), &[customers()]).await.unwrap(), ["customers"]);
+}
+
+async fn a_trigger_that_was_dropped_is_found_and_made_again(db: impl Database) {
+    let statements = unwatch_statements(db.db().get_database_backend(), &[customers()]).unwrap();
+    for statement in statements.iter().chain(&statements) {
+        db.db().execute_unprepared(statement).await.unwrap();
+    }
+    assert!(
+        db.names("INSERT INTO customers (id, email) VALUES (1, 'a@x')")
+            .is_empty()
+    );
+    assert_eq!(missing_watches(db.db(), &[customers()]).await.unwrap(), ["customers"]);
+    assert_eq!(up(db.db(), &[customers()]).await.unwrap().watched, ["customers"]);
+    assert_eq!(db.names("DELETE FROM customers"), ["customer:1"]);
+}
+
+async fn other_columns_to_watch_are_found_and_made(db: impl Database) {
+    let mut wider = customers();
+    wider.watched_columns.push("note".to_owned());
+    assert_eq!(
+        missing_watches(db.db(), std::slice::from_ref(&wider)).await.unwrap(),
+        ["customers"]
+    );
+    up(db.db(), &[wider]).await.unwrap();
+    db.outside("INSERT INTO customers (id, email) VALUES (1, 'a@x')");
+    assert_eq!(db.names("UPDATE customers SET note = 'n'"), ["customer:1"]);
+}
+
+async fn a_column_that_is_not_there_refuses_the_whole_migration(db: impl Database) {
+    let mut wrong = customers();
+    wrong.watched_columns.push("nickname".to_owned());
+    let error = up(db.db(), &[model("partner", "partners", IdKind::Uuid), wrong])
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("nickname") && error.contains("customers"), "{error}");
+    assert!(!table_exists(db.db(), "partners").await.unwrap());
+    assert_eq!(
+        db.names("INSERT INTO customers (id, email) VALUES (1, 'a@x')"),
+        ["customer:1"]
+    );
+}
+
+async fn an_account_table_that_is_there_keeps_its_columns(db: impl Database) {
+    db.outside("CREATE TABLE staff (id integer PRIMARY KEY, email varchar, status varchar, verified_at bigint, tenant varchar, name varchar)");
+    let report = up(db.db(), &[model("staff", "staff", IdKind::Integer)]).await.unwrap();
+    assert!(report.created.is_empty());
+    assert!(db.refuses("SELECT staff.note FROM staff"));
+    assert_eq!(db.names("INSERT INTO staff (id) VALUES (1)"), ["staff:1"]);
+}
+
+async fn statements_can_be_run_by_hand_and_again(db: impl Database) {
+    let backend = db.db().get_database_backend();
+    let partners = model("partner", "partners", IdKind::Integer);
+    let mut statements = account_table_statements(backend, &partners).unwrap();
+    statements.extend(watch_statements(backend, std::slice::from_ref(&partners)).unwrap());
+    for statement in statements.iter().chain(&statements) {
+        db.db().execute_unprepared(statement).await.unwrap();
+    }
+    assert!(missing_watches(db.db(), &[partners]).await.unwrap().is_empty());
+    assert_eq!(
+        db.names("INSERT INTO partners (id, email) VALUES (1, 'a@x')"),
+        ["partner:1"]
+    );
+}
+
+async fn a_model_that_moves_to_another_table_leaves_the_first_alone(db: impl Database) {
+    up(db.db(), &[model("customer", "clients", IdKind::Integer)])
+        .await
+        .unwrap();
+    assert!(
+        db.names("INSERT INTO customers (id, email) VALUES (1, 'a@x')")
+            .is_empty()
+    );
+    assert_eq!(
+        db.names("INSERT INTO clients (id, email) VALUES (1, 'a@x')"),
+        ["customer:1"]
+    );
+}
+
+async fn positions_begin_at_nothing(db: impl Database) {
+    assert_eq!(
+        number(
+            db.db(),
+            "SELECT value FROM coherence_meta WHERE name = 'pruned_position'"
+        )
+        .await
+        .unwrap(),
+        0
+    );
+    db.outside("INSERT INTO customers (id, email) VALUES (1, 'a@x')");
+    let row = db.outside("SELECT position IS NULL AND version IS NULL AND NOT refresh AND created_at > 1700000000000000 FROM identity_outbox");
+    assert!(["1", "t"].contains(&row.as_str()), "{row}");
+}
+
+async fn tables_are_found_by_name(db: impl Database) {
+    assert!(table_exists(db.db(), "customers").await.unwrap());
+    assert!(!table_exists(db.db(), "customer").await.unwrap());
+    assert!(!table_exists(db.db(), "customers'; --").await.unwrap());
+}
+
+#[tokio::test]
+async fn the_script_does_on_sqlite_what_up_does() {
+    let db = Sqlite::empty().await;
+    the_script_does_what_up_does(db).await;
+}
+
+#[tokio::test]
+async fn the_script_does_on_postgres_what_up_does() {
+    let db = Postgres::empty().await;
+    the_script_does_what_up_does(db).await;
+}
+
+async fn the_script_does_what_up_does(db: impl Database) {
+    let script = sql(db.db().get_database_backend(), &[customers()]).unwrap();
+    db.outside(&script);
+    db.outside(&script);
+    assert!(status(db.db(), &[customers()]).await.unwrap().is_current());
+    assert_eq!(up(db.db(), &[customers()]).await.unwrap(), Report::default());
+}
+
+#[tokio::test]
+async fn nodes_that_start_at_once_on_sqlite_take_turns() {
+    let db = Sqlite::empty().await;
+    let other = connect(&db.file.url()).await;
+    let customers = [customers()];
+    let (one, two) = tokio::join!(up(db.db(), &customers), up(&other, &customers));
+    assert_eq!(one.unwrap().applied.len() + two.unwrap().applied.len(), 1);
+}
+
+#[tokio::test]
+async fn nodes_that_start_at_once_on_postgres_take_turns() {
+    let db = Postgres::empty().await;
+    let other = connect(&db.url).await;
+    let customers = [customers()];
+    let (one, two) = tokio::join!(up(db.db(), &customers), up(&other, &customers));
+    assert_eq!(one.unwrap().applied.len() + two.unwrap().applied.len(), 1);
+}
