@@ -292,7 +292,7 @@ fn access_cookie<'a>(head: &RequestHead<'a>, guard: &AuthGuard) -> Result<Option
 ///
 /// # Errors
 /// [`AuthError::CsrfRejected`].
-pub(crate) fn check_origin(head: &RequestHead<'_>, guard: &AuthGuard) -> Result<(), AuthError> {
+pub fn check_origin(head: &RequestHead<'_>, guard: &AuthGuard) -> Result<(), AuthError> {
     if head.is_safe() || head.fetch_site == Some("same-origin") {
         return Ok(());
     }

@@ -37,6 +37,7 @@ pub use error::{AuthError, Challenge, ErrorCode};
 pub use gate::{Admission, Gate, GateParts};
 pub use guard::{
     AuthGuard, CookieNames, GuardChain, GuardOutcome, GuardSettingsError, SessionRules, TokenSources, check_guards,
+    check_origin,
 };
 pub use identity::{Ban, Block, Identity, IdentityVersion, LiveSession, ScopedRights};
 pub use key::{IdKind, KeyError, ModelSpec, PrincipalId, PrincipalKey};
