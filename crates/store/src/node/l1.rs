@@ -98,29 +98,31 @@ impl L1 {
             }
         }
         let weight = SLOT_BYTES + entry.identity.weight();
-        shard.put(key, entry, weight);
+        shard.put(key, Some(entry), weight, IdentityVersion(0));
         shard.shrink_to(self.bytes_per_shard);
         true
     }
 
-    /// Drops what is older than `version` and keeps it out. `false`: all of that had been done before.
+    /// Drops what is older than `version` and keeps it out. `moved` is called unless the floor stood that high already: the node loop brings this node's own
+    /// commits once more, and must not drop what was loaded since. A key that is not here gets a slot for its floor alone.
     pub(crate) fn invalidate(&self, key: &PrincipalKey, hash: u64, version: IdentityVersion, moved: impl FnOnce()) {
         let Some(shard) = self.shard(hash) else { return moved() };
         let mut shard = shard.write();
-        let Some(slot) = shard.slots.get_mut(key) else {
-            return moved();
-        };
-        if slot.floor >= version {
-            return;
+        match shard.slots.get_mut(key) {
+            None => shard.put(key, None, SLOT_BYTES, version),
+            Some(slot) if slot.floor >= version => return,
+            Some(slot) => {
+                slot.floor = version;
+                if slot.entry.as_ref().is_some_and(|entry| entry.version < version) {
+                    slot.entry = None;
+                    let freed = slot.weight - SLOT_BYTES;
+                    slot.weight = SLOT_BYTES;
+                    shard.bytes = shard.bytes.saturating_sub(freed);
+                }
+            }
         }
-        slot.floor = version;
         moved();
-        if slot.entry.as_ref().is_some_and(|entry| entry.version < version) {
-            slot.entry = None;
-            let freed = slot.weight - SLOT_BYTES;
-            slot.weight = SLOT_BYTES;
-            shard.bytes = shard.bytes.saturating_sub(freed);
-        }
+        shard.shrink_to(self.bytes_per_shard);
     }
 
     /// Forgets every identity and floor.
@@ -137,23 +139,24 @@ impl L1 {
 }
 
 impl Shard {
-    fn put(&mut self, key: &PrincipalKey, entry: Entry, weight: usize) {
+    fn put(&mut self, key: &PrincipalKey, entry: Option<Entry>, weight: usize, floor: IdentityVersion) {
         if let Some(slot) = self.slots.get_mut(key) {
             self.bytes = self.bytes.saturating_sub(slot.weight) + weight;
             slot.weight = weight;
-            slot.entry = Some(entry);
+            slot.entry = entry;
             return;
         }
         let ring = self.ring.len();
         self.ring.push(key.clone());
         self.bytes += weight;
+        let seen = AtomicBool::new(entry.is_some());
         self.slots.insert(
             key.clone(),
             Slot {
-                entry: Some(entry),
-                floor: IdentityVersion(0),
+                entry,
+                floor,
                 weight,
-                seen: AtomicBool::new(true),
+                seen,
                 ring,
             },
         );

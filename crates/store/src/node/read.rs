@@ -89,11 +89,7 @@ impl Node {
     async fn read_together(&self, need: &Need<'_>, ticket: Ticket) -> Result<View, SourceUnavailable> {
         let direct = need.consistency == Consistency::Direct;
         loop {
-            match self
-                .0
-                .flights
-                .board(FlightKey::of(need), ticket, direct, self)
-            {
+            match self.0.flights.board(FlightKey::of(need), ticket, direct, self) {
                 Seat::Pilot(landing) => {
                     let answer = self.read_now(need).await;
                     landing.land(answer.clone());

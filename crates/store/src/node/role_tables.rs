@@ -5,10 +5,27 @@ use std::{collections::HashMap, sync::Arc};
 use bekci_core::{GuardName, RoleTable, TenantName};
 use parking_lot::RwLock;
 
+/// A table, if it is here, and the version below which none may be used.
+#[derive(Debug, Default)]
+struct Slot {
+    table: Option<Arc<RoleTable>>,
+    floor: u64,
+}
+
 #[derive(Debug, Default)]
 struct Tables {
-    global: Option<Arc<RoleTable>>,
-    tenants: HashMap<TenantName, Arc<RoleTable>, foldhash::fast::RandomState>,
+    global: Slot,
+    tenants: HashMap<TenantName, Slot, foldhash::fast::RandomState>,
+}
+
+impl Tables {
+    fn slot(&mut self, tenant: Option<&TenantName>) -> &mut Slot {
+        let Some(tenant) = tenant else { return &mut self.global };
+        if self.tenants.len() >= MOST_TENANTS && !self.tenants.contains_key(tenant) {
+            self.tenants.clear();
+        }
+        self.tenants.entry(tenant.clone()).or_default()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -24,12 +41,12 @@ impl RoleTables {
         let guards = self.guards.read();
         let tables = guards.get(guard)?;
         match tenant {
-            None => tables.global.clone(),
-            Some(tenant) => tables.tenants.get(tenant).cloned(),
+            None => tables.global.table.clone(),
+            Some(tenant) => tables.tenants.get(tenant)?.table.clone(),
         }
     }
 
-    /// Keeps a table, unless a newer one is there or `still_stands` (asked under the lock) says no.
+    /// Keeps a table, unless a newer one or a higher floor is there, or `still_stands` (asked under the lock) says no.
     pub(crate) fn put(
         &self,
         guard: &GuardName,
@@ -41,26 +58,17 @@ impl RoleTables {
         if !still_stands() {
             return;
         }
-        let tables = guards.entry(guard.clone()).or_default();
-        let held = match tenant {
-            None => tables.global.as_ref(),
-            Some(tenant) => tables.tenants.get(tenant),
-        };
-        if held.is_some_and(|held| held.version() > table.version()) {
-            return;
-        }
-        match tenant {
-            None => tables.global = Some(Arc::clone(table)),
-            Some(tenant) => {
-                if tables.tenants.len() >= MOST_TENANTS {
-                    tables.tenants.clear();
-                }
-                tables.tenants.insert(tenant.clone(), Arc::clone(table));
-            }
+        let slot = guards.entry(guard.clone()).or_default().slot(tenant);
+        let newest = slot
+            .table
+            .as_ref()
+            .map_or(slot.floor, |held| held.version().max(slot.floor));
+        if table.version() >= newest {
+            slot.table = Some(Arc::clone(table));
         }
     }
 
-    /// Drops a table that is older than `version`.
+    /// Drops a table that is older than `version`. `moved` is called unless that was done before.
     pub(crate) fn invalidate(
         &self,
         guard: &GuardName,
@@ -69,20 +77,12 @@ impl RoleTables {
         moved: impl FnOnce(),
     ) {
         let mut guards = self.guards.write();
-        let fits = |table: &Arc<RoleTable>| table.version() >= version;
-        if let Some(tables) = guards.get_mut(guard) {
-            let current = match tenant {
-                None => tables.global.as_ref().is_some_and(fits),
-                Some(tenant) => tables.tenants.get(tenant).is_some_and(fits),
-            };
-            if current {
-                return;
-            }
-            match tenant {
-                None => tables.global = None,
-                Some(tenant) => drop(tables.tenants.remove(tenant)),
-            }
+        let slot = guards.entry(guard.clone()).or_default().slot(tenant);
+        if slot.floor >= version {
+            return;
         }
+        slot.floor = version;
+        slot.table = slot.table.take().filter(|table| table.version() >= version);
         moved();
     }
 

@@ -1,7 +1,11 @@
 //! The write path, the read path and sessions, on every database, with the shared cache and without it.
 //!
 //! A suite is a list of functions that take a [`scene::Scene`]; another database is one line in [`scene::on_every_store`].
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test has nothing better to do with an error")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test has nothing better to do with an error"
+)]
 
 mod barriers;
 mod interleavings;

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use bekci_core::{
-    AuthGuard, Clock, Consistency, Entropy, GuardName, Held, IdKind, IdentityVersion, ModelName, ModelSpec, Need, Permission, PrincipalKey,
-    RootSecret, SourceUnavailable, TenantName, TokenId, View,
+    AuthGuard, Clock, Consistency, Entropy, GuardName, Held, IdKind, IdentityVersion, ModelName, ModelSpec, Need,
+    Permission, PrincipalKey, RootSecret, SourceUnavailable, TenantName, TokenId, View,
     signin::{NewSession, Opened},
 };
 use bekci_store::{CacheSettings, RedisSettings, Store, StoreSettings, SystemClock};
@@ -14,7 +14,7 @@ use secrecy::SecretString;
 
 /// Which stores a scene stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Sqlite,
     SqliteRedis,
     Postgres,
@@ -42,38 +42,48 @@ pub(crate) use on_every_store;
 
 /// Random enough for tests, without asking the machine: bytes that count up, different in each process of a test.
 #[derive(Debug)]
-pub struct Chance;
+pub(crate) struct Chance;
 
 impl Entropy for Chance {
     fn fill(&self, buffer: &mut [u8]) -> Result<(), String> {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         let count = NEXT.fetch_add(1, std::sync::atomic::Ordering::SeqCst).to_be_bytes();
-        buffer.iter_mut().zip(count.iter().cycle()).for_each(|(byte, count)| *byte = *count);
+        buffer
+            .iter_mut()
+            .zip(count.iter().cycle())
+            .for_each(|(byte, count)| *byte = *count);
         Ok(())
     }
 }
 
-pub struct Scene {
-    pub kind: Kind,
+pub(crate) struct Scene {
     url: String,
     sqlite: Option<SqliteFile>,
     redis: Option<RedisSettings>,
-    pub admin: Arc<AuthGuard>,
-    pub customer: Arc<AuthGuard>,
+    pub(crate) admin: Arc<AuthGuard>,
+    pub(crate) customer: Arc<AuthGuard>,
 }
 
-pub fn key(text: &str) -> PrincipalKey {
+pub(crate) fn key(text: &str) -> PrincipalKey {
     PrincipalKey::parse(text).unwrap()
 }
 
-pub const ADMIN: &str = "admin:0b0c1f3e-94b6-4d0a-9d8e-0d1d5f9a1b2c";
+pub(crate) const ADMIN: &str = "admin:0b0c1f3e-94b6-4d0a-9d8e-0d1d5f9a1b2c";
 
 fn model(name: &str, table: &str, id_kind: IdKind) -> ModelSpec {
-    ModelSpec { id_kind, ..ModelSpec::new(ModelName::new(name).unwrap(), table) }
+    ModelSpec {
+        id_kind,
+        ..ModelSpec::new(ModelName::new(name).unwrap(), table)
+    }
 }
 
 fn guard(name: &str, id_kind: IdKind) -> AuthGuard {
-    AuthGuard::new(GuardName::new(name).unwrap(), ModelName::new(name).unwrap(), id_kind, false)
+    AuthGuard::new(
+        GuardName::new(name).unwrap(),
+        ModelName::new(name).unwrap(),
+        id_kind,
+        false,
+    )
 }
 
 fn table(model: &ModelSpec) -> bekci_migration::ModelTable {
@@ -97,7 +107,7 @@ fn table(model: &ModelSpec) -> bekci_migration::ModelTable {
 }
 
 impl Scene {
-    pub async fn new(kind: Kind) -> Self {
+    pub(crate) async fn new(kind: Kind) -> Self {
         let (url, sqlite) = match kind {
             Kind::Sqlite | Kind::SqliteRedis => {
                 let file = SqliteFile::new();
@@ -107,19 +117,30 @@ impl Scene {
         };
         let redis = matches!(kind, Kind::SqliteRedis | Kind::PostgresRedis).then(|| {
             let server = Redis::shared();
-            RedisSettings { url: server.url().into(), prefix: server.fresh_prefix("bekci") }
+            RedisSettings {
+                url: server.url().into(),
+                prefix: server.fresh_prefix("bekci"),
+            }
         });
-        let scene =
-            Self { kind, url, sqlite, redis, admin: Arc::new(guard("admin", IdKind::Uuid)), customer: Arc::new(guard("customer", IdKind::Integer)) };
+        let scene = Self {
+            url,
+            sqlite,
+            redis,
+            admin: Arc::new(guard("admin", IdKind::Uuid)),
+            customer: Arc::new(guard("customer", IdKind::Integer)),
+        };
         let db = scene.pool().await;
         let tables: Vec<_> = Self::models().iter().map(table).collect();
         bekci_migration::up(&db, &tables).await.unwrap();
         for n in 1..=3 {
-            let sql = format!("INSERT INTO customers (id, email, name, status) VALUES ({n}, 'c{n}@example.com', 'Customer {n}', 'active')");
+            let sql = format!(
+                "INSERT INTO customers (id, email, name, status) VALUES ({n}, 'c{n}@example.com', 'Customer {n}', 'active')"
+            );
             db.execute_unprepared(&sql).await.unwrap();
         }
         let id = ADMIN.split(':').next_back().unwrap();
-        let sql = format!("INSERT INTO admins (id, email, name, status) VALUES ('{id}', 'a@example.com', 'Admin', 'active')");
+        let sql =
+            format!("INSERT INTO admins (id, email, name, status) VALUES ('{id}', 'a@example.com', 'Admin', 'active')");
         db.execute_unprepared(&sql).await.unwrap();
         db.execute_unprepared("INSERT INTO bekci_roles (guard, tenant, name) VALUES ('customer', '', 'buyer'), ('customer', 'acme', 'boss')").await.unwrap();
         let permit = "INSERT INTO bekci_role_permissions (role_id, permission) SELECT id, 'orders.view' FROM bekci_roles WHERE name = 'buyer'";
@@ -128,31 +149,36 @@ impl Scene {
     }
 
     fn models() -> Vec<ModelSpec> {
-        vec![model("customer", "customers", IdKind::Integer), model("admin", "admins", IdKind::Uuid)]
+        vec![
+            model("customer", "customers", IdKind::Integer),
+            model("admin", "admins", IdKind::Uuid),
+        ]
     }
 
     /// A pool of its own, as another program has one.
-    pub async fn pool(&self) -> DatabaseConnection {
-        bekci_store::connect(&SecretString::from(self.url.clone()), 8).await.unwrap()
+    pub(crate) async fn pool(&self) -> DatabaseConnection {
+        bekci_store::connect(&SecretString::from(self.url.clone()), 8)
+            .await
+            .unwrap()
     }
 
     /// Runs SQL in the database's own shell: a writer that knows nothing of Bekci.
-    pub fn outside(&self, sql: &str) {
+    pub(crate) fn outside(&self, sql: &str) {
         match &self.sqlite {
             Some(file) => drop(file.cli(sql)),
             None => drop(bekci_test_support::psql(&self.url, sql)),
         }
     }
 
-    pub fn is_postgres(&self) -> bool {
+    pub(crate) fn is_postgres(&self) -> bool {
         self.sqlite.is_none()
     }
 
-    pub fn redis(&self) -> Option<&RedisSettings> {
+    pub(crate) fn redis(&self) -> Option<&RedisSettings> {
         self.redis.as_ref()
     }
 
-    pub fn settings(&self) -> StoreSettings {
+    pub(crate) fn settings(&self) -> StoreSettings {
         StoreSettings {
             models: Self::models(),
             guards: vec![Arc::clone(&self.admin), Arc::clone(&self.customer)],
@@ -169,14 +195,14 @@ impl Scene {
     }
 
     /// A node with its loop running, trusted.
-    pub async fn node(&self) -> Store {
+    pub(crate) async fn node(&self) -> Store {
         let store = Store::open(self.pool().await, self.settings()).await.unwrap();
         until(|| store.is_trusted()).await;
         store
     }
 
     /// A node whose loop the test turns by hand; it has made one round.
-    pub async fn quiet_node(&self, settings: StoreSettings) -> Store {
+    pub(crate) async fn quiet_node(&self, settings: StoreSettings) -> Store {
         let store = Store::open_quiet(self.pool().await, settings).await.unwrap();
         store.round().await.unwrap();
         store
@@ -184,7 +210,7 @@ impl Scene {
 }
 
 /// Waits for a condition; fails after 20 s, which no machine needs.
-pub async fn until(mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
     for _ in 0..20_000 {
         if holds() {
             return;
@@ -195,24 +221,29 @@ pub async fn until(mut holds: impl FnMut() -> bool) {
 }
 
 /// What a request asks of a node.
-pub struct Ask<'a> {
-    pub key: &'a PrincipalKey,
-    pub guard: &'a AuthGuard,
-    pub tenant: Option<TenantName>,
-    pub consistency: Consistency,
+pub(crate) struct Ask<'a> {
+    pub(crate) key: &'a PrincipalKey,
+    pub(crate) guard: &'a AuthGuard,
+    pub(crate) tenant: Option<TenantName>,
+    pub(crate) consistency: Consistency,
 }
 
 impl<'a> Ask<'a> {
-    pub fn of(key: &'a PrincipalKey, guard: &'a AuthGuard) -> Self {
-        Self { key, guard, tenant: None, consistency: Consistency::L1 }
+    pub(crate) fn of(key: &'a PrincipalKey, guard: &'a AuthGuard) -> Self {
+        Self {
+            key,
+            guard,
+            tenant: None,
+            consistency: Consistency::L1,
+        }
     }
 
-    pub fn direct(mut self) -> Self {
+    pub(crate) fn direct(mut self) -> Self {
         self.consistency = Consistency::Direct;
         self
     }
 
-    pub fn need(&self) -> Need<'_> {
+    pub(crate) fn need(&self) -> Need<'_> {
         Need {
             key: self.key,
             guard: &self.guard.name,
@@ -224,31 +255,38 @@ impl<'a> Ask<'a> {
     }
 
     /// The view as the gate would get it: from memory if it may, else by a read.
-    pub async fn try_view(&self, store: &Store) -> Result<View, SourceUnavailable> {
+    pub(crate) async fn try_view(&self, store: &Store) -> Result<View, SourceUnavailable> {
         let identities = store.identities();
         let ticket = identities.ticket();
         let need = self.need();
-        let memory = (self.consistency == Consistency::L1).then(|| identities.warm(&need)).flatten();
+        let memory = (self.consistency == Consistency::L1)
+            .then(|| identities.warm(&need))
+            .flatten();
         match memory {
             Some(view) => Ok(view),
             None => identities.read(&need, ticket).await,
         }
     }
 
-    pub async fn view(&self, store: &Store) -> View {
+    pub(crate) async fn view(&self, store: &Store) -> View {
         self.try_view(store).await.unwrap()
     }
 
     /// Whether the principal holds a permission.
-    pub async fn can(&self, store: &Store, permission: &str) -> bool {
+    pub(crate) async fn can(&self, store: &Store, permission: &str) -> bool {
         let view = self.view(store).await;
-        let held = Held { identity: &view.identity, guard: &self.guard.name, tenant: self.tenant.as_ref(), roles: &view.roles };
+        let held = Held {
+            identity: &view.identity,
+            guard: &self.guard.name,
+            tenant: self.tenant.as_ref(),
+            roles: &view.roles,
+        };
         held.can(&Permission::new(permission).unwrap())
     }
 }
 
 /// Opens a session of a principal and gives its id.
-pub async fn sign_in(store: &Store, guard: &Arc<AuthGuard>, key: &PrincipalKey) -> TokenId {
+pub(crate) async fn sign_in(store: &Store, guard: &Arc<AuthGuard>, key: &PrincipalKey) -> TokenId {
     let session = new_session(guard, key);
     match store.sign_in_store().open_session(&session).await.unwrap() {
         Opened::Open { .. } => session.id,
@@ -256,7 +294,7 @@ pub async fn sign_in(store: &Store, guard: &Arc<AuthGuard>, key: &PrincipalKey) 
     }
 }
 
-pub fn new_session(guard: &Arc<AuthGuard>, key: &PrincipalKey) -> NewSession {
+pub(crate) fn new_session(guard: &Arc<AuthGuard>, key: &PrincipalKey) -> NewSession {
     let mut id = TokenId([0; 16]);
     Chance.fill(&mut id.0).unwrap();
     NewSession {
