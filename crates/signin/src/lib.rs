@@ -1,1 +1,28 @@
-//! Placeholder.
+//! The ways in and out: a password opens a session, a refresh token carries it on, signing out ends it.
+//!
+//! [`SignIn`] is the whole of it. It knows the store, the issuer of tokens and the source of identities by their ports alone, and decides nothing that the
+//! session row decides: what a refresh token means is judged where the row changes, by [`bekci_core::judge_refresh`].
+
+mod attempt;
+mod audit;
+mod csrf;
+mod entropy;
+mod error;
+mod keyed;
+mod password;
+mod refresh_token;
+mod service;
+
+pub use attempt::{
+    Identifier, MAX_DEVICE_NAME_CHARS, MAX_IDENTIFIER_CHARS, PasswordAttempt, SignedIn, SignedInBy, SignedOut,
+};
+pub use csrf::csrf_token;
+pub use entropy::OsEntropy;
+pub use error::{AttemptResult, SignInError};
+pub use keyed::{MAX_DEVICE_ID_CHARS, MIN_DEVICE_ID_CHARS, device_hash};
+pub use password::{
+    Argon2Cost, HashError, HashSettings, HasherError, HasherStats, MAX_PASSWORD_CHARS, MIN_POLICY_CHARS, PasswordCheck,
+    PasswordHasher, PasswordPolicy, WeakPassword,
+};
+pub use refresh_token::{NotARefreshToken, RefreshTokens};
+pub use service::{AccessSubject, IssuedAccess, SignIn, SignInParts};

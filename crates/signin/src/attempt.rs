@@ -1,0 +1,132 @@
+//! What goes into a sign-in and what comes out of it.
+
+use std::fmt;
+
+use bekci_core::{PrincipalKey, SessionId, TenantName, View};
+use secrecy::SecretString;
+use time::OffsetDateTime;
+
+use crate::error::SignInError;
+
+/// The longest identifier in characters: an e-mail address has 64 before and 255 after its `@` (RFC 5321 section 4.5.3.1).
+pub const MAX_IDENTIFIER_CHARS: usize = 320;
+
+/// The longest device name in characters; what is longer is cut.
+pub const MAX_DEVICE_NAME_CHARS: usize = 200;
+
+/// What somebody says they are called: an address, a user name. Trimmed, not empty, at most [`MAX_IDENTIFIER_CHARS`] characters, none of
+/// them a control character. Whether case counts is the model's business.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Identifier(String);
+
+impl Identifier {
+    /// Takes what was typed.
+    ///
+    /// # Errors
+    /// [`SignInError::Field`] with the rule that it breaks.
+    pub fn new(text: &str) -> Result<Self, SignInError> {
+        let refuse = |rule| SignInError::Field {
+            field: "identifier",
+            rule,
+        };
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(refuse("must not be empty"));
+        }
+        if text.chars().count() > MAX_IDENTIFIER_CHARS {
+            return Err(refuse("must have at most 320 characters"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(refuse("must not have control characters"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text as it is looked up.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Identifier {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // An address is personal data: it is not for logs.
+        write!(formatter, "Identifier({} bytes)", self.0.len())
+    }
+}
+
+/// A sign-in by password.
+#[derive(Clone, Debug)]
+pub struct PasswordAttempt {
+    /// Who somebody says they are.
+    pub identifier: Identifier,
+    /// The password as it was typed, not normalised.
+    pub password: SecretString,
+    /// What the client calls its device.
+    pub device_name: Option<String>,
+    /// A random value that the client keeps for its device; see [`device_hash`](crate::device_hash).
+    pub device_id: Option<String>,
+    /// The session whose verified credential came with the request; it ends.
+    pub replaces: Option<SessionId>,
+    /// The tenant that the tokens are made for.
+    pub tenant: Option<TenantName>,
+}
+
+/// By what somebody was signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedInBy {
+    /// A password opened a new session.
+    Password,
+    /// A refresh gave the next generation.
+    Rotated,
+    /// A refresh gave the current generation again.
+    Replayed,
+    /// A refresh replaced a generation that never reached its client.
+    Recovered,
+}
+
+/// Somebody is signed in: the pair of tokens and who it is.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// Who.
+    pub key: PrincipalKey,
+    /// In which session.
+    pub session: SessionId,
+    /// The access token.
+    pub access: SecretString,
+    /// When it ends: its `exp`, a whole second.
+    pub access_expires_at: OffsetDateTime,
+    /// How long it is good from now.
+    pub expires_in_seconds: i64,
+    /// The refresh token.
+    pub refresh: SecretString,
+    /// When it ends unless it is used.
+    pub refresh_expires_at: OffsetDateTime,
+    /// How it came about.
+    pub outcome: SignedInBy,
+    /// The identity at least as new as the session, for the answer's user object.
+    pub view: View,
+}
+
+/// Somebody is signed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedOut {
+    /// The session that has ended.
+    pub session: SessionId,
+    /// Whose it is; `None` where the session is so long gone that nobody knows.
+    pub key: Option<PrincipalKey>,
+    /// Whether it was ended by this call and not before.
+    pub ended_now: bool,
+}
+
+/// A device name fit to be stored and shown: no control characters, at most [`MAX_DEVICE_NAME_CHARS`], `None` where nothing is left.
+pub(crate) fn tidy_device_name(name: Option<String>) -> Option<String> {
+    let tidy: String = name?
+        .trim()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_DEVICE_NAME_CHARS)
+        .collect();
+    (!tidy.is_empty()).then_some(tidy)
+}

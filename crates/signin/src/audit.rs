@@ -1,0 +1,106 @@
+//! Security events, for whoever listens to the target `bekci::audit`.
+//!
+//! Values go in as fields, never into the message, so that none of them can look like a line of its own. No event holds a secret; what was typed as an identifier
+//! is told only as a keyed hash, since people type passwords there.
+
+use bekci_core::{AuthGuard, PrincipalKey, RefreshOutcome, SessionId, signin::Refreshed};
+use tracing::{info, warn};
+
+use crate::{
+    attempt::SignedIn,
+    error::{AttemptResult, SignInError},
+};
+
+const TARGET: &str = "bekci::audit";
+
+pub(crate) fn attempt(guard: &AuthGuard, mark: &str, result: &Result<SignedIn, SignInError>) {
+    let guard = guard.name.as_str();
+    match result {
+        Ok(signed_in) => info!(
+            target: TARGET,
+            event = "sign_in.attempt",
+            guard,
+            way = "password",
+            result = AttemptResult::Success.name(),
+            number = AttemptResult::Success.number(),
+            principal = signed_in.key.as_str(),
+            session = %signed_in.session,
+            identifier_hash = mark,
+        ),
+        Err(error) => warn!(
+            target: TARGET,
+            event = "sign_in.attempt",
+            guard,
+            way = "password",
+            result = error.result().name(),
+            number = error.result().number(),
+            code = error.code().as_str(),
+            reason = %error,
+            identifier_hash = mark,
+        ),
+    }
+}
+
+pub(crate) fn refreshed(guard: &AuthGuard, session: SessionId, refreshed: &Refreshed) {
+    let guard = guard.name.as_str();
+    let principal = refreshed.session.as_ref().map(|facts| facts.key.as_str());
+    let banned = refreshed.banned.is_some();
+    match refreshed.outcome {
+        RefreshOutcome::Rotated { .. } => {
+            info!(target: TARGET, event = "refresh.rotated", guard, principal, %session, banned);
+        }
+        RefreshOutcome::Replayed { .. } => {
+            info!(target: TARGET, event = "refresh.replayed", guard, principal, %session, banned);
+        }
+        RefreshOutcome::Recovered { .. } => {
+            warn!(target: TARGET, event = "refresh.recovered", guard, principal, %session, banned);
+        }
+        RefreshOutcome::Reused => {
+            warn!(target: TARGET, event = "refresh.reused", guard, principal, %session, banned);
+            warn!(target: TARGET, event = "session.ended", guard, principal, %session, why = "refresh token reused");
+        }
+        // Nothing happened: what a client sends at random is no event.
+        RefreshOutcome::Invalid | RefreshOutcome::Expired => {}
+    }
+}
+
+pub(crate) fn sessions_ended(guard: Option<&AuthGuard>, key: &PrincipalKey, ended: &[SessionId], why: &'static str) {
+    let guard = guard.map(|guard| guard.name.as_str());
+    for session in ended {
+        info!(target: TARGET, event = "session.ended", guard, principal = key.as_str(), %session, why);
+    }
+}
+
+pub(crate) fn unique(guard: &AuthGuard, key: &PrincipalKey, session: SessionId) {
+    info!(
+        target: TARGET,
+        event = "session.unique",
+        guard = guard.name.as_str(),
+        principal = key.as_str(),
+        %session,
+    );
+}
+
+pub(crate) fn signed_out(guard: &AuthGuard, key: &PrincipalKey, session: Option<SessionId>, ended: usize) {
+    info!(
+        target: TARGET,
+        event = "sign_out",
+        guard = guard.name.as_str(),
+        principal = key.as_str(),
+        session = session.map(tracing::field::display),
+        everywhere = session.is_none(),
+        ended,
+    );
+}
+
+pub(crate) fn rehashed(guard: &AuthGuard, key: &PrincipalKey, result: &Result<bool, String>) {
+    let (guard, principal) = (guard.name.as_str(), key.as_str());
+    match result {
+        Ok(true) => info!(target: TARGET, event = "password.rehashed", guard, principal),
+        // Somebody set another password meanwhile.
+        Ok(false) => {}
+        Err(reason) => {
+            warn!(target: "bekci::signin", guard, principal, %reason, "a weaker password hash was not replaced")
+        }
+    }
+}

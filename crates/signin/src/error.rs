@@ -1,0 +1,215 @@
+//! Why a sign-in, a refresh or a sign-out was refused, and what of it is told to whom.
+
+use bekci_core::{ErrorCode, IssueError, SourceUnavailable, signin::StoreError};
+use time::OffsetDateTime;
+
+use crate::password::HashError;
+
+/// The result of a sign-in attempt, with the classic numbers that listeners and the audit log see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AttemptResult {
+    /// 1: signed in.
+    Success,
+    /// 0: refused for a reason that has no number of its own, such as a ban.
+    Failure,
+    /// -1: the identifier belongs to several accounts.
+    FailureIdentityAmbiguous,
+    /// -2: identifier or password is wrong.
+    FailureCredentialInvalid,
+    /// -3: it could not be judged: the store, the hashing or the signing failed.
+    FailureUncategorized,
+    /// -4: the password was right, and a second step was asked for.
+    TemporaryAuthHasBeenCreated,
+    /// -5: the second step is still awaited.
+    FailureUnverified,
+}
+
+impl AttemptResult {
+    /// The name in answers, events and the audit log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Success => "SUCCESS",
+            Self::Failure => "FAILURE",
+            Self::FailureIdentityAmbiguous => "FAILURE_IDENTITY_AMBIGUOUS",
+            Self::FailureCredentialInvalid => "FAILURE_CREDENTIAL_INVALID",
+            Self::FailureUncategorized => "FAILURE_UNCATEGORIZED",
+            Self::TemporaryAuthHasBeenCreated => "TEMPORARY_AUTH_HAS_BEEN_CREATED",
+            Self::FailureUnverified => "FAILURE_UNVERIFIED",
+        }
+    }
+
+    /// The number that goes with the name.
+    #[must_use]
+    pub fn number(self) -> i8 {
+        match self {
+            Self::Success => 1,
+            Self::Failure => 0,
+            Self::FailureIdentityAmbiguous => -1,
+            Self::FailureCredentialInvalid => -2,
+            Self::FailureUncategorized => -3,
+            Self::TemporaryAuthHasBeenCreated => -4,
+            Self::FailureUnverified => -5,
+        }
+    }
+}
+
+/// Why signing in or out was refused. Its text is for logs and holds no secret; a client learns [`code`](Self::code) and
+/// [`told`](Self::told).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignInError {
+    /// A field cannot be what it must be, whoever asks; nothing was looked up.
+    #[error("{field}: {rule}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// There is no such account, or its password is another. Which of the two is known to nobody.
+    #[error("the identifier or the password is wrong")]
+    CredentialInvalid,
+    /// Several accounts have the identifier.
+    #[error("several accounts have this identifier")]
+    IdentityAmbiguous {
+        /// Whether the password of the first of them was right; only then is the client told.
+        proven: bool,
+    },
+    /// The credential was right, and the account is banned.
+    #[error("the account is banned")]
+    Banned {
+        /// What the principal is told.
+        reason: Option<Box<str>>,
+        /// When the ban ends by itself.
+        until: Option<OffsetDateTime>,
+    },
+    /// The refresh token is no good: not ours, another guard's, of an ended session, never given.
+    #[error("the refresh token is not good")]
+    RefreshInvalid,
+    /// The refresh token's time is over.
+    #[error("the refresh token has expired")]
+    RefreshExpired,
+    /// The refresh token was used before; its session has ended.
+    #[error("the refresh token was used before; its session has ended")]
+    RefreshReused,
+    /// Two credentials of two sessions.
+    #[error("two credentials of different sessions were presented")]
+    AmbiguousCredentials,
+    /// No credential.
+    #[error("no credential was presented")]
+    TokenMissing,
+    /// The access token is of another guard.
+    #[error("the access token is of another guard")]
+    GuardMismatch,
+    /// There is no such session of this principal.
+    #[error("the principal has no such session")]
+    NotFound,
+    /// More passwords wait to be hashed than the queue holds.
+    #[error("too many sign-ins at once")]
+    Busy,
+    /// The database or the identities cannot be reached.
+    #[error("{0}")]
+    StoreUnavailable(Box<str>),
+    /// The change is committed and not yet confirmed on every node. For a sign-out: it holds within the staleness bound.
+    #[error("committed at position {position}, not yet confirmed on every node")]
+    Pending {
+        /// The position in the order of changes.
+        position: i64,
+    },
+    /// Something that should have been set up was not, or the machine failed.
+    #[error("{0}")]
+    Internal(Box<str>),
+}
+
+impl SignInError {
+    /// The code that an answer carries. An ambiguous identifier is told only to who proved to know a password of it.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Field { .. } => ErrorCode::ValidationFailed,
+            Self::CredentialInvalid | Self::IdentityAmbiguous { proven: false } => ErrorCode::CredentialInvalid,
+            Self::IdentityAmbiguous { proven: true } => ErrorCode::IdentityAmbiguous,
+            Self::Banned { .. } => ErrorCode::AccountBanned,
+            Self::RefreshInvalid => ErrorCode::RefreshTokenInvalid,
+            Self::RefreshExpired => ErrorCode::RefreshTokenExpired,
+            Self::RefreshReused => ErrorCode::RefreshTokenReused,
+            Self::AmbiguousCredentials => ErrorCode::AmbiguousCredentials,
+            Self::TokenMissing => ErrorCode::TokenMissing,
+            Self::GuardMismatch => ErrorCode::GuardMismatch,
+            Self::NotFound => ErrorCode::NotFound,
+            Self::Busy => ErrorCode::RateLimited,
+            Self::StoreUnavailable(_) | Self::Pending { .. } => ErrorCode::StoreUnavailable,
+            Self::Internal(_) => ErrorCode::Internal,
+        }
+    }
+
+    /// The result that listeners and the audit log see.
+    #[must_use]
+    pub fn result(&self) -> AttemptResult {
+        match self {
+            Self::CredentialInvalid => AttemptResult::FailureCredentialInvalid,
+            Self::IdentityAmbiguous { .. } => AttemptResult::FailureIdentityAmbiguous,
+            Self::Field { .. } | Self::Busy | Self::StoreUnavailable(_) | Self::Pending { .. } | Self::Internal(_) => {
+                AttemptResult::FailureUncategorized
+            }
+            Self::Banned { .. }
+            | Self::RefreshInvalid
+            | Self::RefreshExpired
+            | Self::RefreshReused
+            | Self::AmbiguousCredentials
+            | Self::TokenMissing
+            | Self::GuardMismatch
+            | Self::NotFound => AttemptResult::Failure,
+        }
+    }
+
+    /// The result that the client is told, in `details.result`: what would tell that an account exists is -2.
+    #[must_use]
+    pub fn told(&self) -> AttemptResult {
+        match self {
+            Self::IdentityAmbiguous { proven: false } => AttemptResult::FailureCredentialInvalid,
+            other => other.result(),
+        }
+    }
+
+    /// After how many seconds a try may succeed, for `Retry-After`.
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> Option<u32> {
+        matches!(self, Self::Busy | Self::StoreUnavailable(_) | Self::Pending { .. }).then_some(1)
+    }
+}
+
+impl From<StoreError> for SignInError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Pending { position } => Self::Pending { position },
+            StoreError::Unavailable(_) | StoreError::CommitUnknown(_) => {
+                Self::StoreUnavailable(error.to_string().into())
+            }
+            StoreError::Refused(why) => Self::Internal(why.into()),
+        }
+    }
+}
+
+impl From<SourceUnavailable> for SignInError {
+    fn from(error: SourceUnavailable) -> Self {
+        Self::StoreUnavailable(error.to_string().into())
+    }
+}
+
+impl From<IssueError> for SignInError {
+    fn from(error: IssueError) -> Self {
+        Self::Internal(error.to_string().into())
+    }
+}
+
+impl From<HashError> for SignInError {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Busy => Self::Busy,
+            HashError::Stopped | HashError::Failed(_) | HashError::Entropy(_) => {
+                Self::Internal(error.to_string().into())
+            }
+        }
+    }
+}

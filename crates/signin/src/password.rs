@@ -1,0 +1,235 @@
+//! Passwords: hashed on threads of their own, with a bound on how many wait.
+//!
+//! 1. A password is taken as it was typed: its UTF-8, not normalised and never cut. Normalising (NFC, NFKC) would break hashes made by other systems, and one
+//!    keyboard gives one form.
+//! 2. New hashes are argon2id, by default with the parameters that OWASP names first (19 MiB, 2 rounds, 1 lane), with 16 random bytes of salt.
+//! 3. Hashes of other costs, of argon2i and argon2d, and of bcrypt (`$2a$`, `$2b$`, `$2y$`, as PHP makes them) verify, and count as outdated where they are weaker.
+//! 4. A stored hash that would cost more than [`Caps`](phc::Caps) allow, or of a format that is not known, is nobody's.
+//! 5. Where there is nothing to verify against (no account, no password, rule 4, over 128 characters) as much is worked as for a new hash, and the answer is no.
+//! 6. When the queue is full the answer is [`HashError::Busy`], at once. A job whose caller is gone is not done.
+
+mod phc;
+mod policy;
+mod pool;
+
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use argon2::Block;
+use bekci_core::Entropy;
+use secrecy::{ExposeSecret as _, SecretString};
+
+pub use self::{
+    phc::Argon2Cost,
+    policy::{MIN_POLICY_CHARS, PasswordPolicy, WeakPassword},
+};
+use self::{
+    phc::Stored,
+    pool::{Pool, PoolError},
+};
+
+/// The longest password that is verified or set, in characters.
+pub const MAX_PASSWORD_CHARS: usize = 128;
+
+/// How many jobs may wait for each thread unless it is configured: at about 20 ms each they keep nobody waiting for long.
+const WAITING_PER_THREAD: usize = 32;
+
+/// How passwords are hashed, and on how much of the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HashSettings {
+    /// The cost of new hashes.
+    pub cost: Argon2Cost,
+    /// How many are hashed at once; `None`: one for each core. Each takes the memory of the cost.
+    pub threads: Option<NonZeroUsize>,
+    /// How many may wait; `None`: 32 for each thread.
+    pub waiting: Option<NonZeroUsize>,
+}
+
+/// A hasher could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HasherError {
+    /// Argon2 does not allow these costs (RFC 9106 section 3.1).
+    #[error("password hash settings: {0}")]
+    Cost(String),
+    /// The machine gives no threads.
+    #[error("cannot start threads for hashing: {0}")]
+    Threads(String),
+}
+
+/// A password was not hashed or verified.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HashError {
+    /// As many wait as may.
+    #[error("too many passwords wait to be hashed")]
+    Busy,
+    /// The hasher is shutting down.
+    #[error("password hashing has stopped")]
+    Stopped,
+    /// The hashing itself failed, as for want of memory.
+    #[error("password hashing failed: {0}")]
+    Failed(String),
+    /// There is no salt.
+    #[error("no salt: {0}")]
+    Entropy(String),
+}
+
+/// What a check of a password came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordCheck {
+    /// Whether it is the password.
+    pub matches: bool,
+    /// Whether the stored hash is weaker than new ones; only ever true together with `matches`.
+    pub outdated: bool,
+}
+
+/// How much a hasher has done. For metrics, and for tests that compare work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HasherStats {
+    /// Hashes that were computed, to verify or to store.
+    pub computed: u64,
+    /// Jobs that were refused since too many waited.
+    pub refused: u64,
+    /// Jobs that nobody waited for any more when their turn came, and that were not done.
+    pub skipped: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    computed: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// Hashes and verifies passwords without holding up the threads that serve requests. Cheap to clone; all clones share the threads.
+#[derive(Clone)]
+pub struct PasswordHasher {
+    pool: Arc<Pool<Vec<Block>>>,
+    cost: Argon2Cost,
+    entropy: Arc<dyn Entropy>,
+    counters: Arc<Counters>,
+}
+
+impl fmt::Debug for PasswordHasher {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("PasswordHasher")
+            .field("cost", &self.cost)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+impl PasswordHasher {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// [`HasherError`].
+    pub fn new(settings: HashSettings, entropy: Arc<dyn Entropy>) -> Result<Self, HasherError> {
+        settings.cost.params().map_err(HasherError::Cost)?;
+        let threads = settings.threads.map_or_else(
+            || std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            NonZeroUsize::get,
+        );
+        let waiting = settings
+            .waiting
+            .map_or(threads.saturating_mul(WAITING_PER_THREAD), NonZeroUsize::get);
+        let pool = Pool::start(threads, waiting).map_err(|error| HasherError::Threads(error.to_string()))?;
+        Ok(Self {
+            pool: Arc::new(pool),
+            cost: settings.cost,
+            entropy,
+            counters: Arc::default(),
+        })
+    }
+
+    /// A new hash in PHC format. Whether the password is a good one is [`PasswordPolicy`]'s to say, before.
+    ///
+    /// # Errors
+    /// [`HashError`].
+    pub async fn hash(&self, password: SecretString) -> Result<SecretString, HashError> {
+        let mut salt = [0; phc::SALT_BYTES];
+        self.entropy.fill(&mut salt).map_err(HashError::Entropy)?;
+        let cost = self.cost;
+        let done = self.run(move |memory| phc::hash(cost, password.expose_secret().as_bytes(), &salt, memory));
+        done.await?.map_err(HashError::Failed)
+    }
+
+    /// Whether this is the password that was hashed. `None`, for an account that does not exist or has no password, takes as long and is never it.
+    ///
+    /// # Errors
+    /// [`HashError`].
+    pub async fn verify(
+        &self,
+        password: SecretString,
+        stored: Option<SecretString>,
+    ) -> Result<PasswordCheck, HashError> {
+        let cost = self.cost;
+        let done = self.run(move |memory| check(cost, &password, stored.as_ref(), memory));
+        done.await?.map_err(HashError::Failed)
+    }
+
+    /// Whether a stored hash is weaker than new ones are, or of no format that is known.
+    #[must_use]
+    pub fn needs_rehash(&self, stored: &SecretString) -> bool {
+        Stored::parse(stored.expose_secret()).is_none_or(|stored| stored.is_weaker_than(self.cost))
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn stats(&self) -> HasherStats {
+        HasherStats {
+            computed: self.counters.computed.load(Ordering::Relaxed),
+            refused: self.counters.refused.load(Ordering::Relaxed),
+            skipped: self.pool.skipped(),
+        }
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
+    ) -> Result<T, HashError> {
+        let counters = Arc::clone(&self.counters);
+        let counted = move |memory: &mut Vec<Block>| {
+            counters.computed.fetch_add(1, Ordering::Relaxed);
+            work(memory)
+        };
+        self.pool.run(counted).await.map_err(|error| match error {
+            PoolError::Full => {
+                self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                HashError::Busy
+            }
+            PoolError::Stopped => HashError::Stopped,
+        })
+    }
+}
+
+/// One computation, whichever way it goes.
+fn check(
+    cost: Argon2Cost,
+    password: &SecretString,
+    stored: Option<&SecretString>,
+    memory: &mut Vec<Block>,
+) -> Result<PasswordCheck, String> {
+    let password = password.expose_secret();
+    let fits = password.chars().take(MAX_PASSWORD_CHARS + 1).count() <= MAX_PASSWORD_CHARS;
+    let stored = stored
+        .filter(|_| fits)
+        .and_then(|text| Stored::parse(text.expose_secret()));
+    let Some(stored) = stored.filter(|stored| stored.can_be(password)) else {
+        phc::work_in_vain(cost, memory)?;
+        return Ok(PasswordCheck {
+            matches: false,
+            outdated: false,
+        });
+    };
+    let matches = stored.verify(password, memory)?;
+    Ok(PasswordCheck {
+        matches,
+        outdated: matches && stored.is_weaker_than(cost),
+    })
+}

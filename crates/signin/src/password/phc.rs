@@ -1,0 +1,237 @@
+//! Stored hashes: how they are written, read and compared.
+
+use std::fmt;
+
+use argon2::{
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::{Output, ParamsString, PasswordHash, Salt, SaltString},
+};
+use secrecy::SecretString;
+use subtle::ConstantTimeEq as _;
+
+/// RFC 9106 section 3.1 recommends 128 bits.
+pub(super) const SALT_BYTES: usize = 16;
+const OUTPUT_BYTES: usize = 32;
+
+/// What a stored hash may cost at most: whoever can write one into the database must not be able to take the machine with it.
+pub(super) struct Caps;
+
+impl Caps {
+    const MEMORY_KIB: u32 = 256 * 1024;
+    const ITERATIONS: u32 = 16;
+    const LANES: u32 = 16;
+    const BCRYPT: u32 = 14;
+}
+
+/// How many blocks of 1 KiB a thread keeps: one costly hash must not take its memory for ever.
+const KEPT_BLOCKS: usize = 64 * 1024;
+
+/// bcrypt looks at no more bytes than this.
+const BCRYPT_MAX_BYTES: usize = 72;
+
+/// What one hash costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Argon2Cost {
+    /// Memory in KiB.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub iterations: u32,
+    /// Lanes. They are worked one after another.
+    pub lanes: u32,
+}
+
+impl Default for Argon2Cost {
+    fn default() -> Self {
+        Self {
+            memory_kib: 19_456,
+            iterations: 2,
+            lanes: 1,
+        }
+    }
+}
+
+impl Argon2Cost {
+    /// The least that argon2 allows: for tests alone.
+    pub const SMALLEST: Self = Self {
+        memory_kib: 8,
+        iterations: 1,
+        lanes: 1,
+    };
+
+    pub(super) fn params(self) -> Result<Params, String> {
+        if !self.within_caps() {
+            return Err(format!("{self} is more than stored hashes may cost"));
+        }
+        Params::new(self.memory_kib, self.iterations, self.lanes, Some(OUTPUT_BYTES))
+            .map_err(|error| format!("{self}: {error}"))
+    }
+
+    fn within_caps(self) -> bool {
+        self.memory_kib <= Caps::MEMORY_KIB && self.iterations <= Caps::ITERATIONS && self.lanes <= Caps::LANES
+    }
+
+    /// Memory times passes: what an attacker pays for one guess.
+    fn product(self) -> u64 {
+        u64::from(self.memory_kib) * u64::from(self.iterations)
+    }
+}
+
+impl fmt::Display for Argon2Cost {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "memory_kib={} iterations={} lanes={}",
+            self.memory_kib, self.iterations, self.lanes
+        )
+    }
+}
+
+/// A stored hash that can be verified.
+pub(super) enum Stored<'a> {
+    Argon2 {
+        algorithm: Algorithm,
+        version: Version,
+        params: Params,
+        salt: Vec<u8>,
+        output: Output,
+    },
+    Bcrypt(&'a str),
+}
+
+impl<'a> Stored<'a> {
+    /// `None` for a format that is not known, and for one over the [`Caps`].
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
+        if text.starts_with("$2") {
+            return parse_bcrypt(text);
+        }
+        let parsed = PasswordHash::new(text).ok()?;
+        let algorithm = Algorithm::try_from(parsed.algorithm).ok()?;
+        // Before versions were written there was 1.0 alone.
+        let version = Version::try_from(parsed.version.unwrap_or(0x10)).ok()?;
+        let params = Params::try_from(&parsed).ok()?;
+        let cost = cost_of(&params);
+        let mut salt = [0; Salt::MAX_LENGTH];
+        let salt = parsed.salt?.decode_b64(&mut salt).ok()?.to_vec();
+        let output = parsed.hash?;
+        // Sixteen bytes are what others store at the least; fewer can be met by chance.
+        (cost.within_caps() && output.len() >= 16).then_some(Self::Argon2 {
+            algorithm,
+            version,
+            params,
+            salt,
+            output,
+        })
+    }
+
+    /// Whether the scheme can tell this password from all others. bcrypt looks at 72 bytes and repeats what ends with a zero byte, so for
+    /// longer ones and for those with a zero byte in them another password would pass too.
+    pub(super) fn can_be(&self, password: &str) -> bool {
+        match self {
+            Self::Argon2 { .. } => true,
+            Self::Bcrypt(_) => password.len() <= BCRYPT_MAX_BYTES && !password.contains('\0'),
+        }
+    }
+
+    pub(super) fn verify(&self, password: &str, memory: &mut Vec<Block>) -> Result<bool, String> {
+        match self {
+            Self::Argon2 {
+                algorithm,
+                version,
+                params,
+                salt,
+                output,
+            } => {
+                let hasher = Argon2::new(*algorithm, *version, params.clone());
+                let mut computed = vec![0; output.len()];
+                compute(&hasher, password.as_bytes(), salt, &mut computed, memory)?;
+                Ok(computed.ct_eq(output.as_bytes()).into())
+            }
+            Self::Bcrypt(text) => bcrypt::verify(password, text).map_err(|error| error.to_string()),
+        }
+    }
+
+    pub(super) fn is_weaker_than(&self, wanted: Argon2Cost) -> bool {
+        match self {
+            Self::Argon2 {
+                algorithm,
+                version,
+                params,
+                output,
+                ..
+            } => {
+                *algorithm != Algorithm::Argon2id
+                    || *version != Version::V0x13
+                    || output.len() < OUTPUT_BYTES
+                    || cost_of(params).product() < wanted.product()
+            }
+            Self::Bcrypt(_) => true,
+        }
+    }
+}
+
+fn cost_of(params: &Params) -> Argon2Cost {
+    Argon2Cost {
+        memory_kib: params.m_cost(),
+        iterations: params.t_cost(),
+        lanes: params.p_cost(),
+    }
+}
+
+fn parse_bcrypt(text: &str) -> Option<Stored<'_>> {
+    let version = text.get(..4)?;
+    let cost: u32 = text.get(4..6)?.parse().ok()?;
+    let well_formed = text.parse::<bcrypt::HashParts>().is_ok();
+    (matches!(version, "$2a$" | "$2b$" | "$2y$") && (4..=Caps::BCRYPT).contains(&cost) && well_formed)
+        .then_some(Stored::Bcrypt(text))
+}
+
+/// A new hash.
+pub(super) fn hash(
+    cost: Argon2Cost,
+    password: &[u8],
+    salt: &[u8; SALT_BYTES],
+    memory: &mut Vec<Block>,
+) -> Result<SecretString, String> {
+    let params = cost.params()?;
+    let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+    let mut output = [0; OUTPUT_BYTES];
+    compute(&hasher, password, salt, &mut output, memory)?;
+    let text = |error: argon2::password_hash::Error| error.to_string();
+    let salt = SaltString::encode_b64(salt).map_err(text)?;
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(&params).map_err(text)?,
+        salt: Some(salt.as_salt()),
+        hash: Some(Output::new(&output).map_err(text)?),
+    };
+    Ok(hash.to_string().into())
+}
+
+/// The work of one verification, for nothing. The password has no part in it: how long one takes to read depends on who sent it, not on the account.
+pub(super) fn work_in_vain(cost: Argon2Cost, memory: &mut Vec<Block>) -> Result<(), String> {
+    let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, cost.params()?);
+    compute(&hasher, b"", &[0; SALT_BYTES], &mut [0; OUTPUT_BYTES], memory)
+}
+
+/// The memory is kept by the thread, since to ask for megabytes anew each time means a fault for each of their pages.
+fn compute(
+    hasher: &Argon2<'_>,
+    password: &[u8],
+    salt: &[u8],
+    output: &mut [u8],
+    memory: &mut Vec<Block>,
+) -> Result<(), String> {
+    let blocks = hasher.params().block_count();
+    if memory.len() < blocks {
+        memory
+            .try_reserve_exact(blocks - memory.len())
+            .map_err(|error| error.to_string())?;
+        memory.resize(blocks, Block::default());
+    }
+    let blocks = memory.get_mut(..blocks).unwrap_or_default();
+    let done = hasher.hash_password_into_with_memory(password, salt, output, blocks);
+    memory.truncate(KEPT_BLOCKS);
+    memory.shrink_to(KEPT_BLOCKS);
+    done.map_err(|error| error.to_string())
+}

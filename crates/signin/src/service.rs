@@ -1,0 +1,275 @@
+//! Signing in by password and by refresh token.
+//!
+//! A sign-in by password goes like this, and waits for nothing else:
+//!
+//! 1. The accounts with the identifier are read, from the database.
+//! 2. One hash is computed, whether there is an account or not. From here on time and answer are the same for "unknown" and "wrong".
+//! 3. One transaction opens the session and ends what it replaces. It also tells a ban: only who knew the password gets here.
+//! 4. The identity is read, at least as new as that transaction, for claims and answer.
+//!
+//! A refresh token whose MAC does not fit touches no store. What a good one means is judged by the store on the session row.
+
+mod leave;
+mod tokens;
+
+use std::sync::Arc;
+
+use bekci_core::{
+    AuthGuard, Clock, Entropy, IdentitySource, RefreshOutcome, RootSecret, SessionId, TokenId, TokenIssuer,
+    signin::{Credential, NewSession, Opened, RefreshRequest, Refreshed, SessionFacts, SignInStore},
+};
+use secrecy::SecretString;
+use time::OffsetDateTime;
+
+pub use self::tokens::{AccessSubject, IssuedAccess};
+use crate::{
+    attempt::{Identifier, PasswordAttempt, SignedIn, SignedInBy, tidy_device_name},
+    audit,
+    error::SignInError,
+    keyed::{device_hash, identifier_mark},
+    password::{PasswordCheck, PasswordHasher},
+    refresh_token::RefreshTokens,
+};
+
+/// The generation of a session's first pair of tokens. Stores open sessions with it.
+const FIRST_GENERATION: u32 = 0;
+
+/// What signing in and out rests on.
+#[derive(Clone, Debug)]
+pub struct SignInParts {
+    /// Keeps accounts and sessions.
+    pub store: Arc<dyn SignInStore>,
+    /// Makes access tokens.
+    pub issuer: Arc<dyn TokenIssuer>,
+    /// Knows identities.
+    pub identities: Arc<dyn IdentitySource>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Gives ids.
+    pub entropy: Arc<dyn Entropy>,
+    /// Verifies passwords.
+    pub hasher: PasswordHasher,
+    /// Keys refresh tokens and device ids.
+    pub root: Arc<RootSecret>,
+}
+
+/// The ways in and out. Cheap to clone; built once and shared by all workers.
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    parts: Arc<SignInParts>,
+}
+
+impl SignIn {
+    /// Signing in and out over these parts.
+    #[must_use]
+    pub fn new(parts: SignInParts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+
+    /// The hasher, for setting passwords and for metrics.
+    #[must_use]
+    pub fn hasher(&self) -> &PasswordHasher {
+        &self.parts.hasher
+    }
+
+    /// Signs in by password and opens a session.
+    ///
+    /// # Errors
+    /// [`SignInError::CredentialInvalid`], the same for an unknown account and a wrong password; [`SignInError::IdentityAmbiguous`];
+    /// [`SignInError::Banned`], after the right password alone; [`SignInError::Busy`] where too many sign in at once;
+    /// [`SignInError::StoreUnavailable`] and [`SignInError::Pending`] where it cannot be told; [`SignInError::Internal`].
+    pub async fn password(&self, guard: &Arc<AuthGuard>, attempt: PasswordAttempt) -> Result<SignedIn, SignInError> {
+        let mark = identifier_mark(&self.parts.root, &guard.name, attempt.identifier.as_str());
+        let result = self.try_password(guard, attempt).await;
+        audit::attempt(guard, &mark, &result);
+        result
+    }
+
+    async fn try_password(&self, guard: &Arc<AuthGuard>, attempt: PasswordAttempt) -> Result<SignedIn, SignInError> {
+        let password = attempt.password.clone();
+        let (credential, check) = self.prove(guard, &attempt.identifier, password).await?;
+        let now = self.parts.clock.now();
+        let session = NewSession {
+            guard: Arc::clone(guard),
+            key: credential.key.clone(),
+            id: self.random_id()?,
+            way: "password",
+            remembered: false,
+            device_name: tidy_device_name(attempt.device_name),
+            device_hash: attempt
+                .device_id
+                .and_then(|id| device_hash(&self.parts.root, &guard.name, &id)),
+            replaces: attempt.replaces,
+            tenant: attempt.tenant,
+            now,
+        };
+        let (version, ended) = match self.parts.store.open_session(&session).await? {
+            Opened::Open { version, ended } => (version, ended),
+            Opened::Banned(ban) => {
+                let (reason, until) = ban.map_or((None, None), |ban| (ban.reason, ban.until));
+                return Err(SignInError::Banned { reason, until });
+            }
+            // Deleted since it was read: as if it had never been.
+            Opened::Gone => return Err(SignInError::CredentialInvalid),
+        };
+        audit::sessions_ended(Some(guard), &session.key, &ended, "replaced");
+        if guard.session.unique && !ended.is_empty() {
+            audit::unique(guard, &session.key, session.id);
+        }
+        if check.outdated {
+            self.rehash_later(guard, credential, attempt.password);
+        }
+        let facts = SessionFacts {
+            key: session.key,
+            version,
+            tenant: session.tenant,
+            refresh_ends: first_refresh_ends(guard, now),
+        };
+        self.give(guard, session.id, FIRST_GENERATION, facts, SignedInBy::Password)
+            .await
+    }
+
+    /// The account that the identifier and the password name. One hash is computed in every case.
+    async fn prove(
+        &self,
+        guard: &AuthGuard,
+        identifier: &Identifier,
+        password: SecretString,
+    ) -> Result<(Credential, PasswordCheck), SignInError> {
+        let mut found = self.parts.store.credentials(&guard.model, identifier.as_str()).await?;
+        // Always the same one of several, whatever order the database has.
+        found.sort_by(|one, other| one.key.cmp(&other.key));
+        let several = found.len() > 1;
+        let first = found.into_iter().next();
+        let stored = first.as_ref().and_then(|credential| credential.password_hash.clone());
+        let check = self.parts.hasher.verify(password, stored).await?;
+        if several {
+            return Err(SignInError::IdentityAmbiguous { proven: check.matches });
+        }
+        let credential = first.filter(|_| check.matches).ok_or(SignInError::CredentialInvalid)?;
+        if credential.key.model() != guard.model.as_str() {
+            return Err(SignInError::Internal(
+                format!("the store gave an account of model {:?}", credential.key.model()).into(),
+            ));
+        }
+        Ok((credential, check))
+    }
+
+    /// Replaces a weaker hash beside the sign-in, which does not wait for it and does not fail with it. What is not done now is done next time.
+    fn rehash_later(&self, guard: &Arc<AuthGuard>, credential: Credential, password: SecretString) {
+        let (Some(old), Ok(runtime)) = (credential.password_hash, tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        let (parts, guard) = (Arc::clone(&self.parts), Arc::clone(guard));
+        runtime.spawn(async move {
+            let result = match parts.hasher.hash(password).await {
+                Ok(new) => parts
+                    .store
+                    .rehash(&credential.key, &old, &new)
+                    .await
+                    .map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            audit::rehashed(&guard, &credential.key, &result);
+        });
+    }
+
+    /// Carries a session on by its refresh token. `by_cookie`: it came by cookie, and then no lost answer is recovered.
+    ///
+    /// # Errors
+    /// [`SignInError::RefreshInvalid`], [`RefreshExpired`](SignInError::RefreshExpired), [`RefreshReused`](SignInError::RefreshReused) by the
+    /// table of [`bekci_core::judge_refresh`]; [`SignInError::Banned`]; [`SignInError::StoreUnavailable`] and [`SignInError::Pending`] where it
+    /// cannot be told: the same token may be presented again; [`SignInError::Internal`].
+    pub async fn refresh(
+        &self,
+        guard: &Arc<AuthGuard>,
+        presented: &str,
+        device_id: Option<&str>,
+        by_cookie: bool,
+    ) -> Result<SignedIn, SignInError> {
+        let (session, generation) = self
+            .refresh_tokens(guard)
+            .parse(presented)
+            .map_err(|_| SignInError::RefreshInvalid)?;
+        let request = RefreshRequest {
+            guard: Arc::clone(guard),
+            session,
+            generation,
+            device_hash: device_id.and_then(|id| device_hash(&self.parts.root, &guard.name, id)),
+            by_cookie,
+            now: self.parts.clock.now(),
+        };
+        let refreshed = self.parts.store.refresh(&request).await?;
+        audit::refreshed(guard, session, &refreshed);
+        let (generation, by) = granted(&refreshed)?;
+        let facts = refreshed
+            .session
+            .ok_or_else(|| SignInError::Internal("the store gave a generation and no session".into()))?;
+        self.give(guard, session, generation, facts, by).await
+    }
+
+    fn refresh_tokens(&self, guard: &AuthGuard) -> RefreshTokens {
+        RefreshTokens::new(&self.parts.root, &guard.name)
+    }
+
+    fn random_id(&self) -> Result<TokenId, SignInError> {
+        let mut bytes = [0; 16];
+        let filled = self.parts.entropy.fill(&mut bytes);
+        filled.map_err(|error| SignInError::Internal(error.into()))?;
+        Ok(TokenId(bytes))
+    }
+
+    /// The pair of tokens of a session's generation.
+    async fn give(
+        &self,
+        guard: &AuthGuard,
+        session: SessionId,
+        generation: u32,
+        facts: SessionFacts,
+        outcome: SignedInBy,
+    ) -> Result<SignedIn, SignInError> {
+        let view = self.view(guard, &facts).await?;
+        let subject = AccessSubject {
+            key: facts.key,
+            session,
+            generation,
+            version: facts.version,
+            tenant: facts.tenant,
+        };
+        let issued = self.issue_access(guard, &subject, &view)?;
+        Ok(SignedIn {
+            key: subject.key,
+            session,
+            access: issued.token,
+            access_expires_at: issued.expires_at,
+            expires_in_seconds: issued.expires_in_seconds,
+            refresh: self.refresh_tokens(guard).make(session, generation),
+            refresh_expires_at: facts.refresh_ends,
+            outcome,
+            view,
+        })
+    }
+}
+
+/// The generation to give, for the outcomes that give one.
+fn granted(refreshed: &Refreshed) -> Result<(u32, SignedInBy), SignInError> {
+    match (refreshed.outcome, &refreshed.banned) {
+        (RefreshOutcome::Invalid, _) => Err(SignInError::RefreshInvalid),
+        (RefreshOutcome::Expired, _) => Err(SignInError::RefreshExpired),
+        (RefreshOutcome::Reused, _) => Err(SignInError::RefreshReused),
+        (_, Some(ban)) => Err(SignInError::Banned {
+            reason: ban.reason.clone(),
+            until: ban.until,
+        }),
+        (RefreshOutcome::Rotated { next }, None) => Ok((next, SignedInBy::Rotated)),
+        (RefreshOutcome::Replayed { current }, None) => Ok((current, SignedInBy::Replayed)),
+        (RefreshOutcome::Recovered { next }, None) => Ok((next, SignedInBy::Recovered)),
+    }
+}
+
+/// When the first refresh token of a session ends: by the same times as [`bekci_core::judge_refresh`].
+fn first_refresh_ends(guard: &AuthGuard, now: OffsetDateTime) -> OffsetDateTime {
+    let rules = &guard.session.refresh;
+    let shorter = [rules.idle, guard.session.max_age].into_iter().flatten();
+    now.saturating_add(shorter.fold(rules.ttl, time::Duration::min))
+}
