@@ -10,6 +10,9 @@
 //! 4. With an account go its sessions (ended, reason `account_deleted`), roles, permissions, bans and blocks, and with a role what it
 //!    permits and who has it: a later one with the same key inherits nothing. A renamed role keeps its members.
 //!
+//! The triggers have the writer's rights: a database user who may write to a watched table needs INSERT on `identity_outbox`, and to
+//! delete accounts or roles also UPDATE and DELETE on the `bekci_` tables. Without them the write is refused, never unseen.
+//!
 //! What the triggers cannot see: a writer that switches them off, `REPLACE` on SQLite without `PRAGMA recursive_triggers = ON` (the
 //! rows that it deletes), and on PostgreSQL writes to a partition by its own name or by logical replication.
 //!

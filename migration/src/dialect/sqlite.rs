@@ -141,12 +141,16 @@ impl Sqlite {
                 "INSERT INTO identity_outbox (key, adds) SELECT named.key, {adds} FROM (SELECT {named} AS key) AS named WHERE {unsaid}"
             );
         }
-        // Once everybody is named, each further row costs one look at the index and the count is not asked for.
+        // Counted in the answer and not in the condition: once everybody is named, a further row costs one look at the index.
         let too_many = format!("(SELECT count(*) FROM ({unnumbered} LIMIT {OWNERS} + 1)) > {OWNERS}");
+        let adds = if adds == 0 {
+            "0".to_owned()
+        } else {
+            format!("CASE WHEN {too_many} THEN 0 ELSE 1 END")
+        };
         format!(
             "INSERT INTO identity_outbox (key, adds) \
-             SELECT CASE WHEN named.too_many THEN '{EVERYBODY}' ELSE named.key END, CASE WHEN named.too_many THEN 0 ELSE {adds} END \
-             FROM (SELECT {named} AS key, {too_many} AS too_many) AS named \
+             SELECT CASE WHEN {too_many} THEN '{EVERYBODY}' ELSE named.key END, {adds} FROM (SELECT {named} AS key) AS named \
              WHERE NOT EXISTS ({unnumbered} AND adds = 0 AND key = '{EVERYBODY}') AND {unsaid}"
         )
     }

@@ -84,7 +84,7 @@ async fn a_row_that_is_named_and_not_numbered_yet_is_not_named_again() {
 }
 
 #[tokio::test]
-async fn a_temporary_trigger_of_the_library_writes_the_same_time_as_the_program() {
+async fn times_are_microseconds_of_unix_time() {
     let db = Sqlite::migrated().await;
     let insert = "INSERT INTO customers (id, email) VALUES (1, 'a@x')";
     db.db().execute_unprepared(insert).await.unwrap();
