@@ -189,3 +189,99 @@ impl Store {
         Ok(gone > 0)
     }
 }
+
+/// An account that is to be made.
+#[derive(Clone, Debug, Default)]
+pub struct NewAccount {
+    /// Its columns and their values: identifiers, attributes. Only columns that the model names.
+    pub columns: Vec<(String, String)>,
+    /// The password's hash in PHC format.
+    pub password_hash: Option<secrecy::SecretString>,
+    /// Whether its address counts as verified.
+    pub verified: bool,
+}
+
+impl Store {
+    /// Makes an account of a model whose table has the columns that the model names. Integer ids are given by the database, others here.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for a column that the model does not name, an identifier that is taken, or a model that is not there.
+    pub async fn create_account(
+        &self,
+        model: &bekci_core::ModelName,
+        account: &NewAccount,
+    ) -> Result<(PrincipalKey, Committed), StoreError> {
+        let gone = || StoreError::Refused(format!("there is no model {model}"));
+        let spec = self.node.model(model.as_str()).ok_or_else(gone)?.clone();
+        let (mut columns, mut values): (Vec<String>, Vec<sea_orm::Value>) = (Vec::new(), Vec::new());
+        for (column, value) in &account.columns {
+            let known = spec.identifiers.iter().any(|(name, _)| name == column)
+                || spec.cached_attributes.contains(column)
+                || spec.tenant_column.as_ref() == Some(column);
+            if !known {
+                return Err(StoreError::Refused(format!("model {model} has no column {column:?}")));
+            }
+            columns.push(quoted(column));
+            values.push(value.clone().into());
+        }
+        if let (Some(column), Some(hash)) = (&spec.password_column, &account.password_hash) {
+            columns.push(quoted(column));
+            values.push(secrecy::ExposeSecret::expose_secret(hash).into());
+        }
+        if let (Some(column), true) = (&spec.verified_column, account.verified) {
+            columns.push(quoted(column));
+            values.push(micros(self.node.clock().now()).into());
+        }
+        if spec.id_kind != bekci_core::IdKind::Integer {
+            let id = self.new_id(spec.id_kind)?;
+            columns.push(quoted(&spec.id_column));
+            values
+                .extend(load::id_values(&spec, &id).and_then(|mut ids| (!ids.is_empty()).then(|| ids.swap_remove(0))));
+        }
+        self.insert_account(&spec, &columns, values).await
+    }
+
+    fn new_id(&self, kind: bekci_core::IdKind) -> Result<String, StoreError> {
+        let mut bytes = [0; 16];
+        self.entropy.fill(&mut bytes).map_err(StoreError::Unavailable)?;
+        Ok(match kind {
+            bekci_core::IdKind::Uuid => sea_orm::sqlx::types::Uuid::from_u128(
+                // Version 4, variant 1 (RFC 9562 section 5.4).
+                (u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62),
+            )
+            .to_string(),
+            _ => TokenId(bytes).to_string(),
+        })
+    }
+
+    async fn insert_account(
+        &self,
+        spec: &bekci_core::ModelSpec,
+        columns: &[String],
+        values: Vec<sea_orm::Value>,
+    ) -> Result<(PrincipalKey, Committed), StoreError> {
+        let backend = self.node.backend();
+        let places: Vec<String> = (1..=values.len()).map(|at| format!("${at}")).collect();
+        let id = crate::sessions::id_as_text(backend, spec);
+        let sql = format!(
+            "INSERT INTO {} ({}) VALUES ({}) RETURNING {id} AS id",
+            quoted(&spec.table),
+            columns.join(", "),
+            places.join(", ")
+        );
+        let transaction = self.connection().begin().await.map_err(unavailable)?;
+        let row = transaction
+            .query_one_raw(statement(backend, sql, values))
+            .await
+            .map_err(|error| match error.sql_err() {
+                Some(sea_orm::SqlErr::UniqueConstraintViolation(_)) => {
+                    StoreError::Refused("an account with this identifier is there already".to_owned())
+                }
+                _ => unavailable(error),
+            })?;
+        let row = row.ok_or_else(|| StoreError::Unavailable("the database gave no id for the account".to_owned()))?;
+        let id: String = row.try_get("", "id").map_err(unavailable)?;
+        let key = spec.key(&id).map_err(|error| StoreError::Refused(error.to_string()))?;
+        Ok((key, transaction.commit_with(Barrier::Auto).await?))
+    }
+}

@@ -21,6 +21,7 @@ pub mod hooks;
 mod keys;
 mod load;
 mod node;
+mod rights;
 mod sessions;
 mod shared;
 mod sql;
@@ -34,7 +35,7 @@ use bekci_core::{
 use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
 use tokio::{sync::watch, task::JoinHandle};
 
-pub use accounts::{BanOrder, BlockOrder};
+pub use accounts::{BanOrder, BlockOrder, NewAccount};
 pub use clock::SystemClock;
 pub use commit::{Barrier, CommitError, Committed};
 pub use connect::{OpenError, connect};
@@ -42,6 +43,7 @@ pub use failpoint::Failpoints;
 pub use guarded::{GuardedConnection, GuardedTransaction};
 pub use keys::ChangeKey;
 pub use node::{CacheSettings, Metrics, MetricsSnapshot};
+pub use rights::{Rights, RoleEntry, Scope};
 pub use shared::{RedisSettings, SharedCacheError};
 
 use crate::{
@@ -73,6 +75,7 @@ pub struct StoreSettings {
 #[derive(Clone, Debug)]
 pub struct Store {
     node: Node,
+    entropy: Arc<dyn Entropy>,
     tasks: Arc<Tasks>,
 }
 
@@ -129,6 +132,7 @@ impl Store {
         let (stop, _) = watch::channel(false);
         Ok(Self {
             node,
+            entropy: settings.entropy,
             tasks: Arc::new(Tasks {
                 stop,
                 running: parking_lot::Mutex::default(),

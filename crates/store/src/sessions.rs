@@ -235,10 +235,7 @@ impl SignInStore for Sessions {
                 }
             })
             .collect();
-        let id = match (node.backend(), spec.id_kind) {
-            (DbBackend::Sqlite, bekci_core::IdKind::Uuid) => sqlite_uuid(&spec.id_column),
-            _ => format!("CAST({} AS TEXT)", quoted(&spec.id_column)),
-        };
+        let id = id_as_text(node.backend(), spec);
         let hash = spec
             .password_column
             .as_ref()
@@ -434,6 +431,14 @@ impl SignInStore for Sessions {
         };
         let entries: Result<Vec<_>, DbErr> = rows.map_err(unavailable)?.into_iter().map(read).collect();
         Ok(entries.map_err(unavailable)?.into_iter().flatten().collect())
+    }
+}
+
+/// The expression that gives an account's id as canonical text.
+pub(crate) fn id_as_text(backend: DbBackend, spec: &bekci_core::ModelSpec) -> String {
+    match (backend, spec.id_kind) {
+        (DbBackend::Sqlite, bekci_core::IdKind::Uuid) => sqlite_uuid(&spec.id_column),
+        _ => format!("CAST({} AS TEXT)", quoted(&spec.id_column)),
     }
 }
 
