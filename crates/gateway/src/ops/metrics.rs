@@ -1,0 +1,123 @@
+//! What is counted. Labels never carry a path, an id or anything that a client chose: they are names from configuration and from fixed lists.
+
+use std::time::Duration;
+
+use super::registry::{Counter, Family, Gauge, Histogram};
+
+/// For what is done in memory.
+const FAST: &[f64] = &[
+    0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0,
+];
+/// For what crosses a network.
+const SLOW: &[f64] = &[
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+
+/// Everything that a gateway counts. One for all workers.
+#[derive(Debug)]
+pub struct Metrics {
+    /// `bekci_decisions_total{guard,route,outcome,code}`.
+    pub decisions: Family<Counter, 4>,
+    /// `bekci_decision_seconds{path}`, where `path` is the way the identity came: `l1`, `redis`, `database`.
+    pub decision_seconds: Family<Histogram, 1>,
+    /// `bekci_identity_loads_total{source}`.
+    pub identity_loads: Family<Counter, 1>,
+    /// `bekci_sign_ins_total{guard,way,result}`.
+    pub sign_ins: Family<Counter, 3>,
+    /// `bekci_revocation_lag_seconds`.
+    pub revocation_lag: Family<Histogram, 0>,
+    /// `bekci_barrier_seconds`.
+    pub barrier: Family<Histogram, 0>,
+    /// `bekci_outbox_unapplied`.
+    pub outbox_unapplied: Family<Gauge, 0>,
+    /// `bekci_upstream_seconds{upstream,status}`.
+    pub upstream_seconds: Family<Histogram, 2>,
+    /// `bekci_rate_limited_total{guard,limit}`.
+    pub rate_limited: Family<Counter, 2>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            decisions: Family::new(
+                "bekci_decisions_total",
+                "Decisions by their outcome and code.",
+                ["guard", "route", "outcome", "code"],
+                (),
+            ),
+            decision_seconds: Family::new(
+                "bekci_decision_seconds",
+                "How long decisions take, by where the identity came from.",
+                ["path"],
+                FAST,
+            ),
+            identity_loads: Family::new(
+                "bekci_identity_loads_total",
+                "Identities read from outside the process.",
+                ["source"],
+                (),
+            ),
+            sign_ins: Family::new(
+                "bekci_sign_ins_total",
+                "Attempts to sign in by their result.",
+                ["guard", "way", "result"],
+                (),
+            ),
+            revocation_lag: Family::new(
+                "bekci_revocation_lag_seconds",
+                "From the commit of a change until this node decides by it.",
+                [],
+                SLOW,
+            ),
+            barrier: Family::new(
+                "bekci_barrier_seconds",
+                "How long a change waits for the other nodes.",
+                [],
+                SLOW,
+            ),
+            outbox_unapplied: Family::new(
+                "bekci_outbox_unapplied",
+                "Changes that this node has not applied yet.",
+                [],
+                (),
+            ),
+            upstream_seconds: Family::new(
+                "bekci_upstream_seconds",
+                "How long upstreams take until the head of their answer.",
+                ["upstream", "status"],
+                SLOW,
+            ),
+            rate_limited: Family::new(
+                "bekci_rate_limited_total",
+                "Requests refused by a limit.",
+                ["guard", "limit"],
+                (),
+            ),
+        }
+    }
+}
+
+impl Metrics {
+    /// Notes that an upstream answered, or that this status was answered in its stead.
+    pub fn upstream_answered(&self, upstream: &str, status: u16, took: Duration) {
+        self.upstream_seconds
+            .with([upstream, &status.to_string()])
+            .observe(took);
+    }
+
+    /// All of it, in the text format of Prometheus.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        self.decisions.write(&mut out);
+        self.decision_seconds.write(&mut out);
+        self.identity_loads.write(&mut out);
+        self.sign_ins.write(&mut out);
+        self.revocation_lag.write(&mut out);
+        self.barrier.write(&mut out);
+        self.outbox_unapplied.write(&mut out);
+        self.upstream_seconds.write(&mut out);
+        self.rate_limited.write(&mut out);
+        out
+    }
+}

@@ -1,0 +1,138 @@
+//! The listener for those who run a gateway: `/healthz`, `/readyz`, `/metrics`. It is never public.
+
+mod metrics;
+mod registry;
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, http::header, web};
+use bekci_core::BoxFuture;
+use serde_json::{Map, Value, json};
+
+pub use metrics::Metrics;
+pub use registry::{Counter, Family, Gauge, Histogram, Metric};
+
+/// One thing that must be well for requests to be served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What it is: `database`, `schema`, `cache`, `keys`.
+    pub name: &'static str,
+    /// What is wrong with it; `None`: nothing. For those who run the gateway; no secret may stand in it.
+    pub problem: Option<String>,
+}
+
+/// Tells whether requests can be served.
+pub trait Readiness: Send + Sync + std::fmt::Debug {
+    /// Looks at everything, and bounds the time it takes itself.
+    fn checks(&self) -> BoxFuture<'_, Vec<Check>>;
+}
+
+/// Adds the calls to the ops listener's application.
+pub fn configure(config: &mut web::ServiceConfig, readiness: Arc<dyn Readiness>, metrics: Arc<Metrics>) {
+    config
+        .app_data(web::Data::from(readiness))
+        .app_data(web::Data::from(metrics))
+        .route("/healthz", web::get().to(healthz))
+        .route("/readyz", web::get().to(readyz))
+        .route("/metrics", web::get().to(metrics_text));
+}
+
+async fn healthz() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(header::ContentType::plaintext())
+        .body("ok\n")
+}
+
+/// 200 where all is well, else 503, and in both cases what is and what is not.
+async fn readyz(readiness: web::Data<dyn Readiness>) -> HttpResponse {
+    let checks = readiness.checks().await;
+    let is_ready = checks.iter().all(|check| check.problem.is_none());
+    let each: Map<String, Value> = checks
+        .into_iter()
+        .map(|check| {
+            (
+                check.name.to_owned(),
+                check.problem.unwrap_or_else(|| "ok".to_owned()).into(),
+            )
+        })
+        .collect();
+    let mut answer = if is_ready {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::ServiceUnavailable()
+    };
+    answer.json(json!({"ready": is_ready, "checks": each}))
+}
+
+async fn metrics_text(metrics: web::Data<Metrics>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
+        .body(metrics.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{App, http::StatusCode, test};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Fixed(Vec<Check>);
+
+    impl Readiness for Fixed {
+        fn checks(&self) -> BoxFuture<'_, Vec<Check>> {
+            Box::pin(async { self.0.clone() })
+        }
+    }
+
+    async fn asked(path: &str, problem: Option<&str>) -> (StatusCode, String) {
+        let checks = vec![
+            Check {
+                name: "database",
+                problem: problem.map(str::to_owned),
+            },
+            Check {
+                name: "keys",
+                problem: None,
+            },
+        ];
+        let metrics = Arc::new(Metrics::default());
+        metrics.rate_limited.with(["customer", "sign_in"]).add_one();
+        let app = App::new().configure(|config| configure(config, Arc::new(Fixed(checks)), metrics));
+        let app = test::init_service(app).await;
+        let answer = test::call_service(&app, test::TestRequest::get().uri(path).to_request()).await;
+        let status = answer.status();
+        let body = test::read_body(answer).await;
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[actix_web::test]
+    async fn readyz_says_which_part_is_not_well() {
+        let (status, body) = asked("/readyz", None).await;
+        assert_eq!(
+            (status.as_u16(), &*body),
+            (200, r#"{"checks":{"database":"ok","keys":"ok"},"ready":true}"#)
+        );
+        let (status, body) = asked("/readyz", Some("no connection")).await;
+        assert_eq!(
+            (status.as_u16(), &*body),
+            (
+                503,
+                r#"{"checks":{"database":"no connection","keys":"ok"},"ready":false}"#
+            )
+        );
+    }
+
+    #[actix_web::test]
+    async fn healthz_is_well_even_where_the_database_is_not() {
+        assert_eq!(asked("/healthz", Some("gone")).await.0, StatusCode::OK);
+    }
+
+    #[actix_web::test]
+    async fn metrics_are_told_in_the_text_format() {
+        let (status, body) = asked("/metrics", None).await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(body.contains("bekci_rate_limited_total{guard=\"customer\",limit=\"sign_in\"} 1\n"));
+        assert!(body.contains("bekci_outbox_unapplied 0\n"));
+    }
+}

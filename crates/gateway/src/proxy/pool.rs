@@ -1,0 +1,116 @@
+//! Connections to upstreams. Each worker thread keeps its own, since a socket belongs to the reactor of the thread that opened it; so none is ever locked.
+
+use std::{
+    cell::RefCell,
+    collections::{HashMap, VecDeque},
+    io,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use actix_web::web::BytesMut;
+use tokio::{net::TcpStream, time::timeout};
+
+use super::{error::ProxyError, upstream::Target};
+
+/// How many idle connections to one server a thread keeps.
+const MAX_IDLE: usize = 256;
+/// A connection idle for longer is not used again: many servers close theirs after 5 s, and a request sent just then is lost.
+const IDLE_LIMIT: Duration = Duration::from_secs(4);
+
+thread_local! {
+    static SHELVES: RefCell<HashMap<u64, Shelf>> = RefCell::default();
+}
+
+#[derive(Debug)]
+struct Shelf {
+    owner: Weak<Target>,
+    idle: VecDeque<Idle>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    since: Duration,
+}
+
+/// A connection to a server.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    /// What was received and not read yet.
+    pub(super) input: BytesMut,
+    /// Whether it has carried a request before.
+    pub(super) reused: bool,
+}
+
+impl Connection {
+    /// Whether the server has neither closed it nor said anything unasked.
+    fn is_quiet(&self) -> bool {
+        let unread = self.stream.try_read(&mut [0; 1]);
+        matches!(unread, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+/// An idle connection to the server that can carry a request.
+pub(super) fn take(target: &Target, uptime: Duration) -> Option<Connection> {
+    SHELVES.with_borrow_mut(|shelves| {
+        let idle = &mut shelves.get_mut(&target.id)?.idle;
+        while let Some(newest) = idle.pop_back() {
+            if uptime.saturating_sub(newest.since) > IDLE_LIMIT {
+                idle.clear();
+                return None;
+            }
+            if newest.connection.is_quiet() {
+                return Some(newest.connection);
+            }
+        }
+        None
+    })
+}
+
+/// Keeps a connection whose last answer was read to its end.
+pub(super) fn keep(target: &Arc<Target>, mut connection: Connection, uptime: Duration) {
+    if !connection.input.is_empty() {
+        return;
+    }
+    connection.reused = true;
+    SHELVES.with_borrow_mut(|shelves| {
+        if !shelves.contains_key(&target.id) {
+            // A new server: configuration may have changed, so those that are gone are forgotten.
+            shelves.retain(|_, shelf| shelf.owner.strong_count() > 0);
+        }
+        let shelf = shelves.entry(target.id).or_insert_with(|| Shelf {
+            owner: Arc::downgrade(target),
+            idle: VecDeque::new(),
+        });
+        let is_old = |idle: &Idle| uptime.saturating_sub(idle.since) > IDLE_LIMIT;
+        while shelf.idle.front().is_some_and(is_old) || shelf.idle.len() >= MAX_IDLE {
+            shelf.idle.pop_front();
+        }
+        shelf.idle.push_back(Idle {
+            connection,
+            since: uptime,
+        });
+    });
+}
+
+/// Opens a connection.
+///
+/// # Errors
+/// [`ProxyError::Unavailable`] where the server cannot be reached, [`ProxyError::Timeout`] where that takes too long.
+pub(super) async fn open(target: &Target, limit: Duration) -> Result<Connection, ProxyError> {
+    let connecting = TcpStream::connect((&*target.host, target.port));
+    let stream = timeout(limit, connecting)
+        .await
+        .map_err(|_| ProxyError::Timeout("connecting took too long"))?
+        .map_err(|error| ProxyError::unavailable("cannot connect", &error))?;
+    stream
+        .set_nodelay(true)
+        .map_err(|error| ProxyError::unavailable("cannot set up the connection", &error))?;
+    Ok(Connection {
+        stream,
+        input: BytesMut::new(),
+        reused: false,
+    })
+}

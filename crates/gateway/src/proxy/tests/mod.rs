@@ -1,0 +1,8 @@
+//! The proxy between real sockets: a client that writes bytes, the gateway, and upstreams that record what they receive.
+
+mod bodies;
+mod failures;
+mod headers;
+mod servers;
+mod smuggling;
+mod sockets;

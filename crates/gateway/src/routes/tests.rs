@@ -1,0 +1,205 @@
+use bekci_core::RouteRule;
+
+use super::*;
+
+fn spec(id: &str, hosts: &[&str], paths: &[&str], methods: &[&str]) -> RouteSpec {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    RouteSpec {
+        id: id.into(),
+        hosts: texts(hosts),
+        paths: texts(paths),
+        methods: texts(methods),
+        rule: Arc::new(RouteRule::public(id)),
+        upstream: None,
+        semicolon_allowed: false,
+    }
+}
+
+fn table(specs: Vec<RouteSpec>) -> RouteTable {
+    RouteTable::new(specs).unwrap().0
+}
+
+fn taken(table: &RouteTable, verb: Verb, host: &str, path: &str) -> String {
+    match table.find(verb, &Host::parse(host).unwrap(), path) {
+        Ok(found) => found.route.id.to_string(),
+        Err(miss) => format!("{miss:?}"),
+    }
+}
+
+#[test]
+fn the_most_specific_route_is_taken_by_host_then_path_then_method() {
+    let table = table(vec![
+        spec("all", &["*"], &["/**"], &["*"]),
+        spec("api", &["*"], &["/api/**"], &["*"]),
+        spec("api-read", &["*"], &["/api/**"], &["GET", "HEAD"]),
+        spec("order", &["*"], &["/api/orders/*"], &["*"]),
+        spec("new-order", &["*"], &["/api/orders/new"], &["POST"]),
+        spec("lines", &["*"], &["/api/orders/*/lines"], &["*"]),
+        spec("below", &["*.test"], &["/api/**"], &["*"]),
+        spec("deeper", &["*.gw.test"], &["/api/**"], &["*"]),
+        spec("host", &["gw.test"], &["/api/x"], &["*"]),
+    ]);
+    let at = |verb, host, path| taken(&table, verb, host, path);
+    for path in ["/api", "/api/", "/api/x/y", "/api/orders", "/api/orders/"] {
+        assert_eq!(at(Verb::Get, "h", path), "api-read", "{path}");
+        assert_eq!(at(Verb::Post, "h", path), "api", "{path}");
+    }
+    assert_eq!(at(Verb::Get, "h", "/"), "all");
+    assert_eq!(at(Verb::Get, "h", "/apis"), "all");
+    assert_eq!(at(Verb::Get, "h", "/API/x"), "all");
+    assert_eq!(at(Verb::Get, "h", "/api/orders/7"), "order");
+    assert_eq!(at(Verb::Post, "h", "/api/orders/new"), "new-order");
+    assert_eq!(at(Verb::Get, "h", "/api/orders/new"), "order");
+    assert_eq!(at(Verb::Get, "h", "/api/orders/new/lines"), "lines");
+    assert_eq!(at(Verb::Get, "h", "/api/orders/new/other"), "api-read");
+    assert_eq!(at(Verb::Get, "a.test", "/api/orders/7"), "below");
+    assert_eq!(at(Verb::Get, "a.gw.test", "/api/orders/7"), "deeper");
+    assert_eq!(at(Verb::Get, "GW.test.:8080", "/api/x"), "host");
+    assert_eq!(at(Verb::Get, "gw.test", "/api/y"), "below");
+    assert_eq!(at(Verb::Get, "gw.test", "/x"), "all");
+}
+
+#[test]
+fn what_no_route_matches_is_refused() {
+    let table = table(vec![spec("one", &["gw.test"], &["/a", "/b/*"], &["GET"])]);
+    let at = |verb, host, path| taken(&table, verb, host, path);
+    assert_eq!(at(Verb::Get, "gw.test", "/a"), "one");
+    for (verb, path) in [
+        (Verb::Get, "/"),
+        (Verb::Get, "/a/"),
+        (Verb::Get, "/A"),
+        (Verb::Get, "/b"),
+        (Verb::Get, "/b/"),
+        (Verb::Get, "/b/x/y"),
+        (Verb::Head, "/a"),
+        (Verb::Post, "/a"),
+    ] {
+        assert_eq!(at(verb, "gw.test", path), "NotFound", "{verb:?} {path}");
+    }
+    assert_eq!(at(Verb::Get, "evil.test", "/a"), "UnknownHost");
+    assert_eq!(at(Verb::Get, "a.gw.test", "/a"), "UnknownHost");
+}
+
+#[test]
+fn the_path_that_is_found_is_the_canonical_one() {
+    let table = table(vec![spec("admin", &["*"], &["/admin/**"], &["*"])]);
+    let host = Host::parse("h").unwrap();
+    let found = table.find(Verb::Get, &host, "/%61dmin/%c3%bc").unwrap();
+    assert_eq!(found.path, "/admin/%C3%BC");
+    for bad in [
+        "/admin/../x",
+        "/x/..%2fadmin",
+        "//admin",
+        "/admin//x",
+        "/admin;x=1/x",
+        "*",
+        "/x;y",
+        "/x%3By",
+    ] {
+        assert!(
+            matches!(table.find(Verb::Get, &host, bad), Err(RouteMiss::BadPath(_))),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn a_semicolon_passes_on_the_routes_that_allow_it_alone() {
+    let allowing = RouteSpec {
+        semicolon_allowed: true,
+        ..spec("matrix", &["*"], &["/m/**"], &["*"])
+    };
+    let table = table(vec![allowing, spec("other", &["*"], &["/o/**"], &["*"])]);
+    let at = |path| taken(&table, Verb::Get, "h", path);
+    assert_eq!(at("/m/a;b=1"), "matrix");
+    assert_eq!(at("/m/a%3bb"), "matrix");
+    assert!(at("/o/a;b=1").starts_with("BadPath"));
+    assert!(at("/n/a;b=1").starts_with("BadPath"));
+    assert!(at("/m/../o").starts_with("BadPath"));
+}
+
+fn problems(specs: Vec<RouteSpec>) -> Vec<String> {
+    let problems = RouteTable::new(specs).unwrap_err();
+    problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn routes_that_no_rule_tells_apart_are_refused() {
+    assert_eq!(
+        problems(vec![
+            spec("a", &["*"], &["/x/**"], &["GET", "POST"]),
+            spec("b", &["h", "*"], &["/x/**"], &["POST", "PUT"]),
+            spec("c", &["*"], &["/y"], &["*"]),
+            spec("c", &["*"], &["/y"], &["*"]),
+        ]),
+        [
+            "routes a and b both match POST * /x/**",
+            "two routes are named \"c\"",
+            "routes c and c both match GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS * /y",
+        ]
+    );
+}
+
+#[test]
+fn patterns_that_could_never_match_are_refused() {
+    for path in [
+        "", "x", "//", "/a//b", "/a/../b", "/**/a", "/a*", "/%61", "/a%2Fb", "/%c3%bc", "/a?b",
+    ] {
+        assert_eq!(problems(vec![spec("a", &["*"], &[path], &["*"])]).len(), 1, "{path}");
+    }
+    for method in ["get", "TRACE", "CONNECT", "PROPFIND", ""] {
+        assert_eq!(
+            problems(vec![spec("a", &["*"], &["/"], &[method])]).len(),
+            1,
+            "{method}"
+        );
+    }
+    assert_eq!(
+        problems(vec![spec("a", &["a:80", "u@h"], &["/"], &["*"])]),
+        ["route a: \"a:80\" is no host", "route a: \"u@h\" is no host"]
+    );
+}
+
+#[test]
+fn routes_that_more_specific_ones_leave_nothing_are_told() {
+    let told = |specs| {
+        let (_, unreachable) = RouteTable::new(specs).unwrap();
+        unreachable.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let every = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let (reading, writing) = every.split_at(2);
+    assert_eq!(
+        told(vec![
+            spec("all", &["*"], &["/x"], &["*"]),
+            spec("reading", &["*"], &["/x"], reading),
+            spec("writing", &["*"], &["/x"], writing),
+            spec("rest", &["*"], &["/y/**"], &["*"]),
+            spec("parts", &["*"], &["/y", "/y/", "/y/*/**"], &["*"]),
+        ]),
+        [
+            "route all can never be reached: more specific routes take all its requests",
+            "route rest can never be reached: more specific routes take all its requests",
+        ]
+    );
+    assert!(
+        told(vec![
+            spec("all", &["*"], &["/**"], &["*"]),
+            spec("host", &["h"], &["/**"], &["*"]),
+            spec("some", &["*"], &["/*/**", "/"], &["GET"]),
+        ])
+        .is_empty()
+    );
+}
+
+#[test]
+fn many_routes_are_told_apart() {
+    let specs = (0..5_000).map(|n| spec(&format!("r{n}"), &["*"], &[&format!("/service{n}/**")], &["*"]));
+    let table = table(specs.collect());
+    for n in [0, 1, 2_500, 4_999] {
+        assert_eq!(
+            taken(&table, Verb::Get, "h", &format!("/service{n}/x")),
+            format!("r{n}")
+        );
+    }
+    assert_eq!(taken(&table, Verb::Get, "h", "/service5000/x"), "NotFound");
+}
