@@ -1,0 +1,172 @@
+//! Guards: what they name, and what tells them apart.
+
+use bekci_core::{GuardName, ModelName};
+
+use super::Findings;
+use crate::config::types::{Config, Guard, Model, Name, ProviderKind, Verification, Way};
+
+/// Paths of the gateway's own that no guard can have (contract, sections 4 and 6).
+const OWN_PATHS: [&str; 9] = [
+    "/.well-known",
+    "/admin/v1",
+    "/auth-request",
+    "/auth/introspect",
+    "/auth/revoke",
+    "/docs",
+    "/ext-authz",
+    "/forward-auth",
+    "/openapi.json",
+];
+
+pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
+    let mut before: Vec<(&GuardName, &Guard)> = Vec::new();
+    for (name, guard) in &config.guards {
+        apart(name.as_str(), guard, &before, findings);
+        paths(name.as_str(), guard, config, findings);
+        leads_somewhere(name.as_str(), guard, config, findings);
+        lifetimes(name.as_str(), guard, findings);
+        sign_in(name.as_str(), guard, config, findings);
+        password_hash(name.as_str(), findings);
+        before.push((name, guard));
+    }
+}
+
+/// A token, a cookie and a call must belong to one guard alone. Cookies are told apart by the guard's name, which is unique.
+fn apart(name: &str, guard: &Guard, before: &[(&GuardName, &Guard)], findings: &mut Findings<'_>) {
+    for (other_name, other) in before {
+        if other.audience == guard.audience {
+            findings.add(
+                &["guards", name, "audience"],
+                format!(
+                    "{:?} is the audience of guards.{other_name} too: their tokens could not be told apart",
+                    guard.audience.as_str()
+                ),
+            );
+        }
+        if other.auth_path == guard.auth_path {
+            let message = format!(
+                "{:?} is the auth_path of guards.{other_name} too",
+                guard.auth_path.as_str()
+            );
+            findings.add(&["guards", name, "auth_path"], message);
+        }
+        for alias in guard.aliases.keys().filter(|alias| other.aliases.contains_key(alias)) {
+            findings.add(
+                &["guards", name, "aliases", alias.as_str()],
+                format!("is an alias of guards.{other_name} too"),
+            );
+        }
+    }
+}
+
+fn paths(name: &str, guard: &Guard, config: &Config, findings: &mut Findings<'_>) {
+    let own = |path: &str| OWN_PATHS.into_iter().find(|own| is_at_or_below(path, own));
+    if let Some(own) = own(guard.auth_path.as_str()) {
+        findings.add(
+            &["guards", name, "auth_path"],
+            format!("lies in {own}, which is the gateway's own"),
+        );
+    }
+    for alias in guard.aliases.keys() {
+        let key = ["guards", name, "aliases", alias.as_str()];
+        let another = config
+            .guards
+            .iter()
+            .find(|(_, other)| is_at_or_below(alias.as_str(), other.auth_path.as_str()));
+        if let Some(own) = own(alias.as_str()) {
+            findings.add(&key, format!("lies in {own}, which is the gateway's own"));
+        } else if let Some((other, _)) = another.filter(|(other, _)| other.as_str() != name) {
+            findings.add(&key, format!("lies in the auth_path of guards.{other}"));
+        }
+    }
+}
+
+fn is_at_or_below(path: &str, parent: &str) -> bool {
+    path.strip_prefix(parent)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn leads_somewhere(name: &str, guard: &Guard, config: &Config, findings: &mut Findings<'_>) {
+    if !config.models.contains_key(&guard.model) {
+        let known = config.models.keys().map(ModelName::as_str);
+        findings.add_unknown(&["guards", name, "model"], "model", guard.model.as_str(), known);
+    }
+    if guard.provider.as_str() != "database" && !config.providers.contains_key(&guard.provider) {
+        let known = config.providers.keys().map(Name::as_str).chain(["database"]);
+        findings.add_unknown(
+            &["guards", name, "provider"],
+            "provider",
+            guard.provider.as_str(),
+            known,
+        );
+    }
+}
+
+fn lifetimes(name: &str, guard: &Guard, findings: &mut Findings<'_>) {
+    let access = guard.access_ttl_seconds;
+    if guard.refresh_ttl_seconds <= access {
+        findings.add(
+            &["guards", name, "refresh_ttl_seconds"],
+            "must be more than access_ttl_seconds",
+        );
+    }
+    for (key, limit) in [
+        ("session_max_seconds", guard.session_max_seconds),
+        ("session_idle_seconds", guard.session_idle_seconds),
+    ] {
+        if limit.unless_zero().is_some() && limit < access {
+            findings.add(&["guards", name, key], "must not be less than access_ttl_seconds");
+        }
+    }
+}
+
+fn sign_in(name: &str, guard: &Guard, config: &Config, findings: &mut Findings<'_>) {
+    let model = config.models.get(&guard.model);
+    let has_table = guard.provider.as_str() == "database"
+        || config
+            .providers
+            .get(&guard.provider)
+            .is_some_and(|provider| provider.kind == ProviderKind::Database);
+    let lacks = |column: fn(&Model) -> bool| has_table && model.is_some_and(column);
+    for way in &guard.sign_in {
+        let key = ["guards", name, "sign_in"];
+        match way {
+            Way::Password if lacks(|model| model.password_column.is_none()) => {
+                findings.add(
+                    &key,
+                    format!("names password, and models.{}.password_column is empty", guard.model),
+                );
+            }
+            Way::Idp(idp) if !config.idp.contains_key(idp) => {
+                let known = config.idp.keys().map(Name::as_str).chain(["password", "email_otp"]);
+                let hint = crate::config::suggest::hint(idp.as_str(), known);
+                findings.add(&key, format!("names {idp}, and there is no section [idp.{idp}]{hint}"));
+            }
+            Way::Password | Way::EmailOtp | Way::Idp(_) => {}
+        }
+    }
+    let sends_codes = guard.sign_in.contains(&Way::EmailOtp) || guard.verification == Verification::Email;
+    if sends_codes && config.secrets.otp.is_none() {
+        findings.add(
+            &["secrets", "otp"],
+            format!("is required by the one-time codes of guards.{name}"),
+        );
+    }
+    if guard.require_verified_email && lacks(|model| model.verified_column.is_none()) {
+        let message = format!("needs models.{}.verified_column, which is empty", guard.model);
+        findings.add(&["guards", name, "require_verified_email"], message);
+    }
+}
+
+fn password_hash(name: &str, findings: &mut Findings<'_>) {
+    let key = |part| ["guards", name, "password_hash", part];
+    let has_argon2 = ["memory_kib", "iterations", "lanes"]
+        .into_iter()
+        .any(|part| findings.is_given(&key(part)));
+    if has_argon2 && findings.is_given(&key("bcrypt")) {
+        findings.add(
+            &key("bcrypt"),
+            "stands beside the cost of Argon2id; a password is hashed by one of them",
+        );
+    }
+}

@@ -1,0 +1,113 @@
+//! Listeners, database, cache, tokens, models, providers, tenancy.
+
+use std::net::SocketAddr;
+
+use super::Findings;
+use crate::config::types::{Config, DatabaseKind, ProviderKind, TenantSource};
+
+pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
+    listeners(config, findings);
+    database(config, findings);
+    if config.identity_cache.poll_ms >= config.identity_cache.max_staleness_ms {
+        findings.add(
+            &["identity_cache", "poll_ms"],
+            "must be less than max_staleness_ms: trust would run out between two polls",
+        );
+    }
+    if config.token.algorithm.is_symmetric() && config.secrets.jwt.is_none() {
+        let message = format!(
+            "is required by token.algorithm = \"{}\"",
+            config.token.algorithm.as_str()
+        );
+        findings.add(&["secrets", "jwt"], message);
+    }
+    models(config, findings);
+    for (name, provider) in &config.providers {
+        let key = ["providers", name.as_str(), "path"];
+        match (provider.kind, &provider.path) {
+            (ProviderKind::File, None) => findings.add(&key, "is required by kind = \"file\""),
+            (ProviderKind::Database, Some(_)) => findings.add(&key, "is for kind = \"file\" alone"),
+            (ProviderKind::File, Some(_)) | (ProviderKind::Database, None) => {}
+        }
+    }
+    if matches!(config.tenancy.source, TenantSource::Header(_)) && config.server.trusted_proxies.is_empty() {
+        findings.add(
+            &["tenancy", "source"],
+            "takes a header from trusted proxies, and server.trusted_proxies names none",
+        );
+    }
+}
+
+fn listeners(config: &Config, findings: &mut Findings<'_>) {
+    let server = &config.server;
+    let mut taken: Vec<(&str, SocketAddr)> = vec![("listen", server.listen)];
+    let others = [
+        ("ops_listen", Some(server.ops_listen)),
+        ("decision_listen", server.decision_listen),
+    ];
+    for (key, address) in others.into_iter().filter_map(|(key, address)| Some((key, address?))) {
+        if let Some((other, _)) = taken.iter().find(|(_, taken)| is_same_socket(*taken, address)) {
+            findings.add(
+                &["server", key],
+                format!("is the address and port of server.{other} too"),
+            );
+        }
+        taken.push((key, address));
+    }
+}
+
+/// Whether two listeners would be in each other's way; port 0 is a new one each time.
+fn is_same_socket(left: SocketAddr, right: SocketAddr) -> bool {
+    let same_address = left.ip() == right.ip() || left.ip().is_unspecified() || right.ip().is_unspecified();
+    left.port() != 0 && left.port() == right.port() && same_address
+}
+
+fn database(config: &Config, findings: &mut Findings<'_>) {
+    if config.database.kind() != DatabaseKind::Sqlite {
+        return;
+    }
+    for (key, is_given) in [
+        ("user", config.database.user.is_some()),
+        ("password", config.database.password.is_some()),
+    ] {
+        if is_given {
+            findings.add(&["database", key], "has no meaning with SQLite");
+        }
+    }
+}
+
+fn models(config: &Config, findings: &mut Findings<'_>) {
+    let mut tables: Vec<(&str, &str)> = Vec::new();
+    for (name, model) in &config.models {
+        let name = name.as_str();
+        if let Some((other, _)) = tables
+            .iter()
+            .find(|(_, table)| table.eq_ignore_ascii_case(model.table.as_str()))
+        {
+            findings.add(
+                &["models", name, "table"],
+                format!("is the table of models.{other} too; each model has its own"),
+            );
+        }
+        tables.push((name, model.table.as_str()));
+        let Some(password) = &model.password_column else {
+            continue;
+        };
+        if model.cached_attributes.contains(password) {
+            findings.add(
+                &["models", name, "cached_attributes"],
+                "holds the column of the password's hash, which is never handed out",
+            );
+        }
+        if model
+            .identifiers
+            .iter()
+            .any(|identifier| identifier.column == *password)
+        {
+            findings.add(
+                &["models", name, "identifiers"],
+                "holds the column of the password's hash",
+            );
+        }
+    }
+}

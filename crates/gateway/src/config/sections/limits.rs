@@ -1,0 +1,100 @@
+//! `[limits]`, `[cors]`, `[tenancy]` and `[policy]`.
+
+use std::path::PathBuf;
+
+use crate::config::schema::{Fallback::Toml, Refusal, Syntax, range, settings};
+use crate::config::values::Parsed;
+use crate::config::values::pattern::{HeaderName, Method};
+use crate::config::values::time::Seconds;
+use crate::config::values::url::Origin;
+
+settings! {
+    /// What a client may ask of the process.
+    Limits {
+        /// The longest body that Bekci itself reads, as at sign-in, in bytes. Bodies for an upstream are streamed.
+        body_bytes: u32 [range(1_024, 16_777_216)] = Toml("65536");
+        /// How long a client may take to send the head of a request.
+        head_timeout_seconds: Seconds [range(1, 300)] = Toml("5");
+        /// How long an idle connection is kept.
+        keep_alive_seconds: Seconds [range(0, 3_600)] = Toml("15");
+        /// How many connections each worker has at once.
+        max_connections: u32 [range(1, 1_000_000)] = Toml("25000");
+        /// How many passwords are hashed at once; 0: one for each core.
+        parallel_hashes: u16 [range(0, 1_024)] = Toml("0");
+    }
+}
+
+settings! {
+    /// Which pages of other origins may call (Fetch standard).
+    Cors {
+        /// Their origins; none: no page of another origin.
+        origins: Vec<Origin> = Toml("[]");
+        /// What they may call with.
+        methods: Vec<Method> = Toml("['GET', 'HEAD', 'POST']");
+        /// Which headers they may send.
+        headers: Vec<HeaderName> = Toml("['authorization', 'content-type']");
+        /// Whether they may call with cookies.
+        credentials: bool = Toml("false");
+        /// How long a browser may keep the answer to its question.
+        max_age_seconds: Seconds [range(0, 86_400)] = Toml("600");
+    }
+}
+
+/// How a request says which tenant it asks about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TenantSource {
+    /// There are no tenants.
+    None,
+    /// By the first label of its host.
+    Host,
+    /// By this header, from a trusted proxy.
+    Header(HeaderName),
+    /// By a segment of its path, the first being 1.
+    Path(u8),
+    /// By the `tenant` claim of its token.
+    Claim,
+}
+
+impl Parsed for TenantSource {
+    const SYNTAX: Syntax = Syntax::of::<Self>("none, host, header:NAME, path:N or claim")
+        .matching("^(none|host|claim|header:[A-Za-z][A-Za-z0-9-]*|path:[1-9])$");
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        match text.split_once(':') {
+            None if text == "none" => Ok(Self::None),
+            None if text == "host" => Ok(Self::Host),
+            None if text == "claim" => Ok(Self::Claim),
+            Some(("header", name)) if name.to_ascii_lowercase().starts_with("x-auth-") => Err(Refusal::Because(
+                "names a header that Bekci sets itself and takes from nobody",
+            )),
+            Some(("header", name)) => HeaderName::parse(name).map(Self::Header),
+            Some(("path", number)) => {
+                let segment = number
+                    .parse()
+                    .ok()
+                    .filter(|segment| (1..=9).contains(segment) && number.len() == 1);
+                segment.map(Self::Path).ok_or(Refusal::Malformed)
+            }
+            _ => Err(Refusal::Malformed),
+        }
+    }
+}
+
+settings! {
+    /// How a request says which tenant it asks about.
+    Tenancy {
+        /// `none`, `host` (its first label), `header:X-Tenant` (from trusted proxies), `path:1` (a segment) or `claim`. It proves nothing: the principal must belong to
+        /// the tenant.
+        source: TenantSource = Toml("'none'");
+    }
+}
+
+settings! {
+    /// The casbin policy.
+    Policy {
+        /// The casbin model.
+        model: PathBuf = Toml("'config/casbin_model.conf'");
+        /// Rules that are read into an empty database, once.
+        seed: PathBuf = Toml("'config/casbin_policy.csv'");
+    }
+}

@@ -1,0 +1,52 @@
+//! `[models.<name>]` and `[providers.<name>]`.
+
+use std::path::PathBuf;
+
+use crate::config::schema::{Fallback::Absent, Fallback::Computed, Fallback::Required, Fallback::Toml, settings, some};
+use crate::config::tree::Value;
+use crate::config::values::choice;
+use crate::config::values::names::{Column, Identifier, Status, TableName};
+
+settings! {
+    /// A kind of account: its table, and what its columns mean.
+    Model {
+        /// The table. `bekci migrate up` makes it where it is missing, and never alters one that was there.
+        table: TableName = Computed { says: "the model's name and `s`", value: |facts| Value::Text(format!("{}s", facts.name)) };
+        /// The column of the id.
+        id_column: Column = Toml("'id'");
+        /// The columns that one can sign in with. Spaces around what is entered do not count; case does, but for `email:nocase`.
+        identifiers: Vec<Identifier> [some::<Identifier>()] = Toml("['email']");
+        /// The column of the password's hash; empty: the model has no passwords.
+        password_column: Option<Column> = Toml("'password_hash'");
+        /// The column of the status; empty: the model has none.
+        status_column: Option<Column> = Toml("'status'");
+        /// The column of the time at which the address was confirmed; empty: the model has none.
+        verified_column: Option<Column> = Toml("'email_verified_at'");
+        /// The columns that are kept in the cached identity.
+        cached_attributes: Vec<Column> = Toml("['email', 'name']");
+        /// The values of the status that keep an account out.
+        banned_statuses: Vec<Status> = Toml("['banned', 'suspended']");
+        /// The column of the tenant, where an account belongs to one; empty: it belongs where it holds a role or a grant.
+        tenant_column: Option<Column> = Toml("''");
+    }
+}
+
+choice! {
+    /// The kind of a provider.
+    ProviderKind {
+        /// The model's table.
+        Database = "database",
+        /// A users file.
+        File = "file",
+    }
+}
+
+settings! {
+    /// Where a guard's accounts are loaded from.
+    Provider {
+        /// `database` or `file`.
+        kind: ProviderKind = Required;
+        /// The users file, for `file`: identifier, password hash, status, roles, permissions, attributes. A change of the file is a change of rights.
+        path: Option<PathBuf> = Absent;
+    }
+}

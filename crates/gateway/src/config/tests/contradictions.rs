@@ -1,0 +1,241 @@
+use super::{loaded, mistake, refused};
+
+fn route(rest: &str) -> String {
+    format!("[[routes]]\nid = 'shop'\npaths = ['/**']\n{rest}\n")
+}
+
+#[test]
+fn a_route_that_lets_in_nobody_and_everybody_is_refused() {
+    assert_eq!(
+        mistake(&route("")),
+        "bekci.toml:1:1: routes.shop.guards: name the guards that it lets in, or write public = true"
+    );
+    assert!(mistake(&route("guards = []\n")).starts_with("bekci.toml:4:10: routes.shop.guards: name the guards"));
+    assert!(
+        mistake(&route("guards = ['customer']\npublic = true")).contains("routes.shop.public: stands beside guards")
+    );
+}
+
+#[test]
+fn a_public_route_asks_for_nothing() {
+    for asked in [
+        "roles = ['a']",
+        "permissions = ['a.b']",
+        "any_permission = ['a.*']",
+        "role_or_permission = ['a']",
+        "kind = 'fresh:300'",
+        "kind = 'guest'",
+    ] {
+        let problem = mistake(&route(&format!("public = true\n{asked}")));
+        assert!(problem.starts_with("bekci.toml:5:"), "{problem}");
+    }
+    assert!(mistake(&route("guards = ['customer']\nkind = 'guest'\nroles = ['a']")).contains("routes.shop.roles"));
+}
+
+#[test]
+fn a_route_names_guards_that_exist() {
+    let problem = mistake(&route("guards = ['custmer']"));
+    assert_eq!(
+        problem,
+        "bekci.toml:4:10: routes.shop.guards: there is no guard \"custmer\"; did you mean customer?"
+    );
+}
+
+#[test]
+fn the_id_of_a_route_is_its_own() {
+    let text = format!("{}{}", route("public = true"), route("public = true"));
+    assert_eq!(
+        mistake(&text),
+        "bekci.toml:6:6: routes[1].id: \"shop\" is the id of another one already"
+    );
+}
+
+#[test]
+fn a_route_has_rights_kinds_and_paths_of_the_known_form() {
+    for bad in [
+        "roles = ['Buyer']",
+        "permissions = ['*.view']",
+        "any_permission = ['a..b']",
+        "role_or_permission = ['a b']",
+        "kind = 'fresh'",
+        "kind = 'fresh:0'",
+        "kind = 'fresh:86401'",
+        "kind = 'fresh:+5'",
+        "methods = ['get']",
+        "methods = []",
+        "hosts = ['A.b']",
+        "upstream = 'http://a/b'",
+        "upstream = { urls = [] }",
+        "upstream = {}",
+        "roles = ['a', 'a']",
+    ] {
+        let problem = mistake(&route(&format!("guards = ['customer']\n{bad}")));
+        assert!(problem.starts_with("bekci.toml:5:"), "{problem}");
+    }
+    let config = loaded(&route(
+        "guards = ['customer']\nkind = 'fresh:300'\nrole_or_permission = ['support', 'orders.*']",
+    ));
+    assert_eq!(config.routes[0].kind, crate::config::types::RouteKind::Fresh(300));
+}
+
+#[test]
+fn a_guard_names_a_model_and_a_provider_that_exist() {
+    let problems = refused("[guards.partner]\nprovider = 'staff'\n");
+    assert_eq!(
+        problems,
+        [
+            "bekci.toml:1:9: guards.partner.model: there is no model \"partner\"",
+            "bekci.toml:2:12: guards.partner.provider: there is no provider \"staff\"",
+        ]
+    );
+    loaded("[guards.partner]\n[models.partner]\n");
+}
+
+#[test]
+fn two_guards_that_could_not_be_told_apart_are_refused() {
+    let two = |rest: &str| format!("[guards.a]\nmodel = 'customer'\n[guards.b]\nmodel = 'customer'\n{rest}\n");
+    loaded(&two(""));
+    assert!(
+        mistake(&two("audience = 'a'"))
+            .starts_with("bekci.toml:5:12: guards.b.audience: \"a\" is the audience of guards.a too")
+    );
+    assert!(
+        mistake(&two("auth_path = '/auth/a'"))
+            .starts_with("bekci.toml:5:13: guards.b.auth_path: \"/auth/a\" is the auth_path of guards.a too")
+    );
+    assert!(
+        mistake(&two("aliases = { '/auth/a/x' = 'logout' }"))
+            .contains("guards.b.aliases.\"/auth/a/x\": lies in the auth_path of guards.a")
+    );
+    assert!(mistake(&two("auth_path = '/admin/v1/x'")).contains("lies in /admin/v1, which is the gateway's own"));
+}
+
+#[test]
+fn names_that_differ_in_case_alone_are_no_two_guards() {
+    assert!(
+        refused("[guards.Customer]\n")
+            .iter()
+            .any(|problem| problem.contains("guards.Customer: \"Customer\" is not a guard's name"))
+    );
+}
+
+/// The end of a cookie's name is one of these, and none has an underscore: so the name before it is the guard's, whole.
+#[test]
+fn no_two_guards_have_equal_cookies() {
+    let ends = ["at", "rt", "rm", "st", "oidc", "csrf", "tt"];
+    let names = ["a", "a_at", "a_at_at", "at", "at_at", "a_rt", "rt"];
+    let mut cookies: Vec<String> = names
+        .iter()
+        .flat_map(|name| ends.map(|end| format!("bekci_{name}_{end}")))
+        .collect();
+    let all = cookies.len();
+    cookies.sort();
+    cookies.dedup();
+    assert_eq!(cookies.len(), all);
+}
+
+#[test]
+fn a_way_to_sign_in_has_its_section() {
+    let problems = refused("[guards.customer]\nsign_in = ['password', 'google']\n");
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("guards.customer.sign_in")),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn a_password_needs_its_column() {
+    let problem = mistake("[models.customer]\npassword_column = ''\n");
+    assert!(
+        problem.contains("guards.customer.sign_in: names password, and models.customer.password_column is empty"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn a_password_hash_is_never_an_attribute_and_never_an_identifier() {
+    assert!(
+        mistake("[models.customer]\ncached_attributes = ['password_hash']\n")
+            .contains("models.customer.cached_attributes: holds the column")
+    );
+    assert!(
+        mistake("[models.customer]\nidentifiers = ['password_hash']\n")
+            .contains("models.customer.identifiers: holds the column")
+    );
+    assert!(mistake("[models.customer]\ncached_attributes = ['__type']\n").contains("begins with __"));
+}
+
+#[test]
+fn each_model_has_its_own_table() {
+    let problem = mistake("[models.customer]\ntable = 'Admins'\n");
+    assert!(
+        problem.contains("models.customer.table: is the table of models.admin too"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn a_password_is_hashed_one_way() {
+    let problem = mistake("[guards.customer]\npassword_hash = { bcrypt = 12, lanes = 2 }\n");
+    assert!(
+        problem.contains("guards.customer.password_hash.bcrypt: stands beside"),
+        "{problem}"
+    );
+    let config = loaded("[guards.customer]\npassword_hash = { iterations = 3 }\n");
+    let expected = crate::config::types::PasswordHash::Argon2id {
+        memory_kib: 19_456,
+        iterations: 3,
+        lanes: 1,
+    };
+    assert_eq!(config.guards["customer"].password_hash, expected);
+}
+
+#[test]
+fn lifetimes_are_in_order() {
+    assert!(
+        mistake("[guards.customer]\nrefresh_ttl_seconds = 900\n")
+            .contains("refresh_ttl_seconds: must be more than access_ttl_seconds")
+    );
+    assert!(
+        mistake("[guards.customer]\nsession_max_seconds = 899\n")
+            .contains("session_max_seconds: must not be less than access_ttl_seconds")
+    );
+    assert!(
+        mistake("[identity_cache]\npoll_ms = 1000\n")
+            .contains("identity_cache.poll_ms: must be less than max_staleness_ms")
+    );
+}
+
+#[test]
+fn a_shared_key_needs_its_secret() {
+    assert_eq!(
+        mistake("[token]\nalgorithm = 'HS256'\n"),
+        "built-in defaults: secrets.jwt: is required by token.algorithm = \"HS256\""
+    );
+    loaded(
+        "[token]\nalgorithm = 'HS256'\n[secrets]\njwt = '0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrst'\n",
+    );
+}
+
+#[test]
+fn two_listeners_are_not_in_each_others_way() {
+    assert!(
+        mistake("[server]\nops_listen = '127.0.0.1:8080'\n")
+            .contains("server.ops_listen: is the address and port of server.listen too")
+    );
+    assert!(mistake("[server]\nlisten = '0.0.0.0:8081'\n").contains("server.ops_listen"));
+    loaded("[server]\nlisten = '127.0.0.1:0'\nops_listen = '127.0.0.1:0'\n");
+}
+
+#[test]
+fn credentials_beside_sqlite_are_a_mistake() {
+    assert!(mistake("[database]\nuser = 'app'\n").contains("database.user: has no meaning with SQLite"));
+}
+
+#[test]
+fn a_refused_value_has_no_consequences_told() {
+    let text = route("guards = ['Customer!']");
+    assert_eq!(refused(&text).len(), 1, "that no guard is left is no second mistake");
+}

@@ -1,0 +1,125 @@
+use super::{load_with, loaded, refused};
+use crate::config::not_built;
+use crate::config::schema::{Key, Kind};
+use crate::config::sections::Config;
+
+fn is_key(keys: &[Key], segments: &[&str]) -> bool {
+    let Some((name, rest)) = segments.split_first() else {
+        return true;
+    };
+    keys.iter().any(|key| key.name == *name && is_below(&key.kind, rest))
+}
+
+fn is_below(kind: &Kind, segments: &[&str]) -> bool {
+    match (kind, segments) {
+        (_, []) => true,
+        (Kind::Map { of, .. } | Kind::List { of, .. }, ["*", rest @ ..]) => is_below(of, rest),
+        (Kind::Array(keys), ["*", rest @ ..]) => is_key(keys, rest),
+        (Kind::Table(keys), segments) => is_key(keys, segments),
+        _ => false,
+    }
+}
+
+#[test]
+fn every_row_names_a_key() {
+    for (key, _) in not_built::rows() {
+        let segments: Vec<&str> = key.split('.').collect();
+        assert!(is_key(Config::KEYS, &segments), "{key}");
+    }
+}
+
+#[test]
+fn what_is_not_built_is_refused_where_it_is_asked_for() {
+    for (text, place) in [
+        (
+            "[database]\nurl = 'mysql://db/x'\n",
+            "bekci.toml:2:7: database.url: needs MySQL",
+        ),
+        (
+            "[redis]\nurl = 'redis-cluster://a:1,b:2'\n",
+            "bekci.toml:2:7: redis.url: needs Redis Cluster",
+        ),
+        (
+            "[redis]\nurl = 'redis-sentinel://a:1,b:2/x'\n",
+            "bekci.toml:2:7: redis.url: needs Redis Sentinel",
+        ),
+        ("[otel]\nenabled = true\n", "bekci.toml:1:2: otel: needs OpenTelemetry"),
+        ("[mail]\n", "bekci.toml:1:2: mail: needs mail"),
+        (
+            "[cors]\norigins = ['https://a.b']\n",
+            "bekci.toml:1:2: cors: needs CORS",
+        ),
+        (
+            "[clients.x]\nsecret = '0123456789abcdef'\n",
+            "bekci.toml:1:2: clients: needs introspection",
+        ),
+        (
+            "[messages.en]\nTOKEN_EXPIRED = 'Sign in again.'\n",
+            "bekci.toml:1:2: messages: needs messages",
+        ),
+        (
+            "[tenancy]\nsource = 'host'\n",
+            "bekci.toml:2:10: tenancy.source: needs tenants",
+        ),
+        (
+            "[providers.staff]\nkind = 'file'\npath = 'users.toml'\n",
+            "bekci.toml:2:8: providers.staff.kind: needs the users file",
+        ),
+        (
+            "[guards.customer]\nregister = 'open'\n",
+            "bekci.toml:2:12: guards.customer.register: needs registration",
+        ),
+        (
+            "[guards.customer]\nanswer_shape = 'flat'\n",
+            "bekci.toml:2:16: guards.customer.answer_shape: needs flat answers",
+        ),
+        (
+            "[guards.customer]\nremember_me_days = 30\n",
+            "guards.customer.remember_me_days: needs the remember-me cookie",
+        ),
+        (
+            "[guards.customer]\nsecurity_cookie_rotate_seconds = 30\n",
+            "needs the rotating security cookie",
+        ),
+        (
+            "[guards.customer.rate_limit]\nsign_in = '3/hour'\n",
+            "bekci.toml:1:18: guards.customer.rate_limit: needs rate limits",
+        ),
+        ("[guards.customer]\nverification = 'custom'\n", "needs verification"),
+        (
+            "[[routes]]\nid = 'a'\npaths = ['/']\nguards = ['customer']\npolicy = true\n",
+            "bekci.toml:5:10: routes.a.policy: needs casbin policies",
+        ),
+    ] {
+        let problems = refused(text);
+        assert!(problems.iter().any(|problem| problem.contains(place)), "{problems:#?}");
+    }
+}
+
+#[test]
+fn a_way_to_sign_in_that_is_not_built_is_refused_in_its_list() {
+    let text = "[guards.customer]\nsign_in = ['password', 'email_otp']\n[secrets]\notp = '0123456789abcdefghijklmnopqrstuvwxyz'\n";
+    let problems = refused(text);
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(
+        problems[0].starts_with("bekci.toml:2:24: guards.customer.sign_in[1]: needs that way to sign in"),
+        "{problems:#?}"
+    );
+}
+
+#[test]
+fn a_variable_that_asks_for_it_is_refused_by_its_name() {
+    let problems = load_with("", &[("BEKCI__GUARDS__CUSTOMER__REGISTER", "open")]).unwrap_err();
+    assert!(
+        problems[0].starts_with("BEKCI__GUARDS__CUSTOMER__REGISTER: guards.customer.register: needs registration"),
+        "{problems:#?}"
+    );
+}
+
+#[test]
+fn a_default_asks_for_nothing_and_switching_off_neither() {
+    loaded("");
+    loaded(
+        "[guards.customer]\nsecurity_cookie_rotate_seconds = 0\nregister = 'closed'\nunique_session = true\nverification = 'off'\n",
+    );
+}
