@@ -48,6 +48,11 @@ impl Head {
         options.map(|option| String::from_utf8_lossy(option.trim_ascii()).to_ascii_lowercase())
     }
 
+    /// Whether no answer of this status has a body (RFC 9110 section 6.4.1).
+    pub(super) fn status_has_no_body(&self) -> bool {
+        has_no_body(self.status)
+    }
+
     /// Whether the protocol it switches to is the WebSocket's.
     pub(super) fn names_websocket(&self) -> bool {
         let mut upgrades = named(&self.headers, "upgrade");
@@ -140,16 +145,17 @@ fn framing(
         Some(coding) if is_11 && length.is_none() && coding.trim_ascii().eq_ignore_ascii_case(b"chunked") => true,
         Some(_) => return Err(ProxyError::BadAnswer("its Transfer-Encoding is not understood")),
     };
-    let has_no_body = method == Method::HEAD
-        || status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let framing = match (has_no_body, chunked, length) {
+    let framing = match (method == Method::HEAD || has_no_body(status), chunked, length) {
         (true, ..) => Framing::None,
         (false, true, _) => Framing::Chunked,
         (false, false, Some(length)) => Framing::Length(length),
         (false, false, None) => Framing::UntilClose,
     };
     Ok((framing, length))
+}
+
+fn has_no_body(status: StatusCode) -> bool {
+    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 fn length(headers: &[(HeaderName, HeaderValue)]) -> Result<Option<u64>, ProxyError> {

@@ -96,9 +96,11 @@ impl Exchange {
     /// The body that follows the head.
     pub(super) fn into_body(self, head: &Head, target: &Arc<Target>, clock: &Arc<dyn Clock>) -> AnswerBody {
         let size = match (head.framing, head.length) {
-            (Framing::None, None) if head.status == StatusCode::SWITCHING_PROTOCOLS => BodySize::Stream,
-            (Framing::None, None) => BodySize::None,
-            (Framing::None, Some(length)) | (Framing::Length(length), _) => BodySize::Sized(length),
+            // Where an answer never has a body its length is not told either; only HEAD tells what GET would give.
+            (Framing::None, _) if head.status == StatusCode::SWITCHING_PROTOCOLS => BodySize::Stream,
+            (Framing::None, Some(length)) if !head.status_has_no_body() => BodySize::Sized(length),
+            (Framing::None, _) => BodySize::None,
+            (Framing::Length(length), _) => BodySize::Sized(length),
             (Framing::Chunked | Framing::UntilClose, _) => BodySize::Stream,
         };
         AnswerBody {

@@ -1,4 +1,4 @@
-use super::servers::*;
+use super::{client::*, scripted::*, servers::*};
 
 /// What customer 42 is told to an upstream as.
 const IDENTITY: [(&str, &str); 9] = [

@@ -1,13 +1,8 @@
-//! Servers on free ports of the loopback, stopped when they are dropped; and a client that writes what it is told.
+//! Servers on free ports of the loopback, stopped when they are dropped.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -22,17 +17,14 @@ use bekci_core::{
     BearerToken, BoxFuture, Gate, GateParts, GuardName, HeaderCredential, IdentitySource, Need, RequestHead, RouteRule,
     SourceUnavailable, Stamp, Ticket, TokenFault, TokenKind, TokenVerifier, VerifiedClaims, View, testing::FakeClock,
 };
-use serde_json::Value;
 
+use super::client::PATIENCE;
 use crate::{
     echo::{self, EchoCount},
     ops::Metrics,
     proxy::{Forward, HostHeader, Proxy, ProxyParts, TrustedProxies, Upstream, UpstreamSpec, testing::principal},
     routes::{Host, RouteSpec, RouteTable, Verb},
 };
-
-/// Long enough that only a hang reaches it.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An Actix server on a thread of its own.
 pub(super) struct Running {
@@ -260,165 +252,4 @@ impl IdentitySource for Unasked {
     }
 
     fn used(&self, _: &View, _: bekci_core::SessionId, _: u32) {}
-}
-
-/// An upstream that does with each connection what the test says, and keeps the heads of the requests that it read.
-pub(super) struct Scripted {
-    address: SocketAddr,
-    heads: Arc<Mutex<Vec<String>>>,
-    stops: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// A connection to a scripted upstream.
-pub(super) struct Peer {
-    reader: BufReader<TcpStream>,
-    heads: Arc<Mutex<Vec<String>>>,
-    /// Which connection it is, from 0.
-    pub(super) number: usize,
-}
-
-impl Scripted {
-    pub(super) fn start(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let heads: Arc<Mutex<Vec<String>>> = Arc::default();
-        let stops: Arc<AtomicBool> = Arc::default();
-        let (kept, stopping, script) = (Arc::clone(&heads), Arc::clone(&stops), Arc::new(script));
-        let thread = thread::spawn(move || {
-            for (number, stream) in listener.incoming().enumerate() {
-                if stopping.load(Ordering::SeqCst) {
-                    return;
-                }
-                let stream = stream.unwrap();
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                let mut peer = Peer {
-                    reader: BufReader::new(stream),
-                    heads: Arc::clone(&kept),
-                    number,
-                };
-                let script = Arc::clone(&script);
-                thread::spawn(move || script(&mut peer));
-            }
-        });
-        Self {
-            address,
-            heads,
-            stops,
-            thread: Some(thread),
-        }
-    }
-
-    /// One that answers each request with these bytes.
-    pub(super) fn answering(answer: &str) -> Self {
-        let answer = answer.to_owned();
-        Self::start(move |peer| {
-            while peer.head().is_some() {
-                peer.say(&answer);
-            }
-        })
-    }
-
-    pub(super) fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    /// The heads that were read so far.
-    pub(super) fn heads(&self) -> Vec<String> {
-        self.heads.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Scripted {
-    fn drop(&mut self) {
-        self.stops.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.address);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Peer {
-    /// Reads the head of a request; `None` where the connection closes.
-    pub(super) fn head(&mut self) -> Option<String> {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if self
-                .reader
-                .read_line(&mut head)
-                .ok()
-                .filter(|count| *count > 0)
-                .is_none()
-            {
-                return None;
-            }
-        }
-        self.heads.lock().unwrap().push(head.clone());
-        Some(head)
-    }
-
-    pub(super) fn say(&mut self, text: &str) {
-        let _ = self.reader.get_mut().write_all(text.as_bytes());
-    }
-
-    /// Reads some bytes; none where the connection is closed.
-    pub(super) fn hear(&mut self) -> Vec<u8> {
-        let mut bytes = vec![0; 64 * 1024];
-        let count = self.reader.read(&mut bytes).unwrap_or_default();
-        bytes.truncate(count);
-        bytes
-    }
-
-    /// Waits until the other side closes.
-    pub(super) fn hears_the_end(&mut self) {
-        while !self.hear().is_empty() {}
-    }
-}
-
-/// A client's connection.
-pub(super) fn connect(server: &Running) -> TcpStream {
-    let stream = TcpStream::connect(server.address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-/// Sends bytes and reads until the server closes.
-pub(super) fn exchange(server: &Running, request: &str) -> String {
-    let mut stream = connect(server);
-    let _ = stream.write_all(request.as_bytes());
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
-/// Asks for a path with these header lines, and closes.
-pub(super) fn get(server: &Running, target: &str, lines: &[&str]) -> String {
-    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-    exchange(
-        server,
-        &format!("GET {target} HTTP/1.1\r\nHost: gw.test\r\nConnection: close\r\n{lines}\r\n"),
-    )
-}
-
-/// The status of an answer.
-pub(super) fn status(answer: &str) -> u16 {
-    let word = answer.split(' ').nth(1).unwrap_or_default();
-    word.parse().unwrap_or_else(|_| panic!("no answer: {answer:?}"))
-}
-
-/// The body of an answer.
-pub(super) fn body(answer: &str) -> &str {
-    answer.split_once("\r\n\r\n").unwrap().1
-}
-
-/// What the echo upstream told.
-pub(super) fn told(answer: &str) -> Value {
-    serde_json::from_str(body(answer)).unwrap_or_else(|_| panic!("no echo: {answer}"))
-}
-
-/// The values of a header as the echo upstream received it.
-pub(super) fn received(told: &Value, name: &str) -> Vec<String> {
-    let values = told["headers"][name].as_array().cloned().unwrap_or_default();
-    values.iter().map(|value| value.as_str().unwrap().to_owned()).collect()
 }
