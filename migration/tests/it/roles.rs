@@ -12,6 +12,7 @@ on_every_database!(
     a_renamed_role_keeps_its_members,
     a_rename_does_not_hand_out_a_tenants_own_role_of_that_name,
     a_role_and_its_tenants_namesake_can_be_renamed_at_once,
+    a_role_and_its_tenants_namesake_can_part_at_once,
     a_member_of_both_roles_survives_the_rename_of_one_to_another_guard,
     a_role_that_moves_to_another_tenant_leaves_its_members,
 );
@@ -136,6 +137,25 @@ async fn a_role_and_its_tenants_namesake_can_be_renamed_at_once(db: impl Databas
             "4 desk//buyer"
         ]
     );
+}
+
+async fn a_role_and_its_tenants_namesake_can_part_at_once(db: impl Database) {
+    db.outside(ROLES);
+    // Both ways round, since each row of the statement may come first.
+    for (global, tenants) in [("client", "patron"), ("x", "a")] {
+        db.outside(&format!(
+            "UPDATE bekci_roles SET name = CASE tenant WHEN '' THEN '{global}' ELSE '{tenants}' END WHERE guard = 'shop'"
+        ));
+        let expected = [
+            format!("1 shop//{global}"),
+            format!("2 shop/other/{global}"),
+            format!("3 shop/own/{tenants}"),
+            "4 desk//buyer".to_owned(),
+        ];
+        assert_eq!(members(&db), expected);
+        db.outside("UPDATE bekci_roles SET name = 'buyer' WHERE guard = 'shop' AND tenant <> ''");
+        db.outside("UPDATE bekci_roles SET name = 'buyer' WHERE guard = 'shop'");
+    }
 }
 
 async fn a_member_of_both_roles_survives_the_rename_of_one_to_another_guard(db: impl Database) {
