@@ -3,8 +3,8 @@
 //! 1. The file is read into a tree that knows the line and column of every value ([`tree`]).
 //! 2. `BEKCI__SECTION__KEY` variables take the place of what the file has ([`environment`]).
 //! 3. The tree is checked against the table of settings, and defaults are filled in ([`check`], [`sections`]).
-//! 4. What this version does not do is refused, where somebody asked for it ([`not_built`]).
-//! 5. The typed configuration is made, and checked for contradictions between keys ([`consistency`]).
+//! 4. The typed configuration is made, and checked for contradictions between keys ([`consistency`]).
+//! 5. What this version does not do is refused, where somebody asked for it ([`not_built`]).
 //!
 //! Every mistake of a step is reported, with its place. There is one list of keys, in [`sections`]: the typed configuration, the checks, the
 //! variables, `config show`, the JSON Schema ([`json_schema`]) and the reference ([`reference`]) are made from it.
@@ -178,8 +178,8 @@ fn load_text(
     let config = effective.as_ref().and_then(Config::read);
     match effective.zip(config) {
         Some((effective, config)) => {
-            not_built::refuse(&effective, &mut problems);
             consistency::check(&config, &effective, &mut problems);
+            not_built::refuse(&effective, &mut problems);
             if problems.is_empty() {
                 return Ok(Loaded {
                     config,

@@ -24,9 +24,15 @@ const fn row(key: &'static str, refuses: fn(&Node) -> bool, needs: &'static str)
 #[rustfmt::skip]
 const NOT_BUILT: &[NotBuilt] = &[
     row("database.url", |url| begins(url, "mysql:"), "MySQL"),
+    row("server.decision_listen", |address| !is(address, ""), "the decision endpoints"),
     row("redis.url", |url| begins(url, "redis-cluster:"), "Redis Cluster"),
     row("redis.url", |url| begins(url, "redis-sentinel:"), "Redis Sentinel"),
+    row("guards.*.aliases.*", any, "other paths for calls"),
     row("guards.*.answer_shape", |shape| !is(shape, "envelope"), "flat answers"),
+    row("guards.*.carry_session_data", is_true, "data that goes from session to session"),
+    row("guards.*.password_hash.bcrypt", any, "new hashes by bcrypt; old ones verify"),
+    row("guards.*.redirect_uris.*", any, "sign-in by redirect"),
+    row("guards.*.require_verified_email", is_true, "confirmation of addresses"),
     row("guards.*.remember_me_days", any, "the remember-me cookie"),
     row("guards.*.verification", |verification| !is(verification, "off"), "verification of a sign-in"),
     row("guards.*.security_cookie_rotate_seconds", is_more_than_zero, "the rotating security cookie"),

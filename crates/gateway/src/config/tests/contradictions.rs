@@ -104,7 +104,8 @@ fn two_guards_that_could_not_be_told_apart_are_refused() {
             .starts_with("bekci.toml:5:13: guards.b.auth_path: \"/auth/a\" is the auth_path of guards.a too")
     );
     assert!(
-        mistake(&two("aliases = { '/auth/a/x' = 'logout' }"))
+        refused(&two("aliases = { '/auth/a/x' = 'logout' }"))
+            .concat()
             .contains("guards.b.aliases.\"/auth/a/x\": lies in the auth_path of guards.a")
     );
     assert!(mistake(&two("auth_path = '/admin/v1/x'")).contains("lies in /admin/v1, which is the gateway's own"));
@@ -178,7 +179,7 @@ fn each_model_has_its_own_table() {
 
 #[test]
 fn a_password_is_hashed_one_way() {
-    let problem = mistake("[guards.customer]\npassword_hash = { bcrypt = 12, lanes = 2 }\n");
+    let problem = refused("[guards.customer]\npassword_hash = { bcrypt = 12, lanes = 2 }\n").concat();
     assert!(
         problem.contains("guards.customer.password_hash.bcrypt: stands beside"),
         "{problem}"

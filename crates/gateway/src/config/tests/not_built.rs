@@ -15,7 +15,7 @@ fn is_below(kind: &Kind, segments: &[&str]) -> bool {
         (_, []) => true,
         (Kind::Map { of, .. } | Kind::List { of, .. }, ["*", rest @ ..]) => is_below(of, rest),
         (Kind::Array(keys), ["*", rest @ ..]) => is_key(keys, rest),
-        (Kind::Table(keys), segments) => is_key(keys, segments),
+        (Kind::Table(keys) | Kind::Either { table: keys, .. }, segments) => is_key(keys, segments),
         _ => false,
     }
 }
@@ -42,6 +42,22 @@ fn what_is_not_built_is_refused_where_it_is_asked_for() {
         (
             "[redis]\nurl = 'redis-sentinel://a:1,b:2/x'\n",
             "bekci.toml:2:7: redis.url: needs Redis Sentinel",
+        ),
+        (
+            "[server]\ndecision_listen = '127.0.0.1:8082'\n",
+            "bekci.toml:2:19: server.decision_listen: needs the decision endpoints",
+        ),
+        (
+            "[guards.customer]\npassword_hash = { bcrypt = 12 }\n",
+            "guards.customer.password_hash.bcrypt: needs new hashes by bcrypt",
+        ),
+        (
+            "[guards.customer]\naliases = { '/logout' = 'logout' }\n",
+            "guards.customer.aliases.\"/logout\": needs other paths",
+        ),
+        (
+            "[guards.customer]\nrequire_verified_email = true\n",
+            "guards.customer.require_verified_email: needs confirmation",
         ),
         ("[otel]\nenabled = true\n", "bekci.toml:1:2: otel: needs OpenTelemetry"),
         ("[mail]\n", "bekci.toml:1:2: mail: needs mail"),
