@@ -1,6 +1,17 @@
 //! The inside of the `bekci` binary, as a library so that its parts can be tested. No public API: it changes with the binary.
 
+mod config;
+mod assemble;
+mod commands;
+mod config;
+mod demo;
 pub mod echo;
+mod gatekeeper;
 pub mod ops;
 pub mod proxy;
+mod readiness;
 pub mod routes;
+mod seed;
+mod serve;
+
+pub use commands::run;

@@ -1,2 +1,5 @@
-mod config;
-fn main() {}
+//! The `bekci` command.
+
+fn main() -> std::process::ExitCode {
+    bekci_gateway::run()
+}
