@@ -130,3 +130,43 @@ pub(crate) fn tidy_device_name(name: Option<String>) -> Option<String> {
         .collect();
     (!tidy.is_empty()).then_some(tidy)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_is_trimmed_and_nothing_else() {
+        assert_eq!(Identifier::new(" A@b.c\t").unwrap().as_str(), "A@b.c");
+        for bad in ["", "  ", "a\0b", "a\nb", "a\u{85}b", &"x".repeat(321)] {
+            assert!(
+                matches!(
+                    Identifier::new(bad),
+                    Err(SignInError::Field {
+                        field: "identifier",
+                        ..
+                    })
+                ),
+                "{bad:?}"
+            );
+        }
+        assert!(Identifier::new(&"ş".repeat(320)).is_ok());
+    }
+
+    #[test]
+    fn an_identifier_does_not_print() {
+        assert_eq!(
+            format!("{:?}", Identifier::new("a@b.c").unwrap()),
+            "Identifier(5 bytes)"
+        );
+    }
+
+    #[test]
+    fn a_device_name_is_made_fit_to_be_shown() {
+        let tidy = |name: &str| tidy_device_name(Some(name.to_owned()));
+        assert_eq!(tidy(" my\u{1b}[31m phone\r\n"), Some("my[31m phone".to_owned()));
+        assert_eq!(tidy("\n"), None);
+        assert_eq!(tidy(&"ş".repeat(300)), Some("ş".repeat(200)));
+        assert_eq!(tidy_device_name(None), None);
+    }
+}

@@ -213,3 +213,46 @@ impl From<HashError> for SignInError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ambiguous_identifier_is_told_as_wrong_to_who_does_not_know_its_password() {
+        let guessed = SignInError::IdentityAmbiguous { proven: false };
+        assert_eq!(guessed.code(), SignInError::CredentialInvalid.code());
+        assert_eq!(guessed.told(), SignInError::CredentialInvalid.told());
+        assert_eq!(guessed.result().number(), -1);
+        let proven = SignInError::IdentityAmbiguous { proven: true };
+        assert_eq!(
+            (proven.code(), proven.told().number()),
+            (ErrorCode::IdentityAmbiguous, -1)
+        );
+    }
+
+    #[test]
+    fn too_many_at_once_is_429_and_a_store_out_of_reach_503_and_both_say_when_to_come_again() {
+        let busy = SignInError::from(HashError::Busy);
+        assert_eq!((busy.code().status(), busy.retry_after_seconds()), (429, Some(1)));
+        let down = SignInError::from(StoreError::Unavailable("gone".into()));
+        assert_eq!((down.code().status(), down.retry_after_seconds()), (503, Some(1)));
+        assert_eq!(SignInError::CredentialInvalid.retry_after_seconds(), None);
+    }
+
+    #[test]
+    fn the_results_have_their_classic_numbers() {
+        use AttemptResult as R;
+        let numbers = [
+            R::Success,
+            R::Failure,
+            R::FailureIdentityAmbiguous,
+            R::FailureCredentialInvalid,
+            R::FailureUncategorized,
+            R::TemporaryAuthHasBeenCreated,
+            R::FailureUnverified,
+        ]
+        .map(R::number);
+        assert_eq!(numbers, [1, 0, -1, -2, -3, -4, -5]);
+    }
+}

@@ -44,3 +44,45 @@ fn keyed(root: &RootSecret, guard: &GuardName, label: &[u8], text: &str) -> [u8;
         .into_bytes()
         .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0123456789abcdefghijkl";
+
+    fn root(first: u8) -> RootSecret {
+        RootSecret::new(&(first..first + 32).collect::<Vec<u8>>()).unwrap()
+    }
+
+    fn guard(name: &str) -> GuardName {
+        GuardName::new(name).unwrap()
+    }
+
+    #[test]
+    fn a_device_hash_depends_on_id_guard_and_root() {
+        let hash = device_hash(&root(0), &guard("customer"), ID).unwrap();
+        assert_eq!(hash.len(), 32);
+        assert_eq!(device_hash(&root(0), &guard("customer"), ID), Some(hash.clone()));
+        assert_ne!(device_hash(&root(0), &guard("admin"), ID), Some(hash.clone()));
+        assert_ne!(device_hash(&root(1), &guard("customer"), ID), Some(hash.clone()));
+        assert_ne!(
+            device_hash(&root(0), &guard("customer"), &ID.replace('0', "1")),
+            Some(hash)
+        );
+    }
+
+    #[test]
+    fn a_device_id_under_128_bits_is_none() {
+        assert_eq!(device_hash(&root(0), &guard("customer"), &ID[1..]), None);
+        assert_eq!(device_hash(&root(0), &guard("customer"), &"x".repeat(257)), None);
+    }
+
+    #[test]
+    fn a_mark_is_no_device_hash_and_does_not_tell_the_identifier() {
+        let mark = identifier_mark(&root(0), &guard("customer"), ID);
+        assert_eq!(mark, identifier_mark(&root(0), &guard("customer"), &ID.to_uppercase()));
+        let device = device_hash(&root(0), &guard("customer"), ID).unwrap();
+        assert_ne!(URL_SAFE_NO_PAD.decode(mark).unwrap(), device[..16]);
+    }
+}

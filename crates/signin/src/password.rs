@@ -233,3 +233,132 @@ fn check(
         outdated: matches && stored.is_weaker_than(cost),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use bekci_core::testing::CountingEntropy;
+    use futures_util::{FutureExt as _, future::join_all};
+
+    use super::*;
+
+    fn hasher(waiting: usize) -> PasswordHasher {
+        let settings = HashSettings {
+            cost: Argon2Cost::SMALLEST,
+            threads: NonZeroUsize::new(1),
+            waiting: NonZeroUsize::new(waiting),
+        };
+        PasswordHasher::new(settings, Arc::new(CountingEntropy::default())).unwrap()
+    }
+
+    async fn matches(hasher: &PasswordHasher, password: &str, stored: &SecretString) -> bool {
+        let check = hasher.verify(password.into(), Some(stored.clone())).await;
+        check.unwrap().matches
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_answered_busy_and_not_queued() {
+        let hasher = hasher(2);
+        let (release, held) = mpsc::channel::<()>();
+        let (started, has_started) = mpsc::channel();
+        let mut holding = Box::pin(hasher.pool.run(move |_: &mut Vec<Block>| {
+            started.send(()).unwrap();
+            held.recv().unwrap_err();
+        }));
+        assert!(holding.as_mut().now_or_never().is_none());
+        has_started.recv().unwrap();
+
+        let mut waiting: Vec<_> = (0..2).map(|_| Box::pin(hasher.verify("geese".into(), None))).collect();
+        assert!(waiting.iter_mut().all(|check| check.as_mut().now_or_never().is_none()));
+        for _ in 0..50 {
+            assert_eq!(hasher.verify("geese".into(), None).await, Err(HashError::Busy));
+        }
+        assert_eq!(hasher.stats().refused, 50);
+        assert_eq!(hasher.stats().computed, 0);
+
+        drop(release);
+        assert_eq!(holding.await, Ok(()));
+        assert!(join_all(waiting).await.iter().all(Result::is_ok));
+        assert_eq!(hasher.stats().computed, 2);
+    }
+
+    #[tokio::test]
+    async fn every_way_to_be_wrong_is_one_computation() {
+        let hasher = hasher(8);
+        let stored = hasher.hash("geese".into()).await.unwrap();
+        let long = "x".repeat(MAX_PASSWORD_CHARS + 1);
+        let ways: [(&str, Option<SecretString>); 6] = [
+            ("goose", Some(stored.clone())),
+            ("geese", None),
+            ("geese", Some("!".into())),
+            ("geese", Some("".into())),
+            (
+                "geese",
+                Some("$argon2i$v=19$m=4194304,t=1,p=1$c29tZXNhbHQ$c29tZWhhc2hvZnNpeHRlZW4".into()),
+            ),
+            (&long, Some(stored.clone())),
+        ];
+        for (password, stored) in ways {
+            let before = hasher.stats().computed;
+            let check = hasher.verify(password.into(), stored).await.unwrap();
+            assert_eq!(
+                check,
+                PasswordCheck {
+                    matches: false,
+                    outdated: false
+                },
+                "{password}"
+            );
+            assert_eq!(hasher.stats().computed - before, 1, "{password}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_character_of_a_long_password_counts() {
+        let hasher = hasher(8);
+        for length in [64, 71, 72, 73, 100, 128] {
+            let right = "ş".repeat(length);
+            let wrong = format!("{}s", "ş".repeat(length - 1));
+            let stored = hasher.hash(right.as_str().into()).await.unwrap();
+            assert!(matches(&hasher, &right, &stored).await, "{length}");
+            assert!(!matches(&hasher, &wrong, &stored).await, "{length}");
+        }
+        let over = "x".repeat(129);
+        let stored = hasher.hash(over.as_str().into()).await.unwrap();
+        assert!(!matches(&hasher, &over, &stored).await);
+    }
+
+    #[tokio::test]
+    async fn a_password_is_not_normalised() {
+        let hasher = hasher(8);
+        let stored = hasher.hash("caf\u{e9} caf\u{e9}".into()).await.unwrap();
+        assert!(matches(&hasher, "caf\u{e9} caf\u{e9}", &stored).await);
+        assert!(!matches(&hasher, "cafe\u{301} cafe\u{301}", &stored).await);
+        assert!(!matches(&hasher, " caf\u{e9} caf\u{e9}", &stored).await);
+    }
+
+    #[tokio::test]
+    async fn a_match_tells_whether_its_hash_is_outdated_and_a_miss_does_not() {
+        let hasher = hasher(8);
+        let old: SecretString = bcrypt::hash("geese", 4).unwrap().into();
+        let check = |password: &str| hasher.verify(password.into(), Some(old.clone()));
+        let outdated = |matches| PasswordCheck {
+            matches,
+            outdated: matches,
+        };
+        assert_eq!(check("geese").await, Ok(outdated(true)));
+        assert_eq!(check("goose").await, Ok(outdated(false)));
+        assert!(hasher.needs_rehash(&old));
+        assert!(!hasher.needs_rehash(&hasher.hash("geese".into()).await.unwrap()));
+        assert!(hasher.needs_rehash(&"!".into()));
+    }
+
+    #[tokio::test]
+    async fn no_salt_comes_twice() {
+        let hasher = hasher(8);
+        let one = hasher.hash("geese".into()).await.unwrap();
+        let other = hasher.hash("geese".into()).await.unwrap();
+        assert_ne!(one.expose_secret(), other.expose_secret());
+    }
+}

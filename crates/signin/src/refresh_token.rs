@@ -114,3 +114,88 @@ impl fmt::Debug for RefreshTokens {
         write!(formatter, "RefreshTokens({})", self.guard)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SESSION: TokenId = TokenId([0xA5; 16]);
+
+    fn tokens(root: u8, guard: &str) -> RefreshTokens {
+        let root = RootSecret::new(&(0..32).map(|byte| byte ^ root).collect::<Vec<u8>>()).unwrap();
+        RefreshTokens::new(&root, &GuardName::new(guard).unwrap())
+    }
+
+    #[test]
+    fn a_token_names_its_session_and_generation_and_is_the_same_each_time() {
+        let customer = tokens(0, "customer");
+        for generation in [0, 1, 77, u32::MAX] {
+            let token = customer.make(SESSION, generation);
+            assert_eq!(customer.parse(token.expose_secret()), Ok((SESSION, generation)));
+            let again = tokens(0, "customer").make(SESSION, generation);
+            assert_eq!(token.expose_secret(), again.expose_secret());
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_refused() {
+        let customer = tokens(0, "customer");
+        let token = customer.make(SESSION, 3);
+        let token = token.expose_secret();
+        let bytes = URL_SAFE_NO_PAD.decode(token.strip_prefix(PREFIX).unwrap()).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let text = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(flipped));
+            assert_eq!(customer.parse(&text), Err(NotARefreshToken), "bit {bit}");
+        }
+        // And of the text, where the last character has bits that stand for nothing.
+        for (at, bit) in (0..token.len()).flat_map(|at| (0..7).map(move |bit| (at, bit))) {
+            let mut flipped = token.as_bytes().to_vec();
+            flipped[at] ^= 1 << bit;
+            let text = String::from_utf8(flipped).unwrap();
+            assert_eq!(
+                customer.parse(&text),
+                Err(NotARefreshToken),
+                "character {at}, bit {bit}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_lengths_prefixes_and_alphabets_are_refused() {
+        let customer = tokens(0, "customer");
+        let token = customer.make(SESSION, 3);
+        let token = token.expose_secret();
+        let mut bad = vec![
+            String::new(),
+            PREFIX.to_owned(),
+            token.replacen("bkr_", "bkr", 1),
+            token.replacen("bkr_", "BKR_", 1),
+            format!("{token}="),
+            format!("{token}A"),
+            format!(" {token}"),
+            format!("{token}\n"),
+            "bkr_ğğğğ".repeat(20),
+            "A".repeat(100_000),
+        ];
+        bad.extend((0..token.len()).map(|end| token[..end].to_owned()));
+        for text in bad {
+            assert_eq!(customer.parse(&text), Err(NotARefreshToken), "{text}");
+        }
+    }
+
+    #[test]
+    fn another_guard_or_another_root_has_other_tokens() {
+        let token = tokens(0, "customer").make(SESSION, 3);
+        for other in [tokens(0, "admin"), tokens(1, "customer")] {
+            assert_eq!(other.parse(token.expose_secret()), Err(NotARefreshToken));
+        }
+        assert_ne!(tokens(0, "customer").key_id, tokens(1, "customer").key_id);
+    }
+
+    #[test]
+    fn nothing_of_the_key_prints() {
+        assert_eq!(format!("{:?}", tokens(0, "customer")), "RefreshTokens(customer)");
+    }
+}

@@ -235,3 +235,116 @@ fn compute(
     memory.shrink_to(KEPT_BLOCKS);
     done.map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    const SMALL: Argon2Cost = Argon2Cost::SMALLEST;
+
+    fn verify(stored: &str, password: &str) -> Option<bool> {
+        let stored = Stored::parse(stored)?;
+        stored
+            .can_be(password)
+            .then(|| stored.verify(password, &mut Vec::new()).unwrap())
+    }
+
+    fn weaker(stored: &str, wanted: Argon2Cost) -> bool {
+        Stored::parse(stored).unwrap().is_weaker_than(wanted)
+    }
+
+    #[test]
+    fn a_new_hash_is_argon2id_in_phc_format_and_verifies() {
+        let hash = hash(SMALL, "geese".as_bytes(), &[7; SALT_BYTES], &mut Vec::new()).unwrap();
+        let text = hash.expose_secret();
+        assert!(text.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{text}");
+        assert_eq!(verify(text, "geese"), Some(true));
+        assert_eq!(verify(text, "Geese"), Some(false));
+        assert!(!weaker(text, SMALL));
+    }
+
+    #[test]
+    fn the_hashes_of_php_verify_and_count_as_weaker() {
+        for version in ["2a", "2b", "2y"] {
+            let parts = bcrypt::hash_with_result("geese", 4).unwrap();
+            let text = parts.to_string().replacen("2b", version, 1);
+            assert_eq!(verify(&text, "geese"), Some(true), "{version}");
+            assert_eq!(verify(&text, "goose"), Some(false), "{version}");
+            assert!(weaker(&text, SMALL));
+        }
+        // Known answer, made by the reference implementation (crypt_blowfish).
+        let known = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+        assert_eq!(verify(known, "U*U"), Some(true));
+    }
+
+    #[test]
+    fn bcrypt_is_not_asked_about_what_it_cannot_tell_apart() {
+        let long = "x".repeat(72);
+        let text = bcrypt::hash(&long, 4).unwrap();
+        assert_eq!(verify(&text, &long), Some(true));
+        assert_eq!(verify(&text, &format!("{long}y")), None);
+        let text = bcrypt::hash("a", 4).unwrap();
+        assert_eq!(verify(&text, "a\0a"), None);
+    }
+
+    #[test]
+    fn unknown_formats_and_costs_over_the_caps_are_nobodys() {
+        let good = hash(SMALL, b"geese", &[7; SALT_BYTES], &mut Vec::new()).unwrap();
+        let good = good.expose_secret();
+        let bad = [
+            String::new(),
+            "!".into(),
+            "*".into(),
+            "geese".into(),
+            "5f4dcc3b5aa765d61d8327deb882cf99".into(),
+            "$1$abcdefgh$0123456789012345678901".into(),
+            "$2x$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW".into(),
+            "$2a$31$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW".into(),
+            "$2a$15$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW".into(),
+            "$2y$05$zu kurz".into(),
+            good.replace("argon2id", "argon2x"),
+            good.replace("m=8", "m=4194304"),
+            good.replace("t=1", "t=4000000000"),
+            good.replace("p=1", "p=17").replace("m=8", "m=4096"),
+            good.replace("v=19", "v=20"),
+            good.rsplit_once('$').unwrap().0.to_owned(),
+        ];
+        for text in bad {
+            assert!(Stored::parse(&text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_hash_is_replaced_by_a_stronger_one_and_never_by_a_weaker() {
+        let at = |memory_kib, iterations| Argon2Cost {
+            memory_kib,
+            iterations,
+            lanes: 1,
+        };
+        let stored = hash(at(64, 2), b"geese", &[7; SALT_BYTES], &mut Vec::new()).unwrap();
+        let stored = stored.expose_secret();
+        assert!(weaker(stored, at(64, 3)));
+        assert!(weaker(stored, at(65, 2)));
+        assert!(!weaker(stored, at(64, 2)));
+        assert!(!weaker(stored, at(32, 2)));
+        assert!(weaker(&stored.replace("argon2id", "argon2i"), at(8, 1)));
+        assert!(weaker(&stored.replace("v=19", "v=16"), at(8, 1)));
+    }
+
+    #[test]
+    fn costs_that_argon2_refuses_or_that_nobody_could_verify_are_refused() {
+        assert!(Argon2Cost { memory_kib: 7, ..SMALL }.params().is_err());
+        assert!(Argon2Cost { iterations: 0, ..SMALL }.params().is_err());
+        assert!(
+            Argon2Cost {
+                memory_kib: Caps::MEMORY_KIB + 1,
+                ..SMALL
+            }
+            .params()
+            .is_err()
+        );
+        assert!(Argon2Cost::default().params().is_ok());
+    }
+}

@@ -153,3 +153,95 @@ fn next<S>(shared: &Shared<S>) -> Option<Box<dyn Job<S>>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::pin, sync::mpsc, task::Context};
+
+    use futures_util::task::noop_waker_ref;
+
+    use super::*;
+
+    type Waiting = std::pin::Pin<Box<dyn Future<Output = Result<u32, PoolError>>>>;
+
+    /// A future that runs `work` and was asked once, so that its job is in the queue.
+    fn begun(pool: &Arc<Pool<()>>, work: impl FnOnce() -> u32 + Send + 'static) -> Result<Waiting, PoolError> {
+        let pool = Arc::clone(pool);
+        let mut future: Waiting = Box::pin(async move { pool.run(move |()| work()).await });
+        match future.as_mut().poll(&mut Context::from_waker(noop_waker_ref())) {
+            std::task::Poll::Ready(done) => done.map(|_| future),
+            std::task::Poll::Pending => Ok(future),
+        }
+    }
+
+    /// A pool of one thread that works until the sender is dropped.
+    fn busy(waiting: usize) -> (Arc<Pool<()>>, mpsc::Sender<()>, Waiting) {
+        let pool = Arc::new(Pool::start(1, waiting).unwrap());
+        let (release, held) = mpsc::channel::<()>();
+        let (started, has_started) = mpsc::channel();
+        let work = move || {
+            started.send(()).unwrap();
+            held.recv().unwrap_err();
+            0
+        };
+        let first = begun(&pool, work).unwrap();
+        has_started.recv().unwrap();
+        (pool, release, first)
+    }
+
+    #[tokio::test]
+    async fn what_is_over_the_queue_is_refused_at_once_and_what_waits_is_done() {
+        let (pool, release, first) = busy(2);
+        let waiting = [begun(&pool, || 1).unwrap(), begun(&pool, || 2).unwrap()];
+        for _ in 0..100 {
+            assert_eq!(begun(&pool, || 3).err(), Some(PoolError::Full));
+        }
+        drop(release);
+        assert_eq!(first.await, Ok(0));
+        assert_eq!(futures_util::future::join_all(waiting).await, [Ok(1), Ok(2)]);
+    }
+
+    #[tokio::test]
+    async fn jobs_that_nobody_waits_for_are_not_done_and_keep_nobody_out() {
+        let (pool, release, first) = busy(2);
+        let (ran, has_run) = mpsc::channel();
+        for _ in 0..2 {
+            let ran = ran.clone();
+            drop(begun(&pool, move || ran.send(()).map_or(0, |()| 1)).unwrap());
+        }
+        drop(ran);
+        let wanted = begun(&pool, || 7).unwrap();
+        drop(release);
+        assert_eq!(first.await, Ok(0));
+        assert_eq!(wanted.await, Ok(7));
+        assert!(has_run.recv().is_err());
+        assert_eq!(pool.skipped(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_costs_no_thread() {
+        let pool = Pool::<()>::start(1, 1).unwrap();
+        assert_eq!(
+            pool.run(|()| -> u32 { panic!("for the test") }).await,
+            Err(PoolError::Stopped)
+        );
+        assert_eq!(pool.run(|()| 5).await, Ok(5));
+    }
+
+    #[tokio::test]
+    async fn who_waits_when_the_pool_goes_learns_of_it() {
+        let (pool, release, first) = busy(2);
+        let (answer, answered) = oneshot::channel();
+        let job = Work {
+            work: |(): &mut ()| 1,
+            answer,
+        };
+        pool.enqueue(Box::new(job)).unwrap();
+        drop(release);
+        drop(first);
+        drop(pool);
+        let answered = pin!(answered);
+        // Done or not, by which came first; never left waiting.
+        assert!(matches!(answered.await, Ok(1) | Err(_)));
+    }
+}
