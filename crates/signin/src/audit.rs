@@ -81,7 +81,18 @@ pub(crate) fn unique(guard: &AuthGuard, key: &PrincipalKey, session: SessionId) 
     );
 }
 
-pub(crate) fn signed_out(guard: &AuthGuard, key: &PrincipalKey, session: Option<SessionId>, ended: usize) {
+pub(crate) fn signed_out(
+    guard: &AuthGuard,
+    key: &PrincipalKey,
+    session: Option<SessionId>,
+    result: &Result<Vec<SessionId>, SignInError>,
+) {
+    let (ended, pending) = match result {
+        Ok(ended) => (Some(ended.len()), false),
+        // It holds, and which sessions it ended is not told.
+        Err(SignInError::Pending { .. }) => (None, true),
+        Err(_) => return,
+    };
     info!(
         target: TARGET,
         event = "sign_out",
@@ -90,6 +101,7 @@ pub(crate) fn signed_out(guard: &AuthGuard, key: &PrincipalKey, session: Option<
         session = session.map(tracing::field::display),
         everywhere = session.is_none(),
         ended,
+        pending,
     );
 }
 

@@ -49,8 +49,9 @@ impl SignIn {
             });
         };
         let which = EndSessions::One(session);
-        let ended = self.end(&key, Some(guard), &which, "signed out").await?;
-        audit::signed_out(guard, &key, Some(session), ended.len());
+        let result = self.end(&key, Some(guard), &which, "signed out").await;
+        audit::signed_out(guard, &key, Some(session), &result);
+        let ended = result?;
         Ok(SignedOut {
             session,
             key: Some(key),
@@ -67,9 +68,9 @@ impl SignIn {
         guard: &Arc<AuthGuard>,
         key: &PrincipalKey,
     ) -> Result<Vec<SessionId>, SignInError> {
-        let ended = self.end(key, None, &EndSessions::All, "signed out everywhere").await?;
-        audit::signed_out(guard, key, None, ended.len());
-        Ok(ended)
+        let result = self.end(key, None, &EndSessions::All, "signed out everywhere").await;
+        audit::signed_out(guard, key, None, &result);
+        result
     }
 
     /// The live sessions of a principal, the newest first.

@@ -1,0 +1,172 @@
+//! What the audit log is told.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use time::Duration;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::world::{DEVICE, EMAIL, PASSWORD, World, attempt, key};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Log {
+    /// Everything that this thread logs from now on, down to TRACE, one line of JSON each.
+    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(log.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The fields of the audit events.
+    fn events(&self) -> Vec<Value> {
+        let lines = self.text();
+        let all = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let audit = all.filter(|event| event["target"] == "bekci::audit");
+        audit.map(|event| event["fields"].clone()).collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let name = |event: &Value| event["event"].as_str().unwrap().to_owned();
+        self.events().iter().map(name).collect()
+    }
+}
+
+#[tokio::test]
+async fn each_thing_that_happens_is_one_event_with_the_contracts_name() {
+    let world = World::new().await;
+    let (log, _guard) = Log::start();
+    let first = world.signed_in().await;
+    let second = world.refresh(&first).await.unwrap();
+    world.refresh(&first).await.unwrap();
+    world.advance(Duration::hours(1));
+    world.refresh(&first).await.unwrap();
+    world.refresh(&second).await.unwrap_err();
+    world.signed_in().await;
+    world
+        .sign_in
+        .sign_out_everywhere(&world.customer, &key("customer:42"))
+        .await
+        .unwrap();
+    assert_eq!(
+        log.names(),
+        [
+            "sign_in.attempt",
+            "refresh.rotated",
+            "refresh.replayed",
+            "refresh.recovered",
+            "refresh.reused",
+            "session.ended",
+            "sign_in.attempt",
+            "session.ended",
+            "sign_out",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_attempt_is_told_with_its_classic_number() {
+    let world = World::new().await;
+    let (log, _guard) = Log::start();
+    world.signed_in().await;
+    world
+        .sign_in
+        .password(&world.customer, attempt(EMAIL, "wrong"))
+        .await
+        .unwrap_err();
+    world
+        .sign_in
+        .password(&world.customer, attempt("nobody", "wrong"))
+        .await
+        .unwrap_err();
+    world.ban("customer:42", "spam");
+    world
+        .sign_in
+        .password(&world.customer, attempt(EMAIL, PASSWORD))
+        .await
+        .unwrap_err();
+    let events = log.events();
+    let numbers: Vec<_> = events.iter().map(|event| event["number"].as_i64().unwrap()).collect();
+    assert_eq!(numbers, [1, -2, -2, 0]);
+    assert_eq!(events[0]["result"], "SUCCESS");
+    assert_eq!(events[0]["principal"], "customer:42");
+    assert_eq!(events[1]["result"], "FAILURE_CREDENTIAL_INVALID");
+    assert_eq!(events[1].get("principal"), None);
+    // Tries against one account are seen as such.
+    assert_eq!(events[1]["identifier_hash"], events[0]["identifier_hash"]);
+    assert_ne!(events[1]["identifier_hash"], events[2]["identifier_hash"]);
+}
+
+#[tokio::test]
+async fn no_secret_and_no_identifier_is_logged_at_any_level() {
+    let world = World::new().await;
+    let (log, _guard) = Log::start();
+    world.set_hash(bcrypt::hash(PASSWORD, 4).unwrap());
+    let first = world.signed_in().await;
+    world.store.rehashed.notified().await;
+    let second = world.refresh(&first).await.unwrap();
+    // Somebody types the password into the wrong field.
+    world
+        .sign_in
+        .password(&world.customer, attempt(PASSWORD, "typed twice"))
+        .await
+        .unwrap_err();
+    let token = second.refresh.expose_secret();
+    world
+        .sign_in
+        .refresh(&world.customer, &token[..50], Some(DEVICE), false)
+        .await
+        .unwrap_err();
+    world
+        .sign_in
+        .sign_out(&world.customer, None, Some(token))
+        .await
+        .unwrap();
+    let text = log.text();
+    assert!(!text.is_empty());
+    let mut secrets = vec![
+        PASSWORD,
+        "typed twice",
+        EMAIL,
+        DEVICE,
+        "$argon2id$",
+        "$2b$",
+        &token[..50],
+    ];
+    for signed_in in [&first, &second] {
+        secrets.extend([signed_in.access.expose_secret(), signed_in.refresh.expose_secret()]);
+    }
+    for secret in secrets {
+        assert!(!text.contains(secret), "{secret} is logged");
+    }
+}

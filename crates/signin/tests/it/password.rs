@@ -1,0 +1,272 @@
+//! Signing in by password.
+
+use std::sync::Arc;
+
+use bekci_core::{ErrorCode, IdentityVersion, TenantName, signin::StoreError};
+use bekci_signin::{AttemptResult, SignInError, SignedInBy};
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
+
+use crate::world::{EMAIL, PASSWORD, START, World, attempt, key};
+
+#[tokio::test]
+async fn the_right_password_opens_a_session_and_gives_a_pair_of_tokens() {
+    let world = World::new().await;
+    let signed_in = world.signed_in().await;
+    assert_eq!(signed_in.key, key("customer:42"));
+    assert_eq!(signed_in.outcome, SignedInBy::Password);
+    assert_eq!(signed_in.expires_in_seconds, 900);
+    assert_eq!(signed_in.access_expires_at.unix_timestamp(), START + 900);
+    assert_eq!(signed_in.refresh_expires_at.unix_timestamp(), START + 30 * 86_400);
+    assert_eq!(world.store.live(), [signed_in.session]);
+
+    let claims = world.issuer.last();
+    assert_eq!((claims.session, claims.generation), (signed_in.session, 0));
+    assert_eq!((claims.issued_at, claims.expires_at), (START, START + 900));
+    assert_eq!(claims.version, IdentityVersion(8));
+    assert_ne!(claims.id, signed_in.session);
+}
+
+#[tokio::test]
+async fn a_sign_in_asks_the_store_twice_and_hashes_once() {
+    let world = World::new().await;
+    let before = world.hasher.stats().computed;
+    world.signed_in().await;
+    assert_eq!(
+        (world.store.calls("credentials"), world.store.calls("open_session")),
+        (1, 1)
+    );
+    assert_eq!(world.store.all_calls(), 2);
+    assert_eq!(world.hasher.stats().computed - before, 1);
+}
+
+#[tokio::test]
+async fn unknown_account_and_wrong_password_and_no_password_do_the_same_work_and_get_the_same_answer() {
+    let world = World::new().await;
+    world.add("customer:43", "oauth@example.com", None).await;
+    world.add("customer:44", "odd@example.com", None).await;
+    world.store.tables().accounts[2].hash = Some("!".into());
+    world.add("customer:45", "banned@example.com", Some(PASSWORD)).await;
+    world.ban("customer:45", "spam");
+    for identifier in [
+        EMAIL,
+        "nobody@example.com",
+        "oauth@example.com",
+        "odd@example.com",
+        "banned@example.com",
+    ] {
+        for password in ["wrong", "", &"x".repeat(200)] {
+            let (hashed, asked) = (world.hasher.stats().computed, world.store.all_calls());
+            let refused = world
+                .sign_in
+                .password(&world.customer, attempt(identifier, password))
+                .await;
+            assert_eq!(refused.unwrap_err(), SignInError::CredentialInvalid, "{identifier}");
+            assert_eq!(world.hasher.stats().computed - hashed, 1, "{identifier}");
+            assert_eq!(world.store.all_calls() - asked, 1, "{identifier}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_ban_is_told_only_after_the_right_password() {
+    let world = World::new().await;
+    world.ban("customer:42", "spam");
+    let told = |password| world.sign_in.password(&world.customer, attempt(EMAIL, password));
+    assert_eq!(told("wrong").await.unwrap_err(), SignInError::CredentialInvalid);
+    let banned = told(PASSWORD).await.unwrap_err();
+    assert_eq!(
+        banned,
+        SignInError::Banned {
+            reason: Some("spam".into()),
+            until: None
+        }
+    );
+    assert_eq!(
+        (banned.code(), banned.told()),
+        (ErrorCode::AccountBanned, AttemptResult::Failure)
+    );
+    assert_eq!(world.store.live(), []);
+    assert!(world.issuer.0.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_ban_ends_at_its_time() {
+    let world = World::new().await;
+    world.ban("customer:42", "spam");
+    let until = OffsetDateTime::from_unix_timestamp(START + 60).unwrap();
+    world.store.tables().accounts[0].ban.as_mut().unwrap().until = Some(until);
+    let refused = world.sign_in.password(&world.customer, attempt(EMAIL, PASSWORD)).await;
+    assert!(matches!(refused.unwrap_err(), SignInError::Banned { until: Some(end), .. } if end == until));
+    world.advance(Duration::seconds(60));
+    world.signed_in().await;
+}
+
+#[tokio::test]
+async fn an_account_of_another_model_does_not_come_in_here() {
+    let world = World::new().await;
+    let refused = world.sign_in.password(&world.admin, attempt(EMAIL, PASSWORD)).await;
+    assert_eq!(refused.unwrap_err(), SignInError::CredentialInvalid);
+}
+
+#[tokio::test]
+async fn an_identifier_of_two_accounts_is_refused_and_told_only_to_who_knows_its_password() {
+    let world = World::new().await;
+    world.add("customer:41", EMAIL, Some("another password here")).await;
+    let before = world.hasher.stats().computed;
+    let guess = world
+        .sign_in
+        .password(&world.customer, attempt(EMAIL, "wrong"))
+        .await
+        .unwrap_err();
+    assert_eq!(guess, SignInError::IdentityAmbiguous { proven: false });
+    assert_eq!(world.hasher.stats().computed - before, 1);
+    assert_eq!(guess.code(), ErrorCode::CredentialInvalid);
+    assert_eq!(guess.told().number(), -2);
+    assert_eq!(guess.result().number(), -1);
+    let known = attempt(EMAIL, "another password here");
+    let known = world.sign_in.password(&world.customer, known).await.unwrap_err();
+    assert_eq!(known.code(), ErrorCode::IdentityAmbiguous);
+    assert_eq!(world.store.live(), []);
+}
+
+#[tokio::test]
+async fn the_session_that_was_presented_ends_and_the_new_one_has_another_id() {
+    let world = World::new().await;
+    let old = world.signed_in().await;
+    let mut again = attempt(EMAIL, PASSWORD);
+    again.replaces = Some(old.session);
+    let new = world.sign_in.password(&world.customer, again).await.unwrap();
+    assert_ne!(new.session, old.session);
+    assert_eq!(world.store.live(), [new.session]);
+    assert_eq!(world.refresh(&old).await.unwrap_err(), SignInError::RefreshInvalid);
+}
+
+#[tokio::test]
+async fn a_unique_guard_keeps_the_newest_session_alone() {
+    let world = World::with(|guard| guard.session.unique = true).await;
+    let first = world.signed_in().await;
+    let second = world.signed_in().await;
+    assert_eq!(world.store.live(), [second.session]);
+    assert_eq!(world.refresh(&first).await.unwrap_err(), SignInError::RefreshInvalid);
+    assert!(world.refresh(&second).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_outdated_hash_is_replaced_and_the_password_still_works() {
+    let world = World::new().await;
+    let old = bcrypt::hash(PASSWORD, 4).unwrap();
+    world.set_hash(old.clone());
+    world.signed_in().await;
+    world.store.rehashed.notified().await;
+    let new = world.store.tables().accounts[0].hash.clone().unwrap();
+    assert!(new.starts_with("$argon2id$"), "{new}");
+    world.signed_in().await;
+    assert_eq!(world.store.calls("rehash"), 1);
+}
+
+#[tokio::test]
+async fn a_wrong_password_replaces_no_hash() {
+    let world = World::new().await;
+    world.set_hash(bcrypt::hash(PASSWORD, 4).unwrap());
+    let refused = world.sign_in.password(&world.customer, attempt(EMAIL, "wrong")).await;
+    assert_eq!(refused.unwrap_err(), SignInError::CredentialInvalid);
+    assert_eq!(world.store.calls("rehash"), 0);
+}
+
+#[tokio::test]
+async fn a_store_out_of_reach_is_503_and_no_refusal_of_the_password() {
+    let world = World::new().await;
+    world.store.tables().failure = Some(StoreError::Unavailable("gone".into()));
+    let failed = world
+        .sign_in
+        .password(&world.customer, attempt(EMAIL, PASSWORD))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (failed.code(), failed.told().number()),
+        (ErrorCode::StoreUnavailable, -3)
+    );
+    world.store.tables().failure = None;
+    world.store.tables().blind = true;
+    let failed = world
+        .sign_in
+        .password(&world.customer, attempt(EMAIL, PASSWORD))
+        .await
+        .unwrap_err();
+    assert_eq!(failed.code(), ErrorCode::StoreUnavailable);
+    assert!(world.issuer.0.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_guards_own_claims_come_from_the_identity() {
+    let own = [
+        "uid=id",
+        "sub2=key",
+        "email=email",
+        "Name=name",
+        "none=missing",
+        "null=nothing",
+    ];
+    let world = World::with(|guard| {
+        let pair = |text: &str| {
+            text.split_once('=')
+                .map(|(claim, from)| (claim.to_owned(), from.to_owned()))
+        };
+        guard.claims = own.into_iter().filter_map(pair).collect();
+    })
+    .await;
+    let attributes = json!({"email": EMAIL, "name": "Ada", "secret": "x", "nothing": null});
+    let Value::Object(attributes) = attributes else {
+        unreachable!()
+    };
+    world.store.tables().accounts[0].attributes = attributes;
+    world.signed_in().await;
+    let extra = Value::Object(world.issuer.last().extra);
+    assert_eq!(
+        extra,
+        json!({"uid": 42, "sub2": "customer:42", "email": EMAIL, "Name": "Ada"})
+    );
+}
+
+#[tokio::test]
+async fn the_tenant_goes_into_the_token_and_stays_with_the_session() {
+    let world = World::new().await;
+    let tenant = TenantName::new("acme").unwrap();
+    let mut to_acme = attempt(EMAIL, PASSWORD);
+    to_acme.tenant = Some(tenant.clone());
+    let signed_in = world.sign_in.password(&world.customer, to_acme).await.unwrap();
+    assert_eq!(world.issuer.last().tenant, Some(tenant.clone()));
+    world.refresh(&signed_in).await.unwrap();
+    assert_eq!(world.issuer.last().tenant, Some(tenant));
+}
+
+#[tokio::test]
+async fn the_first_refresh_token_ends_when_the_session_would() {
+    let ends = async |change: fn(&mut bekci_core::SessionRules)| {
+        let world = World::with(|guard| change(&mut guard.session)).await;
+        (world.signed_in().await.refresh_expires_at.unix_timestamp() - START) / 3600
+    };
+    assert_eq!(ends(|rules| rules.refresh.idle = Some(Duration::hours(5))).await, 5);
+    assert_eq!(ends(|rules| rules.max_age = Some(Duration::hours(3))).await, 3);
+    assert_eq!(ends(|rules| rules.refresh.ttl = Duration::hours(2)).await, 2);
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_ids_and_tokens_come_once_each() {
+    let entropy = bekci_signin::OsEntropy;
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..100_000 {
+        let token = bekci_signin::csrf_token(&entropy).unwrap();
+        assert!(seen.insert(token.expose_secret().to_owned()));
+    }
+    let world = World::new().await;
+    let mut ids = std::collections::HashSet::new();
+    for _ in 0..500 {
+        let signed_in = world.signed_in().await;
+        assert!(ids.insert(signed_in.session) && ids.insert(world.issuer.last().id));
+        assert!(seen.insert(signed_in.refresh.expose_secret().to_owned()));
+    }
+    assert_eq!(Arc::strong_count(&world.customer), 501);
+}

@@ -1,0 +1,163 @@
+//! One service over the model, two guards, and a customer who can sign in.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use bekci_core::{
+    AuthGuard, Ban, GuardName, IdKind, ModelName, PrincipalKey, RootSecret, SessionId, VerifiedClaims,
+    testing::{CountingEntropy, FakeClock},
+};
+use bekci_signin::{
+    Argon2Cost, HashSettings, Identifier, PasswordAttempt, PasswordHasher, SignIn, SignInError, SignInParts, SignedIn,
+};
+use secrecy::ExposeSecret as _;
+use time::Duration;
+
+use crate::model::{Account, Issuer, Store};
+
+pub(crate) const EMAIL: &str = "ada@example.com";
+pub(crate) const PASSWORD: &str = "geese wander at dawn";
+pub(crate) const DEVICE: &str = "device-0123456789-abcdef";
+pub(crate) const START: i64 = 1_800_000_000;
+
+pub(crate) struct World {
+    pub(crate) store: Arc<Store>,
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) clock: Arc<FakeClock>,
+    pub(crate) hasher: PasswordHasher,
+    pub(crate) sign_in: SignIn,
+    pub(crate) customer: Arc<AuthGuard>,
+    pub(crate) admin: Arc<AuthGuard>,
+}
+
+pub(crate) fn root() -> RootSecret {
+    RootSecret::new(&(0..32).collect::<Vec<u8>>()).unwrap()
+}
+
+pub(crate) fn key(text: &str) -> PrincipalKey {
+    text.parse().unwrap()
+}
+
+fn guard(name: &str) -> AuthGuard {
+    let model = ModelName::new(name).unwrap();
+    AuthGuard::new(GuardName::new(name).unwrap(), model, IdKind::Integer, true)
+}
+
+pub(crate) fn attempt(identifier: &str, password: &str) -> PasswordAttempt {
+    PasswordAttempt {
+        identifier: Identifier::new(identifier).unwrap(),
+        password: password.into(),
+        device_name: Some("Ada's phone".into()),
+        device_id: Some(DEVICE.into()),
+        replaces: None,
+        tenant: None,
+    }
+}
+
+/// What a verifier would say of the access token.
+pub(crate) fn claims(guard: &AuthGuard, signed_in: &SignedIn) -> VerifiedClaims {
+    VerifiedClaims {
+        kind: bekci_core::TokenKind::Access,
+        guard: guard.name.clone(),
+        key: signed_in.key.clone(),
+        session: signed_in.session,
+        generation: 0,
+        version: signed_in.view.version,
+        tenant: None,
+        id: SessionId { 0: [1; 16] },
+        issued_at: START,
+        expires_at: START + 900,
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// A world whose customer guard is changed first.
+    pub(crate) async fn with(change: impl FnOnce(&mut AuthGuard)) -> Self {
+        let store = Arc::new(Store::default());
+        let issuer = Arc::new(Issuer::default());
+        let clock = Arc::new(FakeClock::at(START));
+        let entropy = Arc::new(CountingEntropy::default());
+        let settings = HashSettings {
+            cost: Argon2Cost::SMALLEST,
+            threads: NonZeroUsize::new(2),
+            waiting: None,
+        };
+        let hasher = PasswordHasher::new(settings, Arc::clone(&entropy) as _).unwrap();
+        let sign_in = SignIn::new(SignInParts {
+            store: Arc::clone(&store) as _,
+            issuer: Arc::clone(&issuer) as _,
+            identities: Arc::clone(&store) as _,
+            clock: Arc::clone(&clock) as _,
+            entropy,
+            hasher: hasher.clone(),
+            root: Arc::new(root()),
+        });
+        let mut customer = guard("customer");
+        change(&mut customer);
+        let world = Self {
+            store,
+            issuer,
+            clock,
+            hasher,
+            sign_in,
+            customer: Arc::new(customer),
+            admin: Arc::new(guard("admin")),
+        };
+        world.add("customer:42", EMAIL, Some(PASSWORD)).await;
+        world
+    }
+
+    pub(crate) async fn add(&self, key_text: &str, identifier: &str, password: Option<&str>) {
+        let hash = match password {
+            Some(password) => {
+                let hash = self.hasher.hash(password.into()).await.unwrap();
+                Some(hash.expose_secret().to_owned())
+            }
+            None => None,
+        };
+        self.store.tables().accounts.push(Account {
+            key: key(key_text),
+            identifiers: vec![identifier.into()],
+            hash,
+            ban: None,
+            attributes: serde_json::Map::new(),
+            version: 7,
+        });
+    }
+
+    pub(crate) fn ban(&self, key_text: &str, reason: &str) {
+        let mut tables = self.store.tables();
+        let account = tables.accounts.iter_mut().find(|account| account.key == key(key_text));
+        account.unwrap().ban = Some(Ban {
+            reason: Some(reason.into()),
+            until: None,
+        });
+    }
+
+    pub(crate) fn set_hash(&self, hash: String) {
+        self.store.tables().accounts[0].hash = Some(hash);
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by.unsigned_abs());
+    }
+
+    /// The customer signs in at the customer guard.
+    pub(crate) async fn signed_in(&self) -> SignedIn {
+        let attempt = attempt(EMAIL, PASSWORD);
+        self.sign_in.password(&self.customer, attempt).await.unwrap()
+    }
+
+    /// A refresh at the customer guard from the customer's device.
+    pub(crate) async fn refresh(&self, before: &SignedIn) -> Result<SignedIn, SignInError> {
+        self.refresh_from(before, Some(DEVICE)).await
+    }
+
+    pub(crate) async fn refresh_from(&self, before: &SignedIn, device: Option<&str>) -> Result<SignedIn, SignInError> {
+        let token = before.refresh.expose_secret();
+        self.sign_in.refresh(&self.customer, token, device, false).await
+    }
+}
