@@ -25,10 +25,11 @@ use actix_web_httpauth::headers::www_authenticate::{
     bearer::{Bearer, Error as BearerError},
 };
 use bekci_core::{AuthError, Challenge, ErrorCode};
+use bekci_signin::SignInError;
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-pub(crate) use foreign::translated;
+pub(crate) use foreign::{json_fault, translated};
 pub use messages::{Language, message};
 pub(crate) use voice::only;
 pub use voice::{REQUEST_ID, RequestId, Voice};
@@ -225,6 +226,36 @@ impl From<AuthError> for Refusal {
             | AuthError::PolicyDenied(_)
             | AuthError::CsrfRejected
             | AuthError::StoreUnavailable(_) => refusal,
+        }
+    }
+}
+
+impl From<SignInError> for Refusal {
+    fn from(error: SignInError) -> Self {
+        let retry = error.retry_after_seconds();
+        let refusal = Self::new(error.code(), error.to_string());
+        let refusal = match error {
+            SignInError::Field { field, rule } => refusal.detail("fields", json!({field: rule})),
+            SignInError::Banned { reason, until } => refusal
+                .detail_if("reason", reason.as_deref())
+                .detail_if("until", until.and_then(moment)),
+            SignInError::AmbiguousCredentials => refusal.challenged(Challenge::InvalidRequest),
+            SignInError::Pending { position } => refusal.detail("effective", "pending").detail("position", position),
+            SignInError::CredentialInvalid
+            | SignInError::IdentityAmbiguous { .. }
+            | SignInError::RefreshInvalid
+            | SignInError::RefreshExpired
+            | SignInError::RefreshReused
+            | SignInError::TokenMissing
+            | SignInError::GuardMismatch
+            | SignInError::NotFound
+            | SignInError::Busy
+            | SignInError::StoreUnavailable(_)
+            | SignInError::Internal(_) => refusal,
+        };
+        match retry {
+            Some(seconds) => refusal.retry_after(Duration::from_secs(seconds.into())),
+            None => refusal,
         }
     }
 }

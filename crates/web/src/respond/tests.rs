@@ -162,3 +162,62 @@ fn a_wait_is_told_in_whole_seconds_rounded_up() {
         ("1".into(), "1".into(), "1".into(), "2".into())
     );
 }
+
+#[test]
+fn every_sign_in_error_has_its_status_code_and_challenge() {
+    let bare = Some("Bearer realm=\"bekci\"");
+    let request = Some("Bearer realm=\"bekci\" error=\"invalid_request\"");
+    let field = SignInError::Field {
+        field: "identifier",
+        rule: "must not be empty",
+    };
+    let banned = SignInError::Banned {
+        reason: None,
+        until: None,
+    };
+    let cases = [
+        (field, 422, "VALIDATION_FAILED", None),
+        (SignInError::CredentialInvalid, 401, "CREDENTIAL_INVALID", bare),
+        (
+            SignInError::IdentityAmbiguous { proven: false },
+            401,
+            "CREDENTIAL_INVALID",
+            bare,
+        ),
+        (
+            SignInError::IdentityAmbiguous { proven: true },
+            401,
+            "IDENTITY_AMBIGUOUS",
+            bare,
+        ),
+        (banned, 403, "ACCOUNT_BANNED", None),
+        (SignInError::RefreshInvalid, 401, "REFRESH_TOKEN_INVALID", bare),
+        (SignInError::RefreshExpired, 401, "REFRESH_TOKEN_EXPIRED", bare),
+        (SignInError::RefreshReused, 401, "REFRESH_TOKEN_REUSED", bare),
+        (SignInError::AmbiguousCredentials, 400, "AMBIGUOUS_CREDENTIALS", request),
+        (SignInError::TokenMissing, 401, "TOKEN_MISSING", bare),
+        (SignInError::GuardMismatch, 401, "GUARD_MISMATCH", bare),
+        (SignInError::NotFound, 404, "NOT_FOUND", None),
+        (SignInError::Busy, 429, "RATE_LIMITED", None),
+        (
+            SignInError::StoreUnavailable("pool".into()),
+            503,
+            "STORE_UNAVAILABLE",
+            None,
+        ),
+        (SignInError::Pending { position: 3 }, 503, "STORE_UNAVAILABLE", None),
+        (SignInError::Internal("key".into()), 500, "INTERNAL", None),
+    ];
+    for (error, status, code, challenge) in cases {
+        let (name, waits) = (format!("{error:?}"), error.retry_after_seconds().is_some());
+        let refusal = Refusal::from(error);
+        let (was, carried, body) = told(&refusal, &plain());
+        assert_eq!((was, carried.as_deref()), (status, challenge), "{name}");
+        assert_eq!(body["error"]["code"], code, "{name}");
+        assert_eq!(
+            refusal.render(&plain()).headers().contains_key("retry-after"),
+            waits,
+            "{name}"
+        );
+    }
+}

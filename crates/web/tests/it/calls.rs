@@ -31,6 +31,11 @@ impl Answer {
     pub fn challenge(&self) -> Option<&str> {
         self.header("www-authenticate")
     }
+
+    pub fn cookies(&self) -> Vec<&str> {
+        let set = self.headers.get_all("set-cookie");
+        set.map(|value| value.to_str().unwrap()).collect()
+    }
 }
 
 /// Sends the request; an error of the service itself is turned into its answer, as a server does.

@@ -2,11 +2,17 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     unreachable_pub,
     reason = "a test that cannot go on shows where, and its helpers are for this binary alone"
 )]
 
 mod asking;
+mod building;
 mod calls;
 mod guarding;
+mod house;
+mod models;
+mod signing;
 mod town;
+mod workers;

@@ -1,0 +1,68 @@
+//! The shape of these calls' answers.
+
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    http::{
+        StatusCode,
+        header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    },
+};
+use bekci_core::ErrorCode;
+use serde_json::{Value, json};
+
+use crate::respond::{REQUEST_ID, Refusal, Voice};
+
+/// An answer with these data, to which cookies can still be added.
+pub(super) struct Success {
+    pub(super) answer: HttpResponseBuilder,
+    data: Value,
+}
+
+impl Success {
+    pub(super) fn new(status: StatusCode, data: Value) -> Self {
+        let mut answer = HttpResponse::build(status);
+        answer
+            .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
+            .insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")));
+        Self { answer, data }
+    }
+
+    pub(super) fn ok(data: Value) -> Self {
+        Self::new(StatusCode::OK, data)
+    }
+
+    /// Committed, and not yet confirmed on every node.
+    pub(super) fn pending(position: i64) -> Self {
+        Self::new(
+            StatusCode::ACCEPTED,
+            json!({"effective": "pending", "position": position}),
+        )
+    }
+}
+
+/// The answer to a request, told as the request wants it.
+pub(super) fn told(request: &HttpRequest, result: Result<Success, Refusal>) -> HttpResponse {
+    let voice = Voice::of(request);
+    match result {
+        Ok(mut success) => {
+            success.answer.insert_header((REQUEST_ID, voice.request_id.header()));
+            success.answer.json(json!({"success": true, "data": success.data}))
+        }
+        Err(refusal) => {
+            let (code, reason) = (refusal.code().as_str(), refusal.reason());
+            tracing::info!(
+                path = request.path(),
+                code,
+                reason,
+                request_id = voice.request_id.as_str(),
+                "refused"
+            );
+            refusal.render(&voice)
+        }
+    }
+}
+
+/// The same refusal for whatever is asked.
+pub(super) async fn refused(request: HttpRequest, code: ErrorCode) -> HttpResponse {
+    told(&request, Err(Refusal::new(code, "nothing is mounted here")))
+}

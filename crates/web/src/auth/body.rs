@@ -1,0 +1,133 @@
+//! The bodies that these calls take.
+
+use actix_web::{HttpRequest, http::header::CONTENT_LENGTH, web::Payload};
+use bekci_core::ErrorCode;
+use bekci_signin::Identifier;
+use secrecy::SecretString;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::json;
+
+use crate::respond::{Refusal, json_fault, only};
+
+/// More than any of these bodies needs: a password of 128 characters, a device name, a refresh token.
+const MAX_BYTES: usize = 16 * 1024;
+
+/// How the tokens of a sign-in travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Transport {
+    /// In the body.
+    #[default]
+    Body,
+    /// As cookies.
+    Cookie,
+}
+
+/// `POST …/login`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Login {
+    email: Option<String>,
+    identifier: Option<String>,
+    password: Secret,
+    #[serde(default)]
+    remember_me: bool,
+    pub(super) device_name: Option<String>,
+    pub(super) device_id: Option<String>,
+    #[serde(default)]
+    pub(super) transport: Transport,
+}
+
+/// A text that does not print, not even while it is read.
+struct Secret(SecretString);
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(text.into()))
+    }
+}
+
+impl Login {
+    /// Who somebody says they are, and the password.
+    pub(super) fn credentials(&self) -> Result<(Identifier, SecretString), Refusal> {
+        let named = match (&self.email, &self.identifier) {
+            (Some(name), None) | (None, Some(name)) => name,
+            (None, None) => return Err(invalid("email", "missing")),
+            (Some(_), Some(_)) => return Err(invalid("identifier", "stands beside email; give one of them")),
+        };
+        if self.remember_me {
+            return Err(invalid("rememberMe", "is not available here"));
+        }
+        Ok((Identifier::new(named)?, self.password.0.clone()))
+    }
+}
+
+/// `POST …/token/refresh`.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Refresh {
+    pub(super) refresh_token: Option<String>,
+    pub(super) device_id: Option<String>,
+}
+
+/// `POST …/logout`.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Logout {
+    pub(super) refresh_token: Option<String>,
+    /// Whether this device is forgotten too; without a remember-me cookie there is nothing to forget.
+    #[serde(rename = "forget")]
+    _forget: Option<bool>,
+}
+
+/// A field that cannot be what it is.
+pub(super) fn invalid(field: &str, rule: &str) -> Refusal {
+    Refusal::new(ErrorCode::ValidationFailed, "a field of the body is not good").detail("fields", json!({field: rule}))
+}
+
+/// Reads a body that must be there.
+pub(super) async fn read<T: DeserializeOwned>(request: &HttpRequest, payload: Payload) -> Result<T, Refusal> {
+    if !is_json(request) {
+        return Err(Refusal::new(
+            ErrorCode::UnsupportedMediaType,
+            "the content type is not application/json",
+        ));
+    }
+    let bytes = collect(request, payload).await?;
+    serde_json::from_slice(&bytes).map_err(|fault| json_fault(&fault))
+}
+
+/// Reads a body that may be left out: where there is no byte, no content type is asked for.
+pub(super) async fn read_if_any<T: DeserializeOwned + Default>(
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<T, Refusal> {
+    let bytes = collect(request, payload).await?;
+    if bytes.is_empty() {
+        return Ok(T::default());
+    }
+    if !is_json(request) {
+        return Err(Refusal::new(
+            ErrorCode::UnsupportedMediaType,
+            "the content type is not application/json",
+        ));
+    }
+    serde_json::from_slice(&bytes).map_err(|fault| json_fault(&fault))
+}
+
+/// `application/json`, with whatever parameters (RFC 8259 section 11 knows none).
+fn is_json(request: &HttpRequest) -> bool {
+    let given = only(request.headers(), &actix_web::http::header::CONTENT_TYPE).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+async fn collect(request: &HttpRequest, payload: Payload) -> Result<actix_web::web::Bytes, Refusal> {
+    let too_large = || Refusal::new(ErrorCode::PayloadTooLarge, format!("more than {MAX_BYTES} bytes"));
+    let announced = only(request.headers(), &CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > MAX_BYTES as u64) {
+        return Err(too_large());
+    }
+    let read = payload.to_bytes_limited(MAX_BYTES).await.map_err(|_| too_large())?;
+    read.map_err(|_| Refusal::new(ErrorCode::MalformedRequest, "the body cannot be read to its end"))
+}

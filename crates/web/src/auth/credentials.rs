@@ -1,0 +1,105 @@
+//! The credentials that came with a call, and whether they count.
+
+use std::sync::Arc;
+
+use actix_web::HttpRequest;
+use bekci_core::{
+    Admission, AuthError, CookieLookup, GuardChain, GuardOutcome, RequestHead, SessionId, TokenFault, VerifiedClaims,
+    check_origin, cookie,
+};
+use bekci_signin::RefreshTokens;
+
+use super::Mounted;
+use crate::{Reading, Who, respond::Refusal};
+
+/// A request's credentials for the guard of its path.
+pub(super) struct Presented<'a> {
+    head: RequestHead<'a>,
+    mounted: &'a Mounted,
+}
+
+/// A refresh token, and whether it came by cookie.
+pub(super) struct RefreshCredential<'a> {
+    pub(super) token: &'a str,
+    pub(super) by_cookie: bool,
+}
+
+/// Asks the gate who calls, as before any route.
+pub(super) async fn admitted(request: &HttpRequest, mounted: &Mounted) -> Result<Who, Refusal> {
+    let reading = Reading::of(request).map_err(AuthError::from)?;
+    let watch = mounted.bekci.watch();
+    let Admission { principal, .. } = watch.gate().admit(&reading.head(None), &mounted.rule).await?;
+    let principal = principal.ok_or(AuthError::TokenMissing)?;
+    Ok(Who::new(Arc::new(principal), watch.clone()))
+}
+
+impl<'a> Presented<'a> {
+    pub(super) fn new(reading: &'a Reading<'_>, mounted: &'a Mounted) -> Self {
+        Self {
+            head: reading.head(None),
+            mounted,
+        }
+    }
+
+    pub(super) fn cookie(&self, name: &str) -> CookieLookup<'a> {
+        cookie(self.head.cookies, name)
+    }
+
+    /// The access token's claims, if one was presented; whether its session lives is not asked. An expired one counts as none where `expired_is_none`.
+    pub(super) fn access(&self, expired_is_none: bool) -> Result<Option<Arc<VerifiedClaims>>, AuthError> {
+        let verifier = &*self.mounted.bekci.watch().gate().parts().verifier;
+        let chain = GuardChain::new([Arc::clone(&self.mounted.guard)]);
+        match chain.authenticate(&self.head, verifier) {
+            GuardOutcome::NotPresented => Ok(None),
+            GuardOutcome::Authenticated { claims, by_cookie, .. } => {
+                if by_cookie {
+                    check_origin(&self.head, &self.mounted.guard)?;
+                }
+                Ok(Some(claims))
+            }
+            GuardOutcome::Rejected(AuthError::TokenInvalid(TokenFault::Expired)) if expired_is_none => Ok(None),
+            GuardOutcome::Rejected(error) | GuardOutcome::Unavailable(error) => Err(error),
+        }
+    }
+
+    /// The refresh token, from the body or the cookie. Two different ones are ambiguous; one that the browser added by itself needs proof of origin.
+    pub(super) fn refresh(&self, in_body: Option<&'a str>) -> Result<Option<RefreshCredential<'a>>, AuthError> {
+        let guard = &self.mounted.guard;
+        let in_cookie = if guard.sources.cookie {
+            self.cookie(&guard.cookies.refresh)
+        } else {
+            CookieLookup::Absent
+        };
+        match (in_body, in_cookie) {
+            (_, CookieLookup::Several) => Err(AuthError::AmbiguousCredentials),
+            (Some(body), CookieLookup::One(cookie)) if body != cookie => Err(AuthError::AmbiguousCredentials),
+            (Some(token), _) => Ok(Some(RefreshCredential {
+                token,
+                by_cookie: false,
+            })),
+            (None, CookieLookup::One(token)) => {
+                check_origin(&self.head, guard)?;
+                Ok(Some(RefreshCredential { token, by_cookie: true }))
+            }
+            (None, CookieLookup::Absent) => Ok(None),
+        }
+    }
+
+    /// The session that a new sign-in replaces: that of the credentials that it came with, if they are good. Bad ones do not hinder a sign-in, but two
+    /// different ones do.
+    pub(super) fn replaced(&self) -> Result<Option<SessionId>, AuthError> {
+        match self.access(true) {
+            Ok(Some(claims)) => return Ok(Some(claims.session)),
+            Err(AuthError::AmbiguousCredentials) => return Err(AuthError::AmbiguousCredentials),
+            Ok(None) | Err(_) => {}
+        }
+        match self.refresh(None) {
+            Ok(Some(refresh)) => {
+                let tokens = RefreshTokens::new(self.mounted.bekci.root(), &self.mounted.guard.name);
+                Ok(tokens.parse(refresh.token).ok().map(|(session, _)| session))
+            }
+            Err(AuthError::AmbiguousCredentials) => Err(AuthError::AmbiguousCredentials),
+            Ok(None) | Err(_) => Ok(None),
+        }
+    }
+}

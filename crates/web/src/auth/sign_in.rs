@@ -1,0 +1,127 @@
+//! `POST …/login` and `POST …/token/refresh`.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Payload},
+};
+use bekci_core::{AuthError, Held};
+use bekci_signin::{PasswordAttempt, SignInError, SignedIn};
+use secrecy::ExposeSecret;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Mounted,
+    answer::{Success, told},
+    body::{self, Login, Refresh, Transport, invalid},
+    cookies,
+    credentials::Presented,
+};
+use crate::{
+    Reading, Standing,
+    respond::{Refusal, moment},
+};
+
+pub(super) async fn login(mounted: Data<Mounted>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let result = try_login(&mounted, &request, payload).await;
+    told(&request, result)
+}
+
+async fn try_login(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> Result<Success, Refusal> {
+    let reading = Reading::of(request).map_err(AuthError::from)?;
+    let login: Login = body::read(request, payload).await?;
+    if login.transport == Transport::Cookie && !mounted.guard.sources.cookie {
+        return Err(invalid("transport", "this guard takes no cookies"));
+    }
+    let (identifier, password) = login.credentials()?;
+    let attempt = PasswordAttempt {
+        identifier,
+        password,
+        device_name: login.device_name,
+        device_id: login.device_id,
+        replaces: Presented::new(&reading, mounted).replaced()?,
+        tenant: None,
+    };
+    let signed_in = mounted.bekci.sign_in().password(&mounted.guard, attempt).await;
+    let signed_in = signed_in.map_err(refused_attempt)?;
+    given(mounted, &signed_in, login.transport, None)
+}
+
+/// A refused attempt also tells its result, by its classic name and number.
+fn refused_attempt(error: SignInError) -> Refusal {
+    let told = error.told();
+    Refusal::from(error).detail("result", json!({"name": told.name(), "code": told.number()}))
+}
+
+pub(super) async fn refresh(mounted: Data<Mounted>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let result = try_refresh(&mounted, &request, payload).await;
+    told(&request, result)
+}
+
+async fn try_refresh(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> Result<Success, Refusal> {
+    let reading = Reading::of(request).map_err(AuthError::from)?;
+    let body: Refresh = body::read_if_any(request, payload).await?;
+    let presented = Presented::new(&reading, mounted);
+    let credential = presented.refresh(body.refresh_token.as_deref())?;
+    let credential = credential.ok_or(AuthError::TokenMissing)?;
+    let sign_in = mounted.bekci.sign_in();
+    let device = body.device_id.as_deref();
+    let signed_in = sign_in
+        .refresh(&mounted.guard, credential.token, device, credential.by_cookie)
+        .await?;
+    let transport = if credential.by_cookie {
+        Transport::Cookie
+    } else {
+        Transport::Body
+    };
+    given(mounted, &signed_in, transport, cookies::csrf_of(&presented, mounted))
+}
+
+fn given(
+    mounted: &Mounted,
+    signed_in: &SignedIn,
+    transport: Transport,
+    kept_csrf: Option<&str>,
+) -> Result<Success, Refusal> {
+    let mut data = Map::new();
+    data.insert("tokenType".into(), "Bearer".into());
+    data.insert("expiresIn".into(), signed_in.expires_in_seconds.into());
+    data.insert("expiresAt".into(), moment(signed_in.access_expires_at).into());
+    data.insert(
+        "refreshTokenExpiresAt".into(),
+        moment(signed_in.refresh_expires_at).into(),
+    );
+    data.insert("sessionId".into(), signed_in.session.to_string().into());
+    data.insert("user".into(), user(mounted, signed_in));
+    if transport == Transport::Body {
+        data.insert("accessToken".into(), signed_in.access.expose_secret().into());
+        data.insert("refreshToken".into(), signed_in.refresh.expose_secret().into());
+    }
+    let mut success = Success::ok(Value::Object(data));
+    if transport == Transport::Cookie {
+        cookies::set(&mut success.answer, mounted, signed_in, kept_csrf)?;
+    }
+    Ok(success)
+}
+
+/// Who signed in, for the client's own use.
+fn user(mounted: &Mounted, signed_in: &SignedIn) -> Value {
+    let identity = &signed_in.view.identity;
+    let held = Held {
+        identity,
+        guard: &mounted.guard.name,
+        tenant: None,
+        roles: &signed_in.view.roles,
+    };
+    let email = identity.attributes.get("email");
+    json!({
+        "key": identity.key.as_str(),
+        "model": identity.key.model(),
+        "id": identity.key.id(),
+        "email": email,
+        "primaryEmail": email,
+        "name": identity.attributes.get("name"),
+        "type": Standing::Authorized.as_str(),
+        "roles": held.role_names(),
+        "permissions": held.permission_names(),
+    })
+}

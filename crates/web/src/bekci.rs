@@ -1,0 +1,198 @@
+//! What an application's workers share.
+
+use std::sync::Arc;
+
+use actix_web::web::ServiceConfig;
+use bekci_core::{
+    Entropy, Gate, IdKind, IdentitySource, ModelSpec, PrincipalKey, RootSecret, RouteRule, signin::StoreError,
+};
+use bekci_migration::{
+    ModelTable,
+    sea_orm_migration::sea_orm::{DatabaseConnection, DbErr},
+};
+use bekci_signin::{PasswordHasher, SignIn};
+use bekci_store::{GuardedConnection, Rights, Store};
+use bekci_token::KeyRing;
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::{Builder, Front, GuardType, Require, Settings, Watch, auth};
+
+/// Everything that an application's workers share. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Bekci(Arc<Parts>);
+
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) watch: Watch,
+    pub(crate) database: DatabaseConnection,
+    pub(crate) store: Store,
+    pub(crate) sign_in: SignIn,
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) root: Arc<RootSecret>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) looking: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Bekci {
+    /// Begins to put one together.
+    #[must_use]
+    pub fn builder(settings: Settings) -> Builder {
+        Builder::new(settings)
+    }
+
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Brings the schema and its triggers to the state that this version needs; makes account tables that are missing, and leaves the columns of others alone.
+    /// A second time it does nothing.
+    ///
+    /// # Errors
+    /// The database's; nothing has changed then.
+    pub async fn migrate(&self) -> Result<bekci_migration::Report, DbErr> {
+        let tables: Vec<ModelTable> = self.0.store.models().iter().map(model_table).collect();
+        let report = bekci_migration::up(&self.0.database, &tables).await?;
+        self.0.store.wake();
+        Ok(report)
+    }
+
+    /// What of the schema is missing or of another version; nothing is changed.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn schema_status(&self) -> Result<bekci_migration::Status, DbErr> {
+        let tables: Vec<ModelTable> = self.0.store.models().iter().map(model_table).collect();
+        bekci_migration::status(&self.0.database, &tables).await
+    }
+
+    /// Roles and permissions, and who holds them: each change is in force when its call returns.
+    #[must_use]
+    pub fn rights(&self) -> Rights {
+        self.0.store.rights()
+    }
+
+    /// The connection to write through: only what is written through it takes effect at once.
+    #[must_use]
+    pub fn connection(&self) -> GuardedConnection {
+        self.0.store.connection()
+    }
+
+    /// Says that these principals changed where no trigger watches; no node decides by what they were when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn touch(&self, keys: &[PrincipalKey]) -> Result<(), StoreError> {
+        self.0.store.touch(keys).await
+    }
+
+    /// The gate, the guards and the models.
+    #[must_use]
+    pub fn watch(&self) -> &Watch {
+        &self.0.watch
+    }
+
+    /// The gate.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        self.0.watch.gate()
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Where identities come from.
+    #[must_use]
+    pub fn identities(&self) -> Arc<dyn IdentitySource> {
+        self.0.store.identities()
+    }
+
+    /// The ways in and out.
+    #[must_use]
+    pub fn sign_in(&self) -> &SignIn {
+        &self.0.sign_in
+    }
+
+    /// The signing keys.
+    #[must_use]
+    pub fn keys(&self) -> &KeyRing {
+        &self.0.keys
+    }
+
+    /// Hashes passwords, for accounts that an application makes itself.
+    #[must_use]
+    pub fn passwords(&self) -> &PasswordHasher {
+        self.0.sign_in.hasher()
+    }
+
+    pub(crate) fn root(&self) -> &RootSecret {
+        &self.0.root
+    }
+
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        &*self.0.entropy
+    }
+
+    /// Middleware for the whole application: request ids, canonical paths, errors in the contract's shape. Put it outermost.
+    #[must_use]
+    pub fn middleware(&self) -> Front {
+        self.0.watch.middleware()
+    }
+
+    /// Middleware that lets in only those who are signed in through `G`.
+    #[must_use]
+    pub fn require<G: GuardType>(&self) -> Require {
+        self.0.watch.require::<G>()
+    }
+
+    /// Middleware for a rule that was made by hand or from a configuration.
+    #[must_use]
+    pub fn require_rule(&self, rule: RouteRule) -> Require {
+        self.0.watch.require_rule(rule)
+    }
+
+    /// Mounts the calls of every guard under the prefix, and `/.well-known/jwks.json`: `App::new().configure(bekci.mount("/auth"))`.
+    pub fn mount(&self, prefix: &str) -> impl FnOnce(&mut ServiceConfig) + use<> {
+        let (bekci, prefix) = (self.clone(), prefix.to_owned());
+        move |config| auth::mount(&bekci, &prefix, config)
+    }
+
+    /// Stops what runs beside requests and takes this node out, so that no writer waits for it.
+    pub async fn close(&self) {
+        self.0.stop.send_replace(true);
+        let looking = self
+            .0
+            .looking
+            .lock()
+            .map_or_else(|poisoned| poisoned.into_inner().take(), |mut slot| slot.take());
+        if let Some(looking) = looking {
+            let _ended = looking.await;
+        }
+        self.0.store.close().await;
+    }
+}
+
+/// A model as the migration is told of it.
+#[must_use]
+pub fn model_table(model: &ModelSpec) -> ModelTable {
+    ModelTable {
+        model: model.name.to_string(),
+        table: model.table.clone(),
+        id_column: model.id_column.clone(),
+        id_kind: match model.id_kind {
+            IdKind::Integer => bekci_migration::IdKind::Integer,
+            IdKind::Uuid => bekci_migration::IdKind::Uuid,
+            IdKind::Text => bekci_migration::IdKind::Text,
+        },
+        identifiers: model.identifiers.iter().map(|(column, _)| column.clone()).collect(),
+        password_column: model.password_column.clone(),
+        status_column: model.status_column.clone(),
+        verified_column: model.verified_column.clone(),
+        tenant_column: model.tenant_column.clone(),
+        attributes: model.cached_attributes.clone(),
+        watched_columns: model.cached_attributes.clone(),
+    }
+}

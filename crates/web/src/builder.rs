@@ -1,0 +1,279 @@
+//! Putting it together.
+
+use std::{sync::Arc, time::Duration};
+
+use bekci_core::{
+    AuthGuard, Clock, Entropy, Gate, GateParts, GuardName, GuardSettingsError, ModelName, ModelSpec, NameError,
+};
+use bekci_migration::sea_orm_migration::sea_orm::{DatabaseConnection, DbBackend};
+use bekci_signin::{HasherError, PasswordHasher, SignIn, SignInParts};
+use bekci_store::{OpenError, RedisSettings, Store, StoreSettings, SystemClock};
+use bekci_token::{KeyRing, KeyStore, KeyStoreError, OsEntropy, RingError, RingGuard, RingSettings};
+use tokio::sync::watch;
+
+use crate::{AuthModel, Bekci, GuardType, Settings, Watch, bekci::Parts};
+
+/// How often the key files are looked at, so that a retired key is one everywhere.
+const LOOK_AT_KEYS: Duration = Duration::from_secs(1);
+
+/// Why nothing was built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The public URL is no origin.
+    #[error("public_url {0:?} is not an origin, such as https://example.com")]
+    PublicUrl(String),
+    /// A name breaks its grammar.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// There is no guard.
+    #[error("there is no guard: add one with .guard::<Admin>()")]
+    NoGuards,
+    /// There is no database.
+    #[error("there is no database: add it with .database(db)")]
+    NoDatabase,
+    /// A guard is for a model that nobody described.
+    #[error("guard {guard} is for model {model}, which is not registered")]
+    NoModel {
+        /// The guard.
+        guard: GuardName,
+        /// Its model.
+        model: ModelName,
+    },
+    /// One model is described in two ways.
+    #[error("model {0} is described in two ways")]
+    TwoModels(ModelName),
+    /// `.with(..)` stands before any guard.
+    #[error(".with(..) changes the guard before it, and there is none")]
+    NothingToChange,
+    /// Two guards share what must tell them apart.
+    #[error(transparent)]
+    Guards(#[from] GuardSettingsError),
+    /// A key is at fault.
+    #[error(transparent)]
+    Keys(#[from] KeyStoreError),
+    /// The keys together are at fault.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// Passwords cannot be hashed as asked.
+    #[error(transparent)]
+    Passwords(#[from] HasherError),
+}
+
+/// Collects guards, models and connections. Made by [`Bekci::builder`].
+#[derive(Debug)]
+pub struct Builder {
+    settings: Settings,
+    database: Option<DatabaseConnection>,
+    redis: Option<RedisSettings>,
+    models: Vec<ModelSpec>,
+    guards: Vec<AuthGuard>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    problem: Option<BuildError>,
+}
+
+impl Builder {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            database: None,
+            redis: None,
+            models: Vec::new(),
+            guards: Vec::new(),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+            problem: None,
+        }
+    }
+
+    /// The database, opened with [`connect`](crate::connect) or like it. Afterwards write through [`Bekci::connection`] alone.
+    #[must_use]
+    pub fn database(mut self, database: DatabaseConnection) -> Self {
+        self.database = Some(database);
+        self
+    }
+
+    /// A Redis that the nodes share, as a fast path.
+    #[must_use]
+    pub fn redis(mut self, redis: RedisSettings) -> Self {
+        self.redis = Some(redis);
+        self
+    }
+
+    /// A guard, and the model that it is for.
+    #[must_use]
+    pub fn guard<G: GuardType>(self) -> Self {
+        match (GuardName::new(G::NAME), <G::Model as AuthModel>::spec()) {
+            (Ok(name), Ok(model)) => {
+                let https = self.settings.is_https();
+                let guard = AuthGuard::new(name, model.name.clone(), model.id_kind, https);
+                self.model(model).auth_guard(guard)
+            }
+            (Err(fault), _) | (_, Err(fault)) => self.broken(fault.into()),
+        }
+    }
+
+    /// Changes the guard that was added last: `.guard::<Admin>().with(|guard| guard.session.unique = true)`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut AuthGuard)) -> Self {
+        match self.guards.last_mut() {
+            Some(guard) => {
+                change(guard);
+                self
+            }
+            None => self.broken(BuildError::NothingToChange),
+        }
+    }
+
+    /// A model that a configuration describes. The same description twice is one.
+    #[must_use]
+    pub fn model(mut self, model: ModelSpec) -> Self {
+        match self.models.iter().find(|known| known.name == model.name) {
+            Some(known) if *known == model => self,
+            Some(_) => self.broken(BuildError::TwoModels(model.name)),
+            None => {
+                self.models.push(model);
+                self
+            }
+        }
+    }
+
+    /// A guard that a configuration describes.
+    #[must_use]
+    pub fn auth_guard(mut self, guard: AuthGuard) -> Self {
+        self.guards.push(guard);
+        self
+    }
+
+    /// Another clock than the machine's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Another source of chance than the machine's.
+    #[must_use]
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = entropy;
+        self
+    }
+
+    fn broken(mut self, problem: BuildError) -> Self {
+        self.problem.get_or_insert(problem);
+        self
+    }
+
+    fn check(&mut self) -> Result<(), BuildError> {
+        if let Some(problem) = self.problem.take() {
+            return Err(problem);
+        }
+        self.settings.check()?;
+        if self.guards.is_empty() {
+            return Err(BuildError::NoGuards);
+        }
+        let stray = self
+            .guards
+            .iter()
+            .find(|guard| !self.models.iter().any(|model| model.name == guard.model));
+        if let Some(guard) = stray {
+            return Err(BuildError::NoModel {
+                guard: guard.name.clone(),
+                model: guard.model.clone(),
+            });
+        }
+        bekci_core::check_guards(&self.guards)?;
+        Ok(())
+    }
+
+    /// Reads the keys, opens the store, and starts what runs beside requests. Call it once, before the Actix factory, inside a tokio or Actix runtime.
+    ///
+    /// # Errors
+    /// [`BuildError`]: what would have been wrong in use is refused now.
+    pub async fn build(mut self) -> Result<Bekci, BuildError> {
+        self.check()?;
+        let database = self.database.take().ok_or(BuildError::NoDatabase)?;
+        let guards: Vec<Arc<AuthGuard>> = std::mem::take(&mut self.guards).into_iter().map(Arc::new).collect();
+        let keys = Arc::new(self.keys(&guards, database.get_database_backend() == DbBackend::Sqlite)?);
+        let hasher = PasswordHasher::new(self.settings.passwords, Arc::clone(&self.entropy))?;
+        let root = Arc::new(self.settings.root);
+        let store = Store::open(
+            database.clone(),
+            StoreSettings {
+                models: self.models.clone(),
+                guards: guards.clone(),
+                cache: self.settings.cache,
+                redis: self.redis,
+                root: Arc::clone(&root),
+                clock: Arc::clone(&self.clock),
+                entropy: Arc::clone(&self.entropy),
+            },
+        )
+        .await?;
+        let gate = Gate::new(GateParts {
+            verifier: keys.clone(),
+            identities: store.identities(),
+            clock: Arc::clone(&self.clock),
+        });
+        let sign_in = SignIn::new(SignInParts {
+            store: store.sign_in_store(),
+            issuer: keys.clone(),
+            identities: store.identities(),
+            clock: self.clock,
+            entropy: Arc::clone(&self.entropy),
+            hasher,
+            root: Arc::clone(&root),
+        });
+        let watch = Watch::new(gate, guards, self.models)?;
+        let (stop, stopped) = watch::channel(false);
+        let looking = tokio::spawn(look_at_keys(Arc::clone(&keys), stopped));
+        Ok(Bekci::new(Parts {
+            watch,
+            database,
+            store,
+            sign_in,
+            keys,
+            root,
+            entropy: self.entropy,
+            stop,
+            looking: std::sync::Mutex::new(Some(looking)),
+        }))
+    }
+
+    fn keys(&mut self, guards: &[Arc<AuthGuard>], is_sqlite: bool) -> Result<KeyRing, BuildError> {
+        let settings = &mut self.settings;
+        let algorithm = settings.algorithm;
+        if settings.make_missing_keys.unwrap_or(is_sqlite) {
+            let wanted: Vec<_> = guards.iter().map(|guard| (guard.name.clone(), algorithm)).collect();
+            let store = KeyStore::new(&settings.keys_dir).activate_after(settings.activate_after);
+            store.ensure(&wanted, &*self.clock, &*self.entropy)?;
+        }
+        let issuer = settings.issuer.as_ref().unwrap_or(&settings.public_url);
+        let ring_guards = guards.iter().map(|guard| RingGuard::new(guard, algorithm)).collect();
+        let mut ring = RingSettings::new(issuer, &settings.keys_dir, ring_guards);
+        ring.activate_after = settings.activate_after;
+        ring.leeway = settings.leeway;
+        ring.jwt_secret = settings.jwt_secret.take();
+        Ok(KeyRing::load(ring, Arc::clone(&self.clock))?)
+    }
+}
+
+/// Looks at the key files until it is told to stop. The look is a few `stat`s; it is done where blocking is allowed all the same.
+async fn look_at_keys(keys: Arc<KeyRing>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => return,
+            () = tokio::time::sleep(LOOK_AT_KEYS) => {}
+        }
+        let ring = Arc::clone(&keys);
+        match tokio::task::spawn_blocking(move || ring.poll()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the signing keys cannot be read again; the old ones stay"),
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! A whole Bekci over SQLite in a folder of its own: admins with whole numbers as ids, customers with UUIDs, at a clock that stands still.
+
+use std::sync::Arc;
+
+use bekci::{
+    Argon2Cost, AuthModel, Bekci, BuildError, Builder, HashSettings, Settings, connect,
+    core::{AuthGuard, PrincipalKey, RootSecret, testing::FakeClock},
+};
+use bekci_test_support::TempDir;
+use sea_orm::{ActiveModelTrait, Set, prelude::Uuid};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::models::{
+    admin::{self, Admin},
+    customer::{self, Customer},
+};
+
+pub const NOW: i64 = 1_800_000_000;
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// The pieces, and the folder that they live in.
+pub struct House {
+    pub bekci: Bekci,
+    pub clock: Arc<FakeClock>,
+    _folder: TempDir,
+}
+
+pub fn settings(folder: &TempDir, public_url: &str) -> Settings {
+    let root = RootSecret::new(&(0..32).collect::<Vec<u8>>()).unwrap();
+    let mut settings = Settings::new(public_url, folder.path().join("keys"), root);
+    settings.passwords = HashSettings {
+        cost: Argon2Cost::SMALLEST,
+        ..HashSettings::default()
+    };
+    settings
+}
+
+pub async fn database(folder: &TempDir) -> sea_orm::DatabaseConnection {
+    let url = format!("sqlite://{}", folder.path().join("bekci.db").display());
+    connect(&SecretString::from(url), 4).await.unwrap()
+}
+
+impl House {
+    pub async fn new() -> Self {
+        Self::built("http://localhost", |builder| builder).await
+    }
+
+    pub async fn built(public_url: &str, change: impl FnOnce(Builder) -> Builder) -> Self {
+        let folder = TempDir::new("house");
+        let clock = Arc::new(FakeClock::at(NOW));
+        let builder = Bekci::builder(settings(&folder, public_url))
+            .database(database(&folder).await)
+            .clock(clock.clone())
+            .guard::<Admin>()
+            .guard::<Customer>();
+        let bekci = change(builder).build().await.unwrap();
+        bekci.migrate().await.unwrap();
+        Self {
+            bekci,
+            clock,
+            _folder: folder,
+        }
+    }
+
+    async fn hash(&self) -> String {
+        let hash = self.bekci.passwords().hash(SecretString::from(PASSWORD)).await.unwrap();
+        hash.expose_secret().to_owned()
+    }
+
+    /// An admin with this id; its address is `<name>@example.com`.
+    pub async fn admin(&self, id: i64, name: &str) -> PrincipalKey {
+        let account = admin::ActiveModel {
+            id: Set(id),
+            email: Set(format!("{name}@example.com")),
+            name: Set(Some(name.to_owned())),
+            password_hash: Set(Some(self.hash().await)),
+            status: Set("active".to_owned()),
+            email_verified_at: Set(None),
+        };
+        account.insert(&self.bekci.connection()).await.unwrap();
+        admin::Model::spec().unwrap().key(&id.to_string()).unwrap()
+    }
+
+    /// A customer; its address is `<name>@example.com`, its login `<name>`.
+    pub async fn customer(&self, name: &str) -> PrincipalKey {
+        // The name in front, so that each has its own.
+        let mut bytes = [0x40; 16];
+        for (byte, letter) in bytes.iter_mut().zip(name.bytes()) {
+            *byte = letter;
+        }
+        let id = Uuid::from_bytes(bytes);
+        let account = customer::ActiveModel {
+            id: Set(id),
+            email: Set(format!("{name}@example.com")),
+            login: Set(name.to_owned()),
+            password: Set(self.hash().await),
+        };
+        account.insert(&self.bekci.connection()).await.unwrap();
+        customer::Model::spec().unwrap().key(&id.to_string()).unwrap()
+    }
+
+    pub fn guard(&self, name: &str) -> &Arc<AuthGuard> {
+        self.bekci.watch().guard(name).unwrap()
+    }
+}
+
+/// Why these settings are refused.
+pub async fn refused(change: impl FnOnce(Builder) -> Builder) -> BuildError {
+    let folder = TempDir::new("refused");
+    let builder = Bekci::builder(settings(&folder, "https://example.com")).database(database(&folder).await);
+    change(builder).build().await.unwrap_err()
+}
