@@ -254,13 +254,14 @@ impl SignIn {
 /// The generation to give, for the outcomes that give one.
 fn granted(refreshed: &Refreshed) -> Result<(u32, SignedInBy), SignInError> {
     match (refreshed.outcome, &refreshed.banned) {
-        (RefreshOutcome::Invalid, _) => Err(SignInError::RefreshInvalid),
-        (RefreshOutcome::Expired, _) => Err(SignInError::RefreshExpired),
-        (RefreshOutcome::Reused, _) => Err(SignInError::RefreshReused),
+        // Before the outcome: a store gives a ban only where it would have given tokens, and no generation then.
         (_, Some(ban)) => Err(SignInError::Banned {
             reason: ban.reason.clone(),
             until: ban.until,
         }),
+        (RefreshOutcome::Invalid, None) => Err(SignInError::RefreshInvalid),
+        (RefreshOutcome::Expired, None) => Err(SignInError::RefreshExpired),
+        (RefreshOutcome::Reused, None) => Err(SignInError::RefreshReused),
         (RefreshOutcome::Rotated { next }, None) => Ok((next, SignedInBy::Rotated)),
         (RefreshOutcome::Replayed { current }, None) => Ok((current, SignedInBy::Replayed)),
         (RefreshOutcome::Recovered { next }, None) => Ok((next, SignedInBy::Recovered)),
