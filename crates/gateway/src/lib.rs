@@ -1,6 +1,5 @@
 //! The inside of the `bekci` binary, as a library so that its parts can be tested. No public API: it changes with the binary.
 
-mod config;
 mod assemble;
 mod commands;
 mod config;

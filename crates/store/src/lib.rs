@@ -186,6 +186,12 @@ impl Store {
         self.node.guards()
     }
 
+    /// The random name of this node, new at each start.
+    #[must_use]
+    pub fn node_name(&self) -> &str {
+        self.node.name()
+    }
+
     /// What it counts.
     #[must_use]
     pub fn metrics(&self) -> MetricsSnapshot {

@@ -223,6 +223,10 @@ impl SignInStore for Sessions {
         let Some(spec) = node.model(model.as_str()) else {
             return Ok(Vec::new());
         };
+        // PostgreSQL holds no such text, and answers with an error.
+        if identifier.contains('\0') {
+            return Ok(Vec::new());
+        }
         let conditions: Vec<String> = spec
             .identifiers
             .iter()
@@ -341,6 +345,7 @@ impl SignInStore for Sessions {
                     })),
                 });
             }
+            self.node().points().reach("refresh.confirmed").await;
             let mut rotated_at = row.state.rotated_at;
             if let Some(next) = next {
                 if !self.rotate(&row, request.session, next, orphan, request.now).await? {
@@ -392,6 +397,7 @@ impl SignInStore for Sessions {
             guard_name.into(),
         ];
         let transaction = self.connection.begin().await.map_err(unavailable)?;
+        lock_principal(&transaction, key).await.map_err(unavailable)?;
         let rows = transaction
             .query_all_raw(statement(self.node().backend(), sql, values))
             .await
@@ -434,6 +440,19 @@ impl SignInStore for Sessions {
     }
 }
 
+/// Makes sign-ins and sign-outs of a principal take turns, so that a unique session stays one, and nobody waits for rows in an order that meets another's. SQLite
+/// has one writer anyway.
+async fn lock_principal(transaction: &GuardedTransaction, key: &PrincipalKey) -> Result<(), DbErr> {
+    let backend = transaction.get_database_backend();
+    if backend == DbBackend::Postgres {
+        let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+        transaction
+            .execute_raw(statement(backend, lock, [key.as_str().into()]))
+            .await?;
+    }
+    Ok(())
+}
+
 /// The expression that gives an account's id as canonical text.
 pub(crate) fn id_as_text(backend: DbBackend, spec: &bekci_core::ModelSpec) -> String {
     match (backend, spec.id_kind) {
@@ -463,13 +482,7 @@ impl Sessions {
         session: &NewSession,
     ) -> Result<Result<Vec<SessionId>, Opened>, DbErr> {
         let node = self.node();
-        if node.backend() == DbBackend::Postgres {
-            // One sign-in of a principal at a time, so that a unique session stays one; SQLite has one writer anyway.
-            let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
-            transaction
-                .execute_raw(statement(node.backend(), lock, [session.key.as_str().into()]))
-                .await?;
-        }
+        lock_principal(transaction, &session.key).await?;
         let identity = load::identity(node, transaction, &session.key).await?;
         if !identity.exists {
             return Ok(Err(Opened::Gone));

@@ -181,6 +181,10 @@ impl Node {
         self.0.shared.as_ref()
     }
 
+    pub(crate) fn name(&self) -> &str {
+        self.0.membership.name()
+    }
+
     pub(crate) fn trusted(&self) -> bool {
         self.0.trust.holds(self.uptime())
     }

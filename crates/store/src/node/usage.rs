@@ -10,7 +10,9 @@ use std::{
 use bekci_core::SessionId;
 use foldhash::fast::FixedState;
 use parking_lot::Mutex;
-use sea_orm::{ConnectionTrait, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{
+    ConnectionTrait, DbBackend, DbErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+};
 
 use super::Node;
 use crate::sql::{micros, statement};
@@ -24,14 +26,31 @@ pub(crate) const FLUSH_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Usage {
     cells: Box<[AtomicU64]>,
-    pending: Mutex<HashMap<SessionId, u32, foldhash::fast::RandomState>>,
+    notes: Mutex<Notes>,
+    /// One flush at a time: the end of one must not forget what another has under way.
+    flushing: tokio::sync::Mutex<()>,
+}
+
+type Generations = HashMap<SessionId, u32, foldhash::fast::RandomState>;
+
+/// A note counts until the database has it: what is being written stays here, and is written again after a failure.
+#[derive(Debug, Default)]
+struct Notes {
+    pending: Generations,
+    writing: Generations,
+}
+
+fn newest(notes: &mut Generations, session: SessionId, generation: u32) {
+    let noted = notes.entry(session).or_insert(generation);
+    *noted = (*noted).max(generation);
 }
 
 impl Default for Usage {
     fn default() -> Self {
         Self {
             cells: (0..CELLS).map(|_| AtomicU64::new(0)).collect(),
-            pending: Mutex::default(),
+            notes: Mutex::default(),
+            flushing: tokio::sync::Mutex::default(),
         }
     }
 }
@@ -49,22 +68,37 @@ impl Usage {
             return;
         }
         cell.store(tag, Ordering::Relaxed);
-        let mut pending = self.pending.lock();
-        let noted = pending.entry(session).or_insert(generation);
-        *noted = (*noted).max(generation);
+        newest(&mut self.notes.lock().pending, session, generation);
     }
 
+    /// What is to be written, in order of id.
     fn take(&self) -> Vec<(SessionId, u32)> {
-        let taken = std::mem::take(&mut *self.pending.lock());
+        let mut listed: Vec<_> = {
+            let mut notes = self.notes.lock();
+            for (session, generation) in std::mem::take(&mut notes.pending) {
+                newest(&mut notes.writing, session, generation);
+            }
+            notes
+                .writing
+                .iter()
+                .map(|(session, noted)| (*session, *noted))
+                .collect()
+        };
         for cell in &self.cells {
             cell.store(0, Ordering::Relaxed);
         }
-        taken.into_iter().collect()
+        listed.sort_unstable_by_key(|(session, _)| session.0);
+        listed
+    }
+
+    fn written(&self) {
+        self.notes.lock().writing.clear();
     }
 
     /// The generation noted for a session and not written yet.
     pub(crate) fn noted(&self, session: SessionId) -> Option<u32> {
-        self.pending.lock().get(&session).copied()
+        let notes = self.notes.lock();
+        notes.pending.get(&session).max(notes.writing.get(&session)).copied()
     }
 }
 
@@ -75,27 +109,57 @@ impl Node {
 
     /// Writes what was noted. Columns that nobody watches: no version, no outbox, no barrier.
     pub(crate) async fn flush_usage(&self) -> Result<(), DbErr> {
+        let _one_at_a_time = self.0.usage.flushing.lock().await;
         let noted = self.0.usage.take();
+        self.points().reach("usage.taken").await;
         if noted.is_empty() {
             return Ok(());
         }
+        let now = micros(self.clock().now());
+        let busy = self.write_free(&noted, now).await?;
+        // One by one, so that a row waited for is the only one held: others, a sign-out everywhere above all, lock many rows in an order of their own.
+        for (session, generation) in busy {
+            let update = self.note_statement("id = $3", session, generation, now);
+            self.db().execute_raw(update).await?;
+        }
+        self.0.usage.written();
+        Ok(())
+    }
+
+    /// Writes in one transaction the notes of all sessions that nobody has locked, and gives the others, and those that have ended.
+    async fn write_free(&self, noted: &[(SessionId, u32)], now: i64) -> Result<Vec<(SessionId, u32)>, DbErr> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
+        let free = if self.backend() == DbBackend::Sqlite {
+            "id = $3"
+        } else {
+            "id = (SELECT id FROM bekci_sessions WHERE id = $3 FOR UPDATE SKIP LOCKED)"
+        };
         let transaction = self.db().begin_with_options(options).await?;
-        let now = micros(self.clock().now());
-        let sql = "UPDATE bekci_sessions SET last_used_at = $1, used_generation = CASE WHEN coalesce(used_generation, -1) < $2 THEN $2 ELSE used_generation END \
-                   WHERE id = $3 AND ended_at IS NULL";
+        let mut busy = Vec::new();
         for (session, generation) in noted {
-            let values = [
-                now.into(),
-                i32::try_from(generation).unwrap_or(i32::MAX).into(),
-                session.to_string().into(),
-            ];
-            transaction.execute_raw(statement(self.backend(), sql, values)).await?;
+            let update = self.note_statement(free, *session, *generation, now);
+            if transaction.execute_raw(update).await?.rows_affected() == 0 {
+                busy.push((*session, *generation));
+            }
         }
-        transaction.commit().await
+        transaction.commit().await?;
+        if self.backend() == DbBackend::Sqlite {
+            busy.clear();
+        }
+        Ok(busy)
+    }
+
+    fn note_statement(&self, which: &str, session: SessionId, generation: u32, now: i64) -> Statement {
+        let sql = format!(
+            "UPDATE bekci_sessions SET last_used_at = $1, used_generation = CASE WHEN coalesce(used_generation, -1) < $2 THEN $2 ELSE used_generation END \
+             WHERE {which} AND ended_at IS NULL"
+        );
+        let generation = i32::try_from(generation).unwrap_or(i32::MAX);
+        let values = [now.into(), generation.into(), session.to_string().into()];
+        statement(self.backend(), sql, values)
     }
 
     pub(crate) async fn run_flushing(self, mut stop: tokio::sync::watch::Receiver<bool>) {

@@ -1,0 +1,359 @@
+//! From a checked configuration to the parts that serve.
+
+use std::{path::PathBuf, sync::Arc};
+
+use bekci::{Argon2Cost, Bekci, BuildError, HashSettings, RedisSettings, Settings};
+use bekci_core::{
+    AuthGuard, CookieNames, GuardChain, IdKind, ModelName, ModelSpec, RefreshRules, RootSecret, RouteKind, RouteRule,
+    SessionRules, TokenSources,
+};
+use bekci_migration::{ModelTable, sea_orm_migration::sea_orm::DatabaseConnection};
+use bekci_store::OpenError;
+use bekci_token::{Algorithm, KeyStoreError, OsEntropy};
+
+use crate::{
+    config::{Config, types},
+    proxy::{HostHeader, Upstream, UpstreamProblem, UpstreamSpec},
+    routes::{RouteProblem, RouteSpec, RouteTable},
+};
+
+/// Why nothing could be put together.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AssembleError {
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The guards, keys or secrets do not fit.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The root secret is missing, and this node may not make one of its own.
+    #[error(
+        "the root secret {0} is missing; nodes on a server database must share it: make it once with `bekci key generate`"
+    )]
+    NoRoot(PathBuf),
+    /// The schema is not what this version needs.
+    #[error("the schema is out of date ({0}); run `bekci migrate up`, or set database.auto_migrate = true")]
+    SchemaOld(String),
+    /// The database failed while the schema was looked at.
+    #[error("the schema cannot be read or changed: {0}")]
+    SchemaUnread(String),
+    /// A key file is at fault.
+    #[error(transparent)]
+    Keys(#[from] KeyStoreError),
+    /// A folder cannot be made.
+    #[error("the folder {folder} cannot be made: {error}")]
+    Folder {
+        /// Which.
+        folder: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A route's upstream cannot be.
+    #[error("route {route}: {problem}")]
+    Upstream {
+        /// The route.
+        route: String,
+        /// Why.
+        problem: UpstreamProblem,
+    },
+    /// The routes contradict each other.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Routes(Vec<RouteProblem>),
+}
+
+/// A model of the configuration. `admin` and `customer` need no section.
+fn model_spec(config: &Config, name: &ModelName) -> ModelSpec {
+    let mut spec = ModelSpec::new(name.clone(), &format!("{name}s"));
+    spec.id_kind = IdKind::Integer;
+    let Some(section) = config.models.get(name) else {
+        return spec;
+    };
+    spec.table = section.table.as_str().to_owned();
+    spec.id_column = section.id_column.as_str().to_owned();
+    spec.identifiers = section
+        .identifiers
+        .iter()
+        .map(|identifier| (identifier.column.as_str().to_owned(), identifier.ignores_case))
+        .collect();
+    let column = |column: &Option<types::Column>| column.as_ref().map(|column| column.as_str().to_owned());
+    spec.password_column = column(&section.password_column);
+    spec.status_column = column(&section.status_column);
+    spec.verified_column = column(&section.verified_column);
+    spec.tenant_column = column(&section.tenant_column);
+    spec.cached_attributes = section
+        .cached_attributes
+        .iter()
+        .map(|column| column.as_str().to_owned())
+        .collect();
+    spec.banned_statuses = section
+        .banned_statuses
+        .iter()
+        .map(|status| status.as_str().to_owned())
+        .collect();
+    spec
+}
+
+/// The models of all guards.
+pub(crate) fn models(config: &Config) -> Vec<ModelSpec> {
+    let mut models: Vec<ModelSpec> = Vec::new();
+    for guard in config.guards.values() {
+        if !models.iter().any(|model| model.name == guard.model) {
+            models.push(model_spec(config, &guard.model));
+        }
+    }
+    models
+}
+
+/// The models' tables, as the migration is told of them.
+pub(crate) fn tables(config: &Config) -> Vec<ModelTable> {
+    models(config).iter().map(bekci::model_table).collect()
+}
+
+/// Looks whether the schema is what this version needs, and with `change` makes it so.
+pub(crate) async fn schema(config: &Config, database: &DatabaseConnection, change: bool) -> Result<(), AssembleError> {
+    let failed = |error: bekci_migration::sea_orm_migration::DbErr| AssembleError::SchemaUnread(error.to_string());
+    let tables = tables(config);
+    let status = bekci_migration::status(database, &tables).await.map_err(failed)?;
+    if status.is_current() {
+        return Ok(());
+    }
+    if !change {
+        let missing: Vec<String> = status
+            .pending
+            .into_iter()
+            .chain(status.missing_tables)
+            .chain(status.missing_watches)
+            .collect();
+        return Err(AssembleError::SchemaOld(missing.join(", ")));
+    }
+    let report = bekci_migration::up(database, &tables).await.map_err(failed)?;
+    tracing::info!(applied = ?report.applied, created = ?report.created, watched = ?report.watched, "the schema was brought up to date");
+    Ok(())
+}
+
+fn seconds(value: types::Seconds) -> time::Duration {
+    time::Duration::seconds(i64::from(value.get()))
+}
+
+fn unless_zero(value: types::Seconds) -> Option<time::Duration> {
+    (value.get() > 0).then(|| seconds(value))
+}
+
+/// The guards of the configuration.
+pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
+    let https = config.server.public_url.is_https();
+    let guards = config.guards.iter().map(|(name, section)| AuthGuard {
+        name: name.clone(),
+        model: section.model.clone(),
+        id_kind: model_spec(config, &section.model).id_kind,
+        audience: section.audience.as_str().to_owned(),
+        sources: TokenSources {
+            header: section.sources.contains(&types::Source::Header),
+            cookie: section.sources.contains(&types::Source::Cookie),
+        },
+        cookies: CookieNames::new(name, https),
+        auth_path: section.auth_path.as_str().to_owned(),
+        session: SessionRules {
+            access_ttl: seconds(section.access_ttl_seconds),
+            refresh: RefreshRules {
+                ttl: seconds(section.refresh_ttl_seconds),
+                idle: unless_zero(section.session_idle_seconds),
+                grace: seconds(section.refresh_reuse_grace_seconds),
+                lost_response: time::Duration::hours(i64::from(section.refresh_lost_response_hours.get())),
+            },
+            max_age: unless_zero(section.session_max_seconds),
+            unique: section.unique_session,
+            max_sessions: section.max_sessions,
+        },
+        claims: section
+            .claims
+            .iter()
+            .map(|(claim, column)| (claim.as_str().to_owned(), column.as_str().to_owned()))
+            .collect(),
+        sign_in_url: section
+            .sign_in_url
+            .as_ref()
+            .map(|url| url.as_str().to_owned())
+            .unwrap_or_default(),
+    });
+    guards.collect()
+}
+
+/// The algorithm of the configuration, as the key ring names it.
+pub(crate) fn algorithm(config: &Config) -> Algorithm {
+    use types::Algorithm as Named;
+    match config.token.algorithm {
+        Named::EdDsa => Algorithm::EdDsa,
+        Named::Es256 => Algorithm::Es256,
+        Named::Es384 => Algorithm::Es384,
+        Named::Rs256 => Algorithm::Rs256,
+        Named::Ps256 => Algorithm::Ps256,
+        Named::Hs256 => Algorithm::Hs256,
+        Named::Hs384 => Algorithm::Hs384,
+        Named::Hs512 => Algorithm::Hs512,
+    }
+}
+
+/// Whether missing keys and the root secret are made by themselves: on SQLite, where there is one node.
+pub(crate) fn makes_keys(config: &Config) -> bool {
+    config.database.kind() == types::DatabaseKind::Sqlite
+}
+
+fn root_secret(config: &Config) -> Result<RootSecret, AssembleError> {
+    match config.secrets.root() {
+        types::Root::Ready(secret) => Ok(secret),
+        types::Root::Missing(path) if makes_keys(config) => Ok(bekci::ensure_root(path, &OsEntropy)?),
+        types::Root::Missing(path) => Err(AssembleError::NoRoot(path.to_owned())),
+    }
+}
+
+fn hash_settings(config: &Config) -> HashSettings {
+    let mut settings = HashSettings::default();
+    // One pool hashes for all guards, at the highest cost that any of them asks for.
+    let costs = config.guards.values().filter_map(|guard| match guard.password_hash {
+        types::PasswordHash::Argon2id {
+            memory_kib,
+            iterations,
+            lanes,
+        } => Some(Argon2Cost {
+            memory_kib,
+            iterations,
+            lanes,
+        }),
+        types::PasswordHash::Bcrypt { .. } => None,
+    });
+    if let Some(cost) = costs.max_by_key(|cost| cost.memory_kib) {
+        settings.cost = cost;
+    }
+    settings.threads = std::num::NonZeroUsize::new(usize::from(config.limits.parallel_hashes));
+    settings
+}
+
+/// Opens the database of the configuration; the folder of an SQLite file is made.
+pub(crate) async fn database(config: &Config) -> Result<DatabaseConnection, AssembleError> {
+    if let Some(folder) = config
+        .database
+        .sqlite_path()
+        .as_deref()
+        .and_then(std::path::Path::parent)
+        && !folder.as_os_str().is_empty()
+    {
+        std::fs::create_dir_all(folder).map_err(|error| AssembleError::Folder {
+            folder: folder.to_owned(),
+            error,
+        })?;
+    }
+    Ok(bekci::connect(&config.database.effective_url(), config.database.max_connections).await?)
+}
+
+/// Puts together everything but the routes, on a database whose schema is what this version needs.
+pub(crate) async fn bekci(config: &Config, database: DatabaseConnection) -> Result<Bekci, AssembleError> {
+    let mut settings = Settings::new(
+        config.server.public_url.as_str(),
+        &config.token.keys_dir,
+        root_secret(config)?,
+    );
+    settings.issuer = Some(config.token.issuer.as_str().to_owned());
+    settings.algorithm = algorithm(config);
+    settings.jwt_secret = config.secrets.jwt.as_ref().map(types::Secret::text);
+    settings.leeway = seconds(config.token.leeway_seconds);
+    settings.activate_after = seconds(config.token.activate_after_seconds);
+    settings.make_missing_keys = Some(makes_keys(config));
+    settings.passwords = hash_settings(config);
+    settings.cache.max_staleness = Some(config.identity_cache.max_staleness_ms.duration());
+    settings.cache.poll = config.identity_cache.poll_ms.duration();
+    settings.cache.ttl = config.identity_cache.ttl_seconds.duration();
+    let mut builder = Bekci::builder(settings).database(database);
+    if let Some(url) = config.redis.effective_url() {
+        builder = builder.redis(RedisSettings {
+            url,
+            prefix: config.redis.prefix.as_str().to_owned(),
+        });
+    }
+    for model in models(config) {
+        builder = builder.model(model);
+    }
+    for guard in guards(config) {
+        builder = builder.auth_guard(guard);
+    }
+    Ok(builder.build().await?)
+}
+
+/// The routes of the configuration, over these guards; and those that can never be reached.
+pub(crate) fn routes(
+    config: &Config,
+    guards: &[Arc<AuthGuard>],
+) -> Result<(RouteTable, Vec<RouteProblem>), AssembleError> {
+    let specs: Result<Vec<RouteSpec>, AssembleError> = config
+        .routes
+        .iter()
+        .map(|route| route_spec(config, route, guards))
+        .collect();
+    RouteTable::new(specs?).map_err(AssembleError::Routes)
+}
+
+fn route_spec(config: &Config, route: &types::Route, guards: &[Arc<AuthGuard>]) -> Result<RouteSpec, AssembleError> {
+    let id = route.id.as_str();
+    let upstream = route.upstream.as_ref().map(|upstream| {
+        Upstream::new(UpstreamSpec {
+            urls: upstream.urls.iter().map(|url| url.as_str().to_owned()).collect(),
+            health_path: upstream.health_path.as_ref().map(|path| path.as_str().to_owned()),
+            timeout: upstream.timeout,
+            host: HostHeader::default(),
+        })
+    });
+    let upstream = upstream.transpose().map_err(|problem| AssembleError::Upstream {
+        route: id.to_owned(),
+        problem,
+    })?;
+    Ok(RouteSpec {
+        id: id.into(),
+        hosts: route.hosts.iter().map(host_pattern).collect(),
+        paths: route.paths.iter().map(|path| path.as_str().to_owned()).collect(),
+        methods: route.methods.iter().map(|method| method.as_str().to_owned()).collect(),
+        rule: Arc::new(route_rule(config, route, guards)),
+        upstream,
+        semicolon_allowed: false,
+    })
+}
+
+fn host_pattern(host: &types::HostPattern) -> String {
+    match host {
+        types::HostPattern::Any => "*".to_owned(),
+        types::HostPattern::Below(names) => format!("*{names}"),
+        types::HostPattern::Exact(name) => name.clone(),
+    }
+}
+
+fn route_rule(config: &Config, route: &types::Route, guards: &[Arc<AuthGuard>]) -> RouteRule {
+    let chain = route
+        .guards
+        .iter()
+        .filter_map(|name| guards.iter().find(|guard| guard.name == *name))
+        .map(Arc::clone);
+    let either = |right: &types::Right| (right.role.clone(), Some(right.permission.clone()));
+    RouteRule {
+        id: route.id.as_str().into(),
+        guards: GuardChain::new(chain),
+        kind: match route.kind {
+            _ if route.public => RouteKind::Public,
+            // Temporary identities are not made by this version, so that nobody is let in who would not be by `authorized`.
+            types::RouteKind::Authorized | types::RouteKind::Unverified => RouteKind::Authorized,
+            types::RouteKind::Fresh(seconds) => RouteKind::Fresh(seconds),
+            types::RouteKind::Guest => RouteKind::Guest,
+        },
+        roles: route.roles.clone(),
+        any_permission: route.any_permission.clone(),
+        permissions: route.permissions.clone(),
+        role_or_permission: route.role_or_permission.iter().map(either).collect(),
+        policy: route.policy,
+        consistency: match route.consistency {
+            types::Consistency::Direct => bekci_core::Consistency::Direct,
+            types::Consistency::L1 => bekci_core::Consistency::L1,
+            types::Consistency::Inherit => match config.identity_cache.consistency {
+                types::IdentityConsistency::L1 => bekci_core::Consistency::L1,
+                types::IdentityConsistency::Direct => bekci_core::Consistency::Direct,
+            },
+        },
+    }
+}

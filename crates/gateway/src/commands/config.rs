@@ -1,0 +1,52 @@
+//! `bekci config`.
+
+use std::path::Path;
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{Answer, Failure, load};
+use crate::assemble;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Says every mistake with its place, and routes that can never be reached
+    #[command(after_help = "Example:\n  bekci config check --config config/bekci.toml")]
+    Check,
+    /// The configuration in force, secrets masked
+    #[command(after_help = "Example:\n  BEKCI__SERVER__LISTEN=0.0.0.0:80 bekci config show")]
+    Show,
+}
+
+pub(crate) fn run(action: &Action, file: Option<&Path>) -> Result<Answer, Failure> {
+    let loaded = load(file)?;
+    if let Action::Show = action {
+        return Ok(Answer {
+            text: loaded.show(),
+            json: loaded.show_json(),
+        });
+    }
+    let guards: Vec<_> = assemble::guards(&loaded.config)
+        .into_iter()
+        .map(std::sync::Arc::new)
+        .collect();
+    bekci_core::check_guards(guards.iter().map(AsRef::as_ref)).map_err(Failure::of)?;
+    let (routes, unreachable) = assemble::routes(&loaded.config, &guards).map_err(Failure::of)?;
+    let read = loaded
+        .file
+        .as_ref()
+        .map_or_else(|| "the built-in defaults".to_owned(), |file| file.display().to_string());
+    let warnings: Vec<String> = unreachable.iter().map(ToString::to_string).collect();
+    let mut text = format!(
+        "{read}: good, {} guards, {} routes",
+        guards.len(),
+        routes.iter().count()
+    );
+    for warning in &warnings {
+        text.push_str(&format!("\nwarning: {warning}"));
+    }
+    Ok(Answer {
+        text,
+        json: json!({"file": read, "guards": guards.len(), "routes": routes.iter().count(), "warnings": warnings}),
+    })
+}

@@ -1,0 +1,100 @@
+//! `bekci migrate`.
+
+use bekci::migration;
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{Answer, Failure};
+use crate::{
+    assemble,
+    config::{Config, types::DatabaseKind},
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Makes what is missing of the schema and its triggers; a second time it does nothing
+    #[command(after_help = "Example:\n  bekci migrate up --config config/bekci.toml")]
+    Up {
+        /// Prints the statements instead of running them
+        #[arg(long)]
+        sql: bool,
+    },
+    /// Removes everything of Bekci but account tables: sessions, roles and bans are lost
+    #[command(after_help = "Example:\n  bekci migrate down --yes")]
+    Down {
+        /// Says that the loss is meant
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Says what is missing
+    #[command(after_help = "Example:\n  bekci migrate status --output json")]
+    Status,
+}
+
+pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Failure> {
+    let tables = assemble::tables(config);
+    if let Action::Up { sql: true } = action {
+        let backend = match config.database.kind() {
+            DatabaseKind::Sqlite => migration::sea_orm_migration::sea_orm::DbBackend::Sqlite,
+            _ => migration::sea_orm_migration::sea_orm::DbBackend::Postgres,
+        };
+        let text = migration::sql(backend, &tables).map_err(Failure::of)?;
+        return Ok(Answer {
+            json: json!({"sql": text}),
+            text,
+        });
+    }
+    if let Action::Down { yes: false } = action {
+        return Err(Failure("sessions, roles and bans would be lost; say --yes".to_owned()));
+    }
+    let db = assemble::database(config).await.map_err(Failure::of)?;
+    match action {
+        Action::Up { .. } => {
+            let report = migration::up(&db, &tables).await.map_err(Failure::of)?;
+            let text = if report == migration::Report::default() {
+                "nothing to do".to_owned()
+            } else {
+                format!(
+                    "applied: {}\nmade: {}\nwatched: {}",
+                    listed(&report.applied),
+                    listed(&report.created),
+                    listed(&report.watched)
+                )
+            };
+            Ok(Answer {
+                text,
+                json: json!({"applied": report.applied, "created": report.created, "watched": report.watched}),
+            })
+        }
+        Action::Down { .. } => {
+            migration::down(&db).await.map_err(Failure::of)?;
+            Ok(Answer {
+                text: "removed".to_owned(),
+                json: json!({"removed": true}),
+            })
+        }
+        Action::Status => {
+            let status = migration::status(&db, &tables).await.map_err(Failure::of)?;
+            let text = if status.is_current() {
+                "up to date".to_owned()
+            } else {
+                format!(
+                    "pending: {}\nmissing tables: {}\nmissing triggers on: {}",
+                    listed(&status.pending),
+                    listed(&status.missing_tables),
+                    listed(&status.missing_watches)
+                )
+            };
+            let json = json!({"current": status.is_current(), "pending": status.pending, "missingTables": status.missing_tables, "missingTriggers": status.missing_watches});
+            Ok(Answer { text, json })
+        }
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() {
+        "nothing".to_owned()
+    } else {
+        names.join(", ")
+    }
+}

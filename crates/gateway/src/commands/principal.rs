@@ -1,0 +1,127 @@
+//! `bekci principal`.
+
+use std::io::Read;
+
+use bekci_core::{GuardName, ModelName, RoleName};
+use bekci_store::{NewAccount, Scope};
+use clap::Subcommand;
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::{Answer, Failure};
+use crate::{assemble, config::Config};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Makes an account; the first admin of a deployment is made so
+    #[command(
+        after_help = "Example:\n  bekci principal add --model admin --email ada@example.com --role super-admin --password-stdin < password.txt"
+    )]
+    Add {
+        /// The model
+        #[arg(long)]
+        model: ModelName,
+        /// The address to sign in with
+        #[arg(long)]
+        email: String,
+        /// The name, where the model has that attribute
+        #[arg(long)]
+        name: Option<String>,
+        /// A role, global, in the model's guard of the same name; made if missing, and `super-admin` then permits everything
+        #[arg(long)]
+        role: Option<RoleName>,
+        /// Reads the password from standard input; it is never an argument
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+}
+
+fn password_from_stdin() -> Result<SecretString, Failure> {
+    let mut text = String::new();
+    std::io::stdin()
+        .lock()
+        .take(4_096)
+        .read_to_string(&mut text)
+        .map_err(Failure::of)?;
+    let password = text
+        .strip_suffix('\n')
+        .map(|line| line.strip_suffix('\r').unwrap_or(line))
+        .unwrap_or(&text);
+    Ok(SecretString::from(password))
+}
+
+pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Failure> {
+    let Action::Add {
+        model,
+        email,
+        name,
+        role,
+        ..
+    } = action;
+    let guard = config.guards.iter().find(|(_, guard)| guard.model == *model);
+    let (guard, section) = guard.ok_or_else(|| Failure(format!("no guard is for model {model}")))?;
+    let password = password_from_stdin()?;
+    let policy = bekci_signin::PasswordPolicy::new(usize::try_from(section.password_min_length).unwrap_or(15));
+    let about: Vec<&str> = [Some(email.as_str()), name.as_deref(), Some("bekci")]
+        .into_iter()
+        .flatten()
+        .collect();
+    policy.check(&password, &about).map_err(Failure::of)?;
+    let database = assemble::database(config).await.map_err(Failure::of)?;
+    assemble::schema(config, &database, config.database.auto_migrate)
+        .await
+        .map_err(Failure::of)?;
+    let bekci = assemble::bekci(config, database).await.map_err(Failure::of)?;
+    let added = add(&bekci, model, guard, email, name.as_deref(), role.as_ref(), password).await;
+    bekci.close().await;
+    added
+}
+
+async fn add(
+    bekci: &bekci::Bekci,
+    model: &ModelName,
+    guard: &GuardName,
+    email: &str,
+    name: Option<&str>,
+    role: Option<&RoleName>,
+    password: SecretString,
+) -> Result<Answer, Failure> {
+    let hash = bekci.passwords().hash(password).await.map_err(Failure::of)?;
+    let mut columns = vec![("email".to_owned(), email.to_owned())];
+    columns.extend(name.map(|name| ("name".to_owned(), name.to_owned())));
+    let account = NewAccount {
+        columns,
+        password_hash: Some(hash),
+        verified: true,
+    };
+    let (key, _) = bekci
+        .store()
+        .create_account(model, &account)
+        .await
+        .map_err(Failure::of)?;
+    if let Some(role) = role {
+        let scope = Scope::global(guard.clone());
+        let known = bekci.rights().roles(guard).await.map_err(Failure::of)?;
+        if !known.iter().any(|entry| entry.name == *role && entry.scope == scope) {
+            let everything = (role.as_str() == "super-admin")
+                .then(|| bekci_core::Permission::new("*"))
+                .transpose()
+                .map_err(Failure::of)?;
+            let permissions: Vec<_> = everything.into_iter().collect();
+            bekci
+                .rights()
+                .put_role(&scope, role, &permissions)
+                .await
+                .map_err(Failure::of)?;
+        }
+        bekci
+            .rights()
+            .assign_role(&key, &scope, std::slice::from_ref(role))
+            .await
+            .map_err(Failure::of)?;
+    }
+    Ok(Answer {
+        text: format!("made {key}"),
+        json: json!({"key": key.to_string(), "role": role.map(RoleName::as_str)}),
+    })
+}
