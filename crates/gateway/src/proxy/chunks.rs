@@ -47,6 +47,14 @@ impl Decoder {
         }
     }
 
+    /// Whether more than `size` bytes are known to come.
+    pub(super) fn awaits_more_than(&self, size: usize) -> bool {
+        match self {
+            Self::Length(left) | Self::Chunk(left) => *left > size as u64,
+            Self::UntilClose | Self::Size | Self::ChunkEnd | Self::Trailers(_) => false,
+        }
+    }
+
     /// Whether the body may end where the connection does.
     pub(super) fn may_end_by_close(&self) -> bool {
         matches!(self, Self::UntilClose)

@@ -14,6 +14,7 @@ use actix_web::{
     web::Bytes,
 };
 use bekci_core::Clock;
+use tokio_util::io::poll_read_buf;
 
 use super::{
     answer::{self, Framing, Head},
@@ -24,8 +25,10 @@ use super::{
     upstream::Target,
 };
 
-/// How much is read at once.
-const READ: usize = 32 * 1024;
+/// How much is read at once while a head or a small body is awaited: most answers fit, and an idle stream holds no more.
+const READ: usize = 4 * 1024;
+/// How much is read at once of a larger body.
+const READ_LARGE: usize = 32 * 1024;
 /// How many interim answers (1xx) may come before the answer.
 const MAX_INTERIM: u8 = 16;
 
@@ -76,7 +79,7 @@ impl Exchange {
                 }
                 continue;
             }
-            let read = ready!(self.connection.poll_read(cx));
+            let read = ready!(self.connection.poll_read(READ, cx));
             match read {
                 Ok(count) if count > 0 => self.answered = true,
                 Ok(_) => return Poll::Ready(Err(self.closed(io::ErrorKind::UnexpectedEof.into()))),
@@ -124,15 +127,10 @@ impl Exchange {
 }
 
 impl Connection {
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            self.input.reserve(READ);
-            match self.stream.try_read_buf(&mut self.input) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
-            }
-        }
+    /// Reads some bytes. tokio notes where a read emptied the socket, so that the look for a closed connection before the next request costs no system call.
+    fn poll_read(&mut self, size: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.input.reserve(size);
+        poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)
     }
 }
 
@@ -185,7 +183,12 @@ impl MessageBody for AnswerBody {
                 }
                 Piece::More => {}
             }
-            match ready!(exchange.connection.poll_read(cx)) {
+            let size = if this.decoder.awaits_more_than(READ) {
+                READ_LARGE
+            } else {
+                READ
+            };
+            match ready!(exchange.connection.poll_read(size, cx)) {
                 Ok(0) if this.decoder.may_end_by_close() => this.exchange = None,
                 Ok(0) => {
                     this.exchange = None;

@@ -3,6 +3,8 @@
 //! All of them are there on every request for which somebody was let in, empty where there is no value, so that none can be taken over from a client. A value has only
 //! visible ASCII and single spaces inside: every other byte, and `%`, is percent-encoded (RFC 3986 section 2.1), so that nothing can end a header.
 
+mod remembered;
+
 use actix_web::web::BytesMut;
 use bekci_core::Principal;
 use secrecy::{ExposeSecret, SecretString};
@@ -13,6 +15,14 @@ const MAX_VALUE: usize = 8 * 1024;
 
 /// Writes the header lines for a principal and, where there is one, the token made for its upstream.
 pub(super) fn write(out: &mut BytesMut, principal: &Principal, token: Option<&SecretString>) {
+    remembered::with_lines(principal, |lines| out.extend_from_slice(lines));
+    if let Some(token) = token {
+        line(out, "x-auth-token", token.expose_secret());
+    }
+}
+
+/// All but the token.
+fn lines(out: &mut BytesMut, principal: &Principal) {
     let key = &principal.view.identity.key;
     let held = principal.held();
     line(out, "x-auth-guard", principal.guard.name.as_str());
@@ -29,9 +39,6 @@ pub(super) fn write(out: &mut BytesMut, principal: &Principal, token: Option<&Se
     line(out, "x-auth-session", &principal.claims.session.to_string());
     for (name, value) in &principal.view.identity.attributes {
         attribute(out, name, value);
-    }
-    if let Some(token) = token {
-        line(out, "x-auth-token", token.expose_secret());
     }
 }
 
