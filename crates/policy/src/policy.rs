@@ -1,0 +1,158 @@
+//! The policy that decides requests.
+
+use std::{fmt, sync::Arc};
+
+use bekci_core::{AccessRequest, Authorizer, PolicyLine, Verdict, canonical_path};
+
+use crate::{
+    cache::Decisions,
+    csv::{NumberedLine, print_line},
+    error::PolicyError,
+    evaluator::{Evaluator, Judged},
+    lines::{Sorted, sort},
+    model::PolicyModel,
+    roles::Inheritance,
+    shape::Shape,
+};
+
+/// One snapshot of a policy, ready to decide; it never changes. Any number of threads may ask at once.
+///
+/// How a request is decided:
+///
+/// 1. A path that is not canonical and a method that is no token are denied.
+/// 2. The subjects are the principal and its roles, as [`AccessRequest::subjects`] names them, and the roles that those inherit by `g` lines. An id never inherits by
+///    looking like a role: all subjects have a prefix, and only a role can be inherited.
+/// 3. The tenant is the one asked about, else the empty text. A line with the tenant `*` counts everywhere, one with a name in that tenant, one with an empty tenant only
+///    where none is asked.
+/// 4. Casbin evaluates the matcher once for each line, with the subjects as one list. A denial beats every line that allows, in whatever order they stand.
+/// 5. What no line allows is denied. What cannot be evaluated is denied, and logged.
+pub struct CasbinPolicy {
+    evaluator: Evaluator,
+    inheritance: Inheritance,
+    tenanted: bool,
+    rules: usize,
+    decisions: Decisions,
+}
+
+/// Makes a policy of a model and its lines, in the order in which they were given.
+///
+/// # Errors
+/// [`PolicyError::Model`] where the model's shape does not fit requests, [`PolicyError::Line`] for the first line that is wrong (counted from 1), and
+/// [`PolicyError::Evaluation`] where casbin cannot evaluate the matcher.
+pub fn compile(model: &PolicyModel, lines: &[PolicyLine]) -> Result<Arc<CasbinPolicy>, PolicyError> {
+    build(model, lines.iter().enumerate().map(|(at, line)| (at + 1, line)))
+}
+
+/// As [`compile`], for lines that were read from text: errors name the lines of the text.
+///
+/// # Errors
+/// As for [`compile`].
+pub fn compile_text(model: &PolicyModel, lines: &[NumberedLine]) -> Result<Arc<CasbinPolicy>, PolicyError> {
+    build(model, lines.iter().map(|line| (line.number, &line.line)))
+}
+
+fn build<'a>(
+    model: &PolicyModel,
+    lines: impl IntoIterator<Item = (usize, &'a PolicyLine)>,
+) -> Result<Arc<CasbinPolicy>, PolicyError> {
+    let shape = Shape::of(model)?;
+    let Sorted {
+        judged,
+        inheritance,
+        rules,
+    } = sort(model, &shape, lines)?;
+    let first = judged.iter().find(|line| line.kind == "p");
+    let subject = first.and_then(|line| line.values.get(shape.subject)).cloned();
+    let policy = CasbinPolicy {
+        evaluator: Evaluator::new(model, judged)?,
+        inheritance,
+        tenanted: shape.tenanted,
+        rules,
+        decisions: Decisions::default(),
+    };
+    // A matcher that fails on its very first line is found now, not by the first request.
+    policy.judge(subject.into_iter().collect(), "", "/", "GET")?;
+    Ok(Arc::new(policy))
+}
+
+impl CasbinPolicy {
+    /// The number of `p` lines.
+    #[must_use]
+    pub fn rules(&self) -> usize {
+        self.rules
+    }
+
+    fn judge(
+        &self,
+        mut subjects: Vec<String>,
+        tenant: &str,
+        object: &str,
+        action: &str,
+    ) -> Result<Judged, PolicyError> {
+        self.inheritance.expand(&mut subjects, tenant);
+        if self.tenanted {
+            self.evaluator.judge((subjects, tenant, object, action))
+        } else {
+            self.evaluator.judge((subjects, object, action))
+        }
+    }
+
+    /// The verdict, and whether it may be kept.
+    fn evaluate(&self, request: &AccessRequest<'_>) -> (Verdict, bool) {
+        let tenant = request.tenant.map(|tenant| tenant.as_str()).unwrap_or_default();
+        match self.judge(request.subjects().collect(), tenant, request.object, request.action) {
+            Ok(judged) => (verdict(judged), true),
+            Err(error) => {
+                tracing::error!(principal = %request.principal, object = request.object, %error, "policy evaluation failed, request denied");
+                (deny(error.to_string()), false)
+            }
+        }
+    }
+}
+
+fn deny(reason: impl Into<Box<str>>) -> Verdict {
+    Verdict::Deny { reason: reason.into() }
+}
+
+fn verdict(judged: Judged) -> Verdict {
+    let line = judged.line.map(|values| print_line("p", &values));
+    match (judged.allowed, line) {
+        (true, Some(line)) => Verdict::Allow {
+            reason: format!("allowed by policy line: {line}").into(),
+        },
+        (false, Some(line)) => deny(format!("denied by policy line: {line}")),
+        (false, None) => deny("no policy line allows it"),
+        // None of the effects that are accepted allows without a line.
+        (true, None) => deny("no policy line decided it"),
+    }
+}
+
+/// Whether the question is one that lines are written for.
+fn unaskable(request: &AccessRequest<'_>) -> Option<&'static str> {
+    let canonical = canonical_path(request.object, true).is_ok_and(|path| path == request.object);
+    if !canonical {
+        return Some("the path is not canonical");
+    }
+    // RFC 9110 section 9.1: a method is a token.
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let method = !request.action.is_empty() && request.action.bytes().all(is_token);
+    (!method).then_some("the method is not a token")
+}
+
+impl Authorizer for CasbinPolicy {
+    fn decide(&self, request: &AccessRequest<'_>) -> Verdict {
+        match unaskable(request) {
+            Some(reason) => deny(reason),
+            None => self.decisions.get_or(request, || self.evaluate(request)),
+        }
+    }
+}
+
+impl fmt::Debug for CasbinPolicy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("CasbinPolicy")
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
+}
