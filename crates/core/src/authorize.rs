@@ -60,6 +60,30 @@ pub trait Authorizer: Send + Sync + std::fmt::Debug {
     fn decide(&self, request: &AccessRequest<'_>) -> Verdict;
 }
 
+/// Makes a decision point of policy lines.
+pub trait PolicyCompiler: Send + Sync + std::fmt::Debug {
+    /// Compiles all lines together. May take long; called where blocking is allowed.
+    ///
+    /// # Errors
+    /// What is wrong with the lines, for people; then the policy before stays.
+    fn compile(&self, lines: &[PolicyLine]) -> Result<std::sync::Arc<dyn Authorizer>, String>;
+}
+
+/// What stands for a policy that does not load: it denies everything that is asked of it.
+#[derive(Clone, Debug)]
+pub struct BrokenPolicy {
+    /// What is wrong.
+    pub reason: Box<str>,
+}
+
+impl Authorizer for BrokenPolicy {
+    fn decide(&self, _request: &AccessRequest<'_>) -> Verdict {
+        Verdict::Deny {
+            reason: self.reason.clone(),
+        }
+    }
+}
+
 /// Proof that the gate let a request through. Nothing outside this crate can make one, so that what asks for a `Permit` cannot be reached around the gate.
 #[derive(Clone, Copy, Debug)]
 pub struct Permit(());

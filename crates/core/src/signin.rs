@@ -56,6 +56,8 @@ pub struct NewSession {
     pub way: &'static str,
     /// Whether a remember-me cookie opens it.
     pub remembered: bool,
+    /// The password hash that was verified for it: where the account has another one by now, no session is opened, so that a password that was just changed opens none.
+    pub verified_hash: Option<SecretString>,
     /// What the client calls its device, at most 200 characters.
     pub device_name: Option<String>,
     /// The keyed hash of the client's `deviceId`.
@@ -80,7 +82,7 @@ pub enum Opened {
     },
     /// The account is banned; no session was opened.
     Banned(Option<Ban>),
-    /// The account is gone.
+    /// The account is gone, or its password is not the one that was verified any more.
     Gone,
 }
 

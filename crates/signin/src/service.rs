@@ -95,6 +95,7 @@ impl SignIn {
             id: self.random_id()?,
             way: "password",
             remembered: false,
+            verified_hash: credential.password_hash.clone(),
             device_name: tidy_device_name(attempt.device_name),
             device_hash: attempt
                 .device_id

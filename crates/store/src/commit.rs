@@ -11,12 +11,14 @@
 //!
 //! All of it runs in a task of its own: a caller that goes away cannot cut it between COMMIT and the barrier.
 
-use bekci_core::{IdentityVersion, PrincipalKey, signin::StoreError};
+use std::sync::Arc;
+
+use bekci_core::{Authorizer, IdentityVersion, PrincipalKey, signin::StoreError};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
 
 use crate::{
     keys::ChangeKey,
-    node::Node,
+    node::{Node, policy_lines},
     sql::{answered, own_rows, statement},
 };
 
@@ -129,6 +131,13 @@ async fn run(node: Node, transaction: DatabaseTransaction, barrier: Barrier) -> 
             return Err(CommitError::NotCommitted(error));
         }
     };
+    let policy = match compiled(&node, &transaction, numbered.as_ref()).await {
+        Ok(policy) => policy,
+        Err(error) => {
+            let _rolled_back = transaction.rollback().await;
+            return Err(CommitError::NotCommitted(error));
+        }
+    };
     node.points().reach("commit.before").await;
     if let Err(error) = transaction.commit().await {
         return Err(outcome_of(error));
@@ -143,6 +152,9 @@ async fn run(node: Node, transaction: DatabaseTransaction, barrier: Barrier) -> 
         });
     };
     node.apply_own(&numbered.keys, numbered.position);
+    if let Some((version, policy)) = policy {
+        node.put_policy(version, &policy);
+    }
     let waits = barrier == Barrier::Always || !numbered.adds;
     let refresh = node.refresh_beside(numbered.refresh);
     let effective = if waits {
@@ -156,6 +168,23 @@ async fn run(node: Node, transaction: DatabaseTransaction, barrier: Barrier) -> 
         versions: numbered.keys,
         effective,
     })
+}
+
+/// Compiles changed policies before their COMMIT: one that does not load is refused, and the old one stays.
+async fn compiled(
+    node: &Node,
+    transaction: &DatabaseTransaction,
+    numbered: Option<&Numbered>,
+) -> Result<Option<(u64, Arc<dyn Authorizer>)>, DbErr> {
+    let changed = numbered.and_then(|numbered| numbered.keys.iter().find(|(key, _)| *key == ChangeKey::Policies));
+    let Some((_, version)) = changed.filter(|_| node.asks_policy()) else {
+        return Ok(None);
+    };
+    let lines = policy_lines(transaction).await?;
+    match node.compile(lines).await {
+        Ok(policy) => Ok(Some((*version, policy))),
+        Err(reason) => Err(DbErr::Custom(format!("bekci: the policy would not load: {reason}"))),
+    }
 }
 
 /// The database's own refusal means that nothing was committed; a lost connection leaves it open.

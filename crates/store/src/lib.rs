@@ -21,6 +21,7 @@ pub mod hooks;
 mod keys;
 mod load;
 mod node;
+mod policies;
 mod rights;
 mod sessions;
 mod shared;
@@ -29,7 +30,7 @@ mod sql;
 use std::sync::Arc;
 
 use bekci_core::{
-    AuthGuard, Clock, Entropy, IdentitySource, ModelSpec, PrincipalKey, Purpose, RootSecret, TokenId,
+    AuthGuard, Clock, Entropy, IdentitySource, ModelSpec, PolicyCompiler, PrincipalKey, Purpose, RootSecret, TokenId,
     signin::{SignInStore, StoreError},
 };
 use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
@@ -43,6 +44,7 @@ pub use failpoint::Failpoints;
 pub use guarded::{GuardedConnection, GuardedTransaction};
 pub use keys::ChangeKey;
 pub use node::{CacheSettings, Metrics, MetricsSnapshot};
+pub use policies::Policies;
 pub use rights::{Rights, RoleEntry, Scope};
 pub use shared::{RedisSettings, SharedCacheError};
 
@@ -65,6 +67,8 @@ pub struct StoreSettings {
     pub redis: Option<RedisSettings>,
     /// The root secret, from which the seal of shared entries is derived.
     pub root: Arc<RootSecret>,
+    /// Compiles policies; `None`: no route asks any.
+    pub policy: Option<Arc<dyn PolicyCompiler>>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// For the name of this node.
@@ -127,6 +131,7 @@ impl Store {
             guards: settings.guards,
             settings: settings.cache,
             shared: shared.transpose()?,
+            policy: settings.policy,
             name: name.to_string(),
         });
         let (stop, _) = watch::channel(false);

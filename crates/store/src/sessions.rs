@@ -490,9 +490,46 @@ impl Sessions {
         if not_banned(&identity, session.now).is_err() {
             return Ok(Err(Opened::Banned(identity.ban)));
         }
+        if !self.same_password(transaction, session).await? {
+            return Ok(Err(Opened::Gone));
+        }
         let ended = self.make_room(transaction, session, &identity).await?;
         self.insert(transaction, session).await?;
         Ok(Ok(ended))
+    }
+
+    /// Whether the account still has the password that was verified.
+    async fn same_password(&self, transaction: &GuardedTransaction, session: &NewSession) -> Result<bool, DbErr> {
+        let node = self.node();
+        let Some(verified) = &session.verified_hash else {
+            return Ok(true);
+        };
+        let spec = node.model(session.key.model());
+        let Some((spec, column)) = spec.and_then(|spec| Some((spec, spec.password_column.as_ref()?))) else {
+            return Ok(false);
+        };
+        let Some((condition, values)) = load::by_id(node.backend(), spec, session.key.id()) else {
+            return Ok(false);
+        };
+        // Held until the session is committed: a change of the password waits for it, and then ends it.
+        let held = if node.backend() == DbBackend::Postgres {
+            " FOR SHARE"
+        } else {
+            ""
+        };
+        let sql = format!(
+            "SELECT {} AS hash FROM {} WHERE {condition}{held}",
+            quoted(column),
+            quoted(&spec.table)
+        );
+        let row = transaction
+            .query_one_raw(statement(node.backend(), sql, values))
+            .await?;
+        let held = row
+            .map(|row| row.try_get::<Option<String>>("", "hash"))
+            .transpose()?
+            .flatten();
+        Ok(held.as_deref() == Some(verified.expose_secret()))
     }
 
     /// Ends what the new session replaces: the one presented with the sign-in, the others of a unique guard, the oldest over the limit.

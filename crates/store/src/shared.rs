@@ -4,8 +4,8 @@
 //! can write to Redis and not to the database: an entry that it does not fit is no entry. Redis is not in the path of a write, and a Redis that does not answer is left alone
 //! for a second.
 //!
-//! The value under `<prefix><model>:<id>` is `{"mac":"…","entry":{…}}`; the MAC (HMAC-SHA-256, base64url) is over the very bytes of the entry, which names
-//! its key, so that an entry copied to another key does not fit there.
+//! The value under `<prefix><model>:<id>` is `{"mac":"…","entry":{…}}`; the MAC (HMAC-SHA-256, base64url) is over the prefix, a zero byte, and the very bytes of
+//! the entry, which names its key, so that an entry copied to another key, or to an installation with another prefix, does not fit there.
 
 use std::{
     sync::{
@@ -228,6 +228,9 @@ impl SharedCache {
 
     fn mac(&self, entry: &[u8]) -> Option<Hmac<Sha256>> {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.seal.expose_secret()).ok()?;
+        // A prefix has no control characters: the zero byte ends it.
+        mac.update(self.prefix.as_bytes());
+        mac.update(&[0]);
         mac.update(entry);
         Some(mac)
     }

@@ -208,6 +208,7 @@ impl Builder {
                 guards: guards.clone(),
                 cache: self.settings.cache,
                 redis: self.redis,
+                policy: None,
                 root: Arc::clone(&root),
                 clock: Arc::clone(&self.clock),
                 entropy: Arc::clone(&self.entropy),

@@ -68,6 +68,10 @@ impl Counters {
         self.roles.load(Ordering::SeqCst) == stamp.roles && self.all.load(Ordering::SeqCst) == stamp.all
     }
 
+    pub(crate) fn policies_unmoved(&self, stamp: &Stamp) -> bool {
+        self.policies.load(Ordering::SeqCst) == stamp.policies
+    }
+
     pub(crate) fn move_key(&self, hash: u64) {
         if let Some(counter) = self.stripes.get(Self::stripe(hash)) {
             counter.fetch_add(1, Ordering::SeqCst);

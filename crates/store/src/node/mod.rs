@@ -7,6 +7,7 @@ mod hints;
 mod l1;
 mod membership;
 mod metrics;
+mod policy;
 mod polling;
 mod read;
 mod role_tables;
@@ -21,19 +22,19 @@ use std::{
     time::Duration,
 };
 
-use bekci_core::{AuthGuard, Authorizer, Clock, GuardName, IdentityVersion, ModelSpec, Need, PrincipalKey};
-use parking_lot::RwLock;
+use bekci_core::{AuthGuard, Clock, GuardName, IdentityVersion, ModelSpec, Need, PolicyCompiler, PrincipalKey};
 use sea_orm::{DatabaseConnection, DbBackend};
 use tokio::sync::Notify;
 
 use self::{
-    counters::Counters, flight::Flights, l1::L1, membership::Membership, role_tables::RoleTables, trust::Trust,
-    usage::Usage,
+    counters::Counters, flight::Flights, l1::L1, membership::Membership, policy::Policies, role_tables::RoleTables,
+    trust::Trust, usage::Usage,
 };
 use crate::{failpoint::Failpoints, keys::ChangeKey, shared::SharedCache};
 
 pub(crate) use hints::hints;
 pub use metrics::{Metrics, MetricsSnapshot};
+pub(crate) use policy::lines as policy_lines;
 
 /// How memory is used and how long it is trusted.
 #[derive(Clone, Debug)]
@@ -77,7 +78,7 @@ pub(crate) struct Inner {
     l1: L1,
     epoch_floor: AtomicU64,
     roles: RoleTables,
-    policy: RwLock<Option<(u64, Arc<dyn Authorizer>)>>,
+    policies: Policies,
     cursor: AtomicI64,
     membership: Membership,
     tickets: AtomicU64,
@@ -100,6 +101,7 @@ pub(crate) struct NodeParts {
     pub(crate) guards: Vec<Arc<AuthGuard>>,
     pub(crate) settings: CacheSettings,
     pub(crate) shared: Option<SharedCache>,
+    pub(crate) policy: Option<Arc<dyn PolicyCompiler>>,
     pub(crate) name: String,
 }
 
@@ -125,7 +127,7 @@ impl Node {
             l1: L1::new(parts.settings.l1_bytes),
             epoch_floor: AtomicU64::new(0),
             roles: RoleTables::default(),
-            policy: RwLock::new(None),
+            policies: Policies::new(parts.policy),
             cursor: AtomicI64::new(0),
             membership: Membership::new(parts.name),
             tickets: AtomicU64::new(0),
@@ -202,19 +204,13 @@ impl Node {
             ChangeKey::Roles(guard, tenant) => node
                 .roles
                 .invalidate(guard, tenant.as_ref(), version, || node.counters.move_roles()),
-            ChangeKey::Policies => {
-                let mut policy = node.policy.write();
-                if policy.as_ref().is_none_or(|(held, _)| *held < version) {
-                    node.counters.move_policies();
-                    *policy = None;
-                }
-            }
+            ChangeKey::Policies => node.policies.invalidate(version, || node.counters.move_policies()),
             ChangeKey::All => {
                 if node.epoch_floor.fetch_max(version, Ordering::SeqCst) < version {
                     node.counters.move_all();
                     node.l1.clear();
                     node.roles.clear();
-                    *node.policy.write() = None;
+                    node.policies.clear();
                 }
             }
         }
@@ -237,7 +233,7 @@ impl Node {
         self.0.counters.move_all();
         self.0.l1.clear();
         self.0.roles.clear();
-        *self.0.policy.write() = None;
+        self.0.policies.clear();
     }
 
     /// Wakes the node loop.

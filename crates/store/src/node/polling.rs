@@ -140,9 +140,16 @@ impl Node {
         self.metrics()
             .changes_applied
             .fetch_add(seen.changes.len() as u64, Ordering::Relaxed);
+        let mut policies = None;
         for (position, key, version) in seen.changes {
             self.apply(&key, version);
             cursor = cursor.max(position);
+            if key == ChangeKey::Policies {
+                policies = policies.max(Some(version));
+            }
+        }
+        if let Some(version) = policies {
+            self.swap_policy(version).await?;
         }
         self.points().reach("poll.applied").await;
         if cursor != before {

@@ -12,8 +12,8 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use bekci_core::{
-    BoxFuture, Consistency, Identity, IdentitySource, IdentityVersion, Need, RoleTable, RoleView, SessionId,
-    SourceUnavailable, Stamp, TenantName, Ticket, View, ViewSource,
+    Authorizer, BoxFuture, Consistency, Identity, IdentitySource, IdentityVersion, Need, RoleTable, RoleView,
+    SessionId, SourceUnavailable, Stamp, TenantName, Ticket, View, ViewSource,
 };
 use sea_orm::{AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, TransactionTrait};
 
@@ -33,6 +33,18 @@ struct Versions {
     tenant: u64,
     policies: u64,
     all: u64,
+}
+
+type Policy = Option<Arc<dyn Authorizer>>;
+
+/// What a load brought, all of one snapshot.
+struct Loaded {
+    versions: Versions,
+    identity: Arc<Identity>,
+    roles: RoleView,
+    policy: Policy,
+    /// Whether the identity came from the database rather than from memory with the same label.
+    fresh: bool,
 }
 
 impl IdentitySource for Node {
@@ -57,7 +69,7 @@ impl IdentitySource for Node {
             None => None,
         };
         let policy = if need.policy {
-            Some(Arc::clone(&node.policy.read().as_ref()?.1))
+            Some(node.policies.current()?)
         } else {
             None
         };
@@ -131,9 +143,14 @@ impl Node {
             .get(need.guard, None)
             .filter(|table| table.version() == versions.global);
         let tenant = self.tenant_table(need.guard, need.tenant, versions.tenant);
-        if let (Some((identity, source)), Some(global), Some(tenant)) = (found, global, tenant) {
+        let policy = if need.policy {
+            self.0.policies.at(versions.policies).map(Some)
+        } else {
+            Some(None)
+        };
+        if let (Some((identity, source)), Some(global), Some(tenant), Some(policy)) = (found, global, tenant, policy) {
             self.keep(need, &stamp, &identity, versions);
-            return Ok(self.view(need, stamp, identity, versions, RoleView { global, tenant }, source));
+            return Ok(self.view(stamp, identity, versions, (RoleView { global, tenant }, policy), source));
         }
         self.load_snapshot(need, stamp).await.map_err(unavailable)
     }
@@ -209,7 +226,13 @@ impl Node {
         let loaded = self.load_within(need, &snapshot).await;
         // A snapshot has nothing to commit; one that cannot be closed goes with its connection.
         let _closed = snapshot.rollback().await;
-        let (versions, identity, roles, fresh) = loaded?;
+        let Loaded {
+            versions,
+            identity,
+            roles,
+            policy,
+            fresh,
+        } = loaded?;
         self.points().reach("read.loaded").await;
         self.keep(need, &stamp, &identity, versions);
         let still = || self.0.counters.roles_unmoved(&stamp);
@@ -217,17 +240,16 @@ impl Node {
         if let (Some(tenant), Some(table)) = (need.tenant, roles.tenant.as_ref()) {
             self.0.roles.put(need.guard, Some(tenant), table, still);
         }
+        if let Some(policy) = &policy {
+            self.keep_policy(versions.policies, policy, &stamp);
+        }
         if fresh && let Some(shared) = self.shared() {
             shared.set(&identity, IdentityVersion(versions.key), versions.all).await;
         }
-        Ok(self.view(need, stamp, identity, versions, roles, ViewSource::Database))
+        Ok(self.view(stamp, identity, versions, (roles, policy), ViewSource::Database))
     }
 
-    async fn load_within(
-        &self,
-        need: &Need<'_>,
-        snapshot: &DatabaseTransaction,
-    ) -> Result<(Versions, Arc<Identity>, RoleView, bool), DbErr> {
+    async fn load_within(&self, need: &Need<'_>, snapshot: &DatabaseTransaction) -> Result<Loaded, DbErr> {
         let versions = self.versions(snapshot, need).await?;
         self.points().reach("read.versions").await;
         let held = self.0.l1.get(need.key, Counters::hash(need.key));
@@ -248,7 +270,17 @@ impl Node {
             ),
             None => None,
         };
-        Ok((versions, identity, RoleView { global, tenant }, fresh))
+        let policy = match need.policy.then(|| self.0.policies.at(versions.policies)) {
+            Some(None) if self.asks_policy() => Some(self.load_policy(snapshot).await?),
+            held => held.flatten(),
+        };
+        Ok(Loaded {
+            versions,
+            identity,
+            roles: RoleView { global, tenant },
+            policy,
+            fresh,
+        })
     }
 
     async fn role_table(
@@ -285,23 +317,13 @@ impl Node {
 
     fn view(
         &self,
-        need: &Need<'_>,
+
         stamp: Stamp,
         identity: Arc<Identity>,
         versions: Versions,
-        roles: RoleView,
+        (roles, policy): (RoleView, Policy),
         source: ViewSource,
     ) -> View {
-        let policy = if need.policy {
-            self.0
-                .policy
-                .read()
-                .as_ref()
-                .filter(|(version, _)| *version == versions.policies)
-                .map(|(_, policy)| Arc::clone(policy))
-        } else {
-            None
-        };
         View {
             identity,
             version: IdentityVersion(versions.key),

@@ -9,6 +9,7 @@
 
 mod barriers;
 mod interleavings;
+mod policies;
 mod scene;
 mod sessions;
 mod shared_cache;

@@ -188,6 +188,7 @@ impl Scene {
                 ..CacheSettings::default()
             },
             redis: self.redis.clone(),
+            policy: None,
             root: Arc::new(RootSecret::new(&(0..32).collect::<Vec<u8>>()).unwrap()),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(Chance),
@@ -303,6 +304,7 @@ pub(crate) fn new_session(guard: &Arc<AuthGuard>, key: &PrincipalKey) -> NewSess
         id,
         way: "password",
         remembered: false,
+        verified_hash: None,
         device_name: None,
         device_hash: Some(b"device".to_vec()),
         replaces: None,

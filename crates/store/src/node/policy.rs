@@ -1,0 +1,146 @@
+//! The policies of this node: one compiled snapshot, with its version.
+//!
+//! A change through the guarded connection is compiled before its COMMIT, and refused if it does not load. What raw SQL broke is applied as broken: routes that
+//! ask policy are denied, others go on. The node loop compiles a change before it acknowledges it, so that a writer does not return while a node decides by the old
+//! policy; a policy that takes longer to compile than Δ only makes the writer wait for the lease instead.
+
+use std::sync::Arc;
+
+use bekci_core::{Authorizer, BrokenPolicy, PolicyCompiler, PolicyLine, Stamp};
+use parking_lot::RwLock;
+use sea_orm::{ConnectionTrait, DbErr};
+
+use super::Node;
+use crate::sql::statement;
+
+#[derive(Debug, Default)]
+struct Slot {
+    snapshot: Option<(u64, Arc<dyn Authorizer>)>,
+    floor: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Policies {
+    compiler: Option<Arc<dyn PolicyCompiler>>,
+    slot: RwLock<Slot>,
+}
+
+impl Policies {
+    pub(crate) fn new(compiler: Option<Arc<dyn PolicyCompiler>>) -> Self {
+        Self {
+            compiler,
+            slot: RwLock::default(),
+        }
+    }
+
+    pub(crate) fn current(&self) -> Option<Arc<dyn Authorizer>> {
+        self.slot.read().snapshot.as_ref().map(|(_, policy)| Arc::clone(policy))
+    }
+
+    pub(crate) fn at(&self, version: u64) -> Option<Arc<dyn Authorizer>> {
+        self.slot
+            .read()
+            .snapshot
+            .as_ref()
+            .filter(|(held, _)| *held == version)
+            .map(|(_, policy)| Arc::clone(policy))
+    }
+
+    /// Keeps a snapshot, unless a newer one or a higher floor is there, or `still_stands` (asked under the lock) says no.
+    pub(crate) fn put(&self, version: u64, policy: &Arc<dyn Authorizer>, still_stands: impl FnOnce() -> bool) {
+        let mut slot = self.slot.write();
+        let newest = slot
+            .snapshot
+            .as_ref()
+            .map_or(slot.floor, |(held, _)| (*held).max(slot.floor));
+        if version >= newest && still_stands() {
+            slot.snapshot = Some((version, Arc::clone(policy)));
+        }
+    }
+
+    /// Drops a snapshot that is older than `version`. `moved` is called unless that was done before.
+    pub(crate) fn invalidate(&self, version: u64, moved: impl FnOnce()) {
+        let mut slot = self.slot.write();
+        if slot.floor >= version {
+            return;
+        }
+        slot.floor = version;
+        slot.snapshot = slot.snapshot.take().filter(|(held, _)| *held >= version);
+        moved();
+    }
+
+    pub(crate) fn clear(&self) {
+        self.slot.write().snapshot = None;
+    }
+}
+
+/// All lines, in their order.
+pub(crate) async fn lines<C: ConnectionTrait>(db: &C) -> Result<Vec<PolicyLine>, DbErr> {
+    let sql = "SELECT kind, v0, v1, v2, v3, v4, v5 FROM bekci_policies ORDER BY id";
+    let rows = db.query_all_raw(statement(db.get_database_backend(), sql, [])).await?;
+    rows.into_iter()
+        .map(|row| {
+            let mut values = Vec::with_capacity(6);
+            for column in ["v0", "v1", "v2", "v3", "v4", "v5"] {
+                values.push(row.try_get::<String>("", column)?);
+            }
+            // A casbin line is as long as its last value that is not empty.
+            while values.last().is_some_and(String::is_empty) {
+                values.pop();
+            }
+            Ok(PolicyLine {
+                kind: row.try_get("", "kind")?,
+                values,
+            })
+        })
+        .collect()
+}
+
+impl Node {
+    /// Compiles lines where blocking is allowed.
+    pub(crate) async fn compile(&self, lines: Vec<PolicyLine>) -> Result<Arc<dyn Authorizer>, String> {
+        let Some(compiler) = self.0.policies.compiler.clone() else {
+            return Err("no policy model is configured".to_owned());
+        };
+        let compiling = tokio::task::spawn_blocking(move || compiler.compile(&lines));
+        compiling
+            .await
+            .unwrap_or_else(|lost| Err(format!("the compiler ended: {lost}")))
+    }
+
+    pub(crate) fn asks_policy(&self) -> bool {
+        self.0.policies.compiler.is_some()
+    }
+
+    /// The policy as a snapshot of the database has it; one that does not load denies.
+    pub(crate) async fn load_policy<C: ConnectionTrait>(&self, db: &C) -> Result<Arc<dyn Authorizer>, DbErr> {
+        let lines = lines(db).await?;
+        Ok(self.compile(lines).await.unwrap_or_else(|reason| {
+            tracing::error!(target: "bekci::audit", event = "policy.broken", %reason, "the policy does not load; routes that ask it are denied");
+            Arc::new(BrokenPolicy { reason: format!("the policy does not load: {reason}").into() })
+        }))
+    }
+
+    /// Brings the policy up to a version that was just seen, before it is acknowledged.
+    pub(crate) async fn swap_policy(&self, version: u64) -> Result<(), DbErr> {
+        if !self.asks_policy() || self.0.policies.at(version).is_some() {
+            return Ok(());
+        }
+        // What is read may be newer than `version`; it is kept under the older label, and the newer change brings it once more.
+        let policy = self.load_policy(self.db()).await?;
+        self.0.policies.put(version, &policy, || true);
+        Ok(())
+    }
+
+    /// Keeps what a commit of this node compiled.
+    pub(crate) fn put_policy(&self, version: u64, policy: &Arc<dyn Authorizer>) {
+        self.0.policies.put(version, policy, || true);
+    }
+
+    /// Keeps what a read of the database brought, if no change came in between.
+    pub(crate) fn keep_policy(&self, version: u64, policy: &Arc<dyn Authorizer>, stamp: &Stamp) {
+        self.0
+            .policies
+            .put(version, policy, || self.0.counters.policies_unmoved(stamp));
+    }
+}

@@ -1,0 +1,134 @@
+//! Policy lines in the database: seeded once, changed while running, the same on every node before a call returns.
+
+use bekci_core::{PolicyLine, signin::StoreError};
+use sea_orm::{ConnectionTrait, DbErr, TransactionTrait, Value};
+
+use crate::{
+    Store,
+    commit::{Barrier, CommitError, Committed},
+    guarded::GuardedTransaction,
+    node::policy_lines,
+    sql::statement,
+};
+
+/// Changes policies; from [`Store::policies`].
+#[derive(Clone, Debug)]
+pub struct Policies {
+    store: Store,
+}
+
+/// A line has a kind and at most this many values.
+const MOST_VALUES: usize = 6;
+
+fn unavailable(error: DbErr) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
+
+/// What the compiler said against a policy is the caller's fault, not the store's.
+fn refused(error: CommitError) -> StoreError {
+    match error {
+        CommitError::NotCommitted(DbErr::Custom(reason)) => StoreError::Refused(reason),
+        other => other.into(),
+    }
+}
+
+fn values(line: &PolicyLine) -> Result<Vec<Value>, StoreError> {
+    if line.values.len() > MOST_VALUES || line.values.iter().any(|value| value.len() > 1_024) {
+        return Err(StoreError::Refused(format!(
+            "a policy line has at most {MOST_VALUES} values of at most 1024 bytes"
+        )));
+    }
+    let padded = line
+        .values
+        .iter()
+        .map(String::as_str)
+        .chain(std::iter::repeat(""))
+        .take(MOST_VALUES);
+    Ok(std::iter::once(line.kind.as_str())
+        .chain(padded)
+        .map(Value::from)
+        .collect())
+}
+
+impl Store {
+    /// The policies.
+    #[must_use]
+    pub fn policies(&self) -> Policies {
+        Policies { store: self.clone() }
+    }
+}
+
+impl Policies {
+    async fn begin(&self) -> Result<GuardedTransaction, StoreError> {
+        self.store.connection().begin().await.map_err(unavailable)
+    }
+
+    async fn run(&self, transaction: &GuardedTransaction, sql: &str, line: &PolicyLine) -> Result<u64, StoreError> {
+        let done = transaction
+            .execute_raw(statement(self.store.node.backend(), sql, values(line)?))
+            .await
+            .map_err(unavailable)?;
+        Ok(done.rows_affected())
+    }
+
+    /// All lines, in the order in which they were added.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn lines(&self) -> Result<Vec<PolicyLine>, StoreError> {
+        policy_lines(self.store.node.db()).await.map_err(unavailable)
+    }
+
+    /// Adds lines; one that is there already is no error. In force on every node at return.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where the policy would not load with them; then nothing was changed.
+    pub async fn add(&self, lines: &[PolicyLine]) -> Result<Committed, StoreError> {
+        let transaction = self.begin().await?;
+        self.insert(&transaction, lines).await?;
+        transaction.commit_with(Barrier::Always).await.map_err(refused)
+    }
+
+    async fn insert(&self, transaction: &GuardedTransaction, lines: &[PolicyLine]) -> Result<(), StoreError> {
+        let sql = "INSERT INTO bekci_policies (kind, v0, v1, v2, v3, v4, v5) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+        for line in lines {
+            self.run(transaction, sql, line).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes lines; gives how many were there.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where the policy would not load without them; then nothing was changed.
+    pub async fn remove(&self, lines: &[PolicyLine]) -> Result<(u64, Committed), StoreError> {
+        let transaction = self.begin().await?;
+        let sql = "DELETE FROM bekci_policies WHERE kind = $1 AND v0 = $2 AND v1 = $3 AND v2 = $4 AND v3 = $5 AND v4 = $6 AND v5 = $7";
+        let mut gone = 0;
+        for line in lines {
+            gone += self.run(&transaction, sql, line).await?;
+        }
+        Ok((gone, transaction.commit_with(Barrier::Always).await.map_err(refused)?))
+    }
+
+    /// Fills an empty table, once in the life of the database: `false` where it was seeded before, even if it is empty now.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where the lines do not load.
+    pub async fn seed(&self, lines: &[PolicyLine]) -> Result<bool, StoreError> {
+        let transaction = self.begin().await?;
+        let mark = "INSERT INTO coherence_meta (name, value) VALUES ('policy_seeded', 1) ON CONFLICT DO NOTHING";
+        let first = transaction
+            .execute_unprepared(mark)
+            .await
+            .map_err(unavailable)?
+            .rows_affected()
+            > 0;
+        let empty = policy_lines(&transaction).await.map_err(unavailable)?.is_empty();
+        if first && empty {
+            self.insert(&transaction, lines).await?;
+        }
+        transaction.commit_with(Barrier::Auto).await.map_err(refused)?;
+        Ok(first && empty)
+    }
+}
