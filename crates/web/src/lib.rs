@@ -1,4 +1,68 @@
 //! Bekci for Actix-web applications: who is asking, may they come in, may they do this.
+//!
+//! 1. `#[derive(AuthModel)]` makes a SeaORM model's rows accounts, and a guard's marker type beside it.
+//! 2. [`Bekci::builder`] puts guards, keys and database together, once, before the Actix factory; every worker gets a clone.
+//! 3. [`Front`] stands before the whole application, [`Require`] before what is guarded, `#[permission]` on what asks more.
+//! 4. A handler takes [`Auth<G>`](Auth). Where nothing admitted the request for `G`, it answers 500 and the log says which `wrap` to add.
+//!
+//! ```
+//! use actix_web::{App, HttpResponse, delete, test, web};
+//! use bekci::{Auth, Bekci, Settings, permission, permissions};
+//!
+//! mod admin {
+//!     use bekci::AuthModel;
+//!     use sea_orm::entity::prelude::*;
+//!
+//!     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, AuthModel)]
+//!     #[auth(guard = "admin", identifier = "email", password = "password_hash",
+//!            status(column = "status", banned = ["banned"]), cached("email", "name"))]
+//!     #[sea_orm(table_name = "admins")]
+//!     pub struct Model {
+//!         #[sea_orm(primary_key)]
+//!         pub id: i64,
+//!         pub email: String,
+//!         pub name: Option<String>,
+//!         pub password_hash: Option<String>,
+//!         pub status: String,
+//!     }
+//!
+//!     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+//!     pub enum Relation {}
+//! }
+//! use admin::Admin;
+//!
+//! permissions! { pub mod posts { view, create, delete } }
+//!
+//! #[delete("/posts/{id}")]
+//! #[permission(posts::delete)]
+//! async fn delete_post(who: Auth<Admin>, id: web::Path<i64>) -> HttpResponse {
+//!     HttpResponse::Ok().body(format!("{} deleted post {id}", who.key()))
+//! }
+//!
+//! # #[actix_web::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = std::env::temp_dir().join(format!("bekci-doc-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder)?;
+//! # let root = bekci::core::RootSecret::new(&(0..32).collect::<Vec<u8>>())?;
+//! # let url = format!("sqlite://{}/bekci.db", folder.display()).into();
+//! let db = bekci::connect(&url, 4).await?;
+//! let settings = Settings::new("https://example.com", folder.join("keys"), root);
+//! let bekci = Bekci::builder(settings).database(db).guard::<Admin>().build().await?;
+//! bekci.migrate().await?;
+//!
+//! let app = App::new()
+//!     .wrap(bekci.middleware())
+//!     .configure(bekci.mount("/auth"))
+//!     .service(web::scope("/admin").wrap(bekci.require::<Admin>()).service(delete_post));
+//!
+//! let app = test::init_service(app).await;
+//! let request = test::TestRequest::delete().uri("/admin/posts/7").to_request();
+//! assert_eq!(test::call_service(&app, request).await.status(), 401);
+//! # bekci.close().await;
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok(())
+//! # }
+//! ```
 
 #[doc(hidden)]
 pub mod asked;
@@ -19,6 +83,7 @@ pub use bekci::{Bekci, model_table};
 pub use bekci_core as core;
 pub use bekci_derive::{AuthModel, guard, permission, permissions};
 pub use bekci_migration as migration;
+pub use bekci_policy::{PolicyModel, parse_csv};
 pub use bekci_signin::{Argon2Cost, HashSettings, PasswordHasher};
 pub use bekci_store::hooks;
 pub use bekci_store::{
