@@ -2,6 +2,8 @@
 //!
 //! A line that could never count is refused like a wrong one: a misspelt denial would deny nobody, and nobody would see it.
 
+use std::collections::HashSet;
+
 use bekci_core::{GuardName, PolicyLine, PrincipalKey, RoleName, TenantName};
 
 use crate::{
@@ -34,13 +36,14 @@ pub(crate) fn sort<'a>(
 ) -> Result<Sorted<'a>, PolicyError> {
     let mut sorted = Sorted::default();
     let mut links = Vec::new();
+    let mut checked = Checked::default();
     for (number, line) in lines {
         let refused = |reason: String| PolicyError::line(number, line, reason);
         check_values(line).map_err(refused)?;
         match line.kind.as_str() {
             "p" => {
                 check_width(model, line)
-                    .and_then(|()| check_rule(shape, line))
+                    .and_then(|()| check_rule(shape, line, &mut checked))
                     .map_err(refused)?;
                 sorted.judged.push(line);
                 sorted.rules += 1;
@@ -84,7 +87,10 @@ fn check_values(line: &PolicyLine) -> Result<(), String> {
     Ok(())
 }
 
-fn check_rule(shape: &Shape, line: &PolicyLine) -> Result<(), String> {
+/// The patterns that were found good, each with its place among the matcher's: many lines share a few.
+type Checked<'a> = HashSet<(usize, &'a str), foldhash::fast::RandomState>;
+
+fn check_rule<'a>(shape: &Shape, line: &'a PolicyLine, checked: &mut Checked<'a>) -> Result<(), String> {
     let value = |at: usize| line.values.get(at).map(String::as_str).unwrap_or_default();
     check_subject(value(shape.subject))?;
     if let Some(at) = shape.tenant {
@@ -95,10 +101,12 @@ fn check_rule(shape: &Shape, line: &PolicyLine) -> Result<(), String> {
     {
         return Err(format!("{:?} is not an effect: allow or deny", value(at)));
     }
-    for column in &shape.patterns {
+    for (at, column) in shape.patterns.iter().enumerate() {
         let value = value(column.column);
-        if value != "*" || !shape.stars.contains(&column.column) {
+        let star = value == "*" && shape.stars.contains(&column.column);
+        if !star && !checked.contains(&(at, value)) {
             pattern::check(column, value)?;
+            checked.insert((at, value));
         }
     }
     Ok(())

@@ -4,8 +4,8 @@ use casbin::{CoreApi, DefaultModel, Enforcer, StringAdapter};
 
 use crate::support::{Dice, MODEL, Who, allows, policy};
 
-const KEYS: [&str; 4] = ["customer:1", "customer:2", "admin:1", "customer:buyer"];
-const ROLES: [&str; 4] = ["buyer", "support", "super-admin", "a"];
+const KEYS: [&str; 3] = ["customer:1", "admin:1", "customer:buyer"];
+const ROLES: [&str; 3] = ["buyer", "support", "a"];
 const TENANTS: [&str; 3] = ["", "acme", "other"];
 const METHODS: [&str; 5] = ["GET", "POST", "DELETE", "get", "GETX"];
 const PATHS: [&str; 12] = [
@@ -47,21 +47,25 @@ fn subject(dice: &mut Dice) -> String {
     }
 }
 
-/// The text of a policy with some lines, about half of which bear on what is asked.
+/// Lines of a policy, some of them broad, so that several bear on one request. None is there twice: casbin counts a doubled line in its later place, which the
+/// generic models look at.
 fn lines(dice: &mut Dice, count: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for _ in 0..count {
-        let (dom, path, act) = (
-            dice.one(&["*", "*", "", "acme", "other"]),
-            dice.one(&PATTERNS),
-            dice.one(&ACTIONS),
-        );
+        let subject = subject(dice);
         let eft = dice.one(&["allow", "allow", "allow", "deny"]);
-        lines.push(format!("p, {}, {dom}, {path}, {act}, {eft}", subject(dice)));
+        let line = if dice.below(2) == 0 {
+            let path = dice.one(&["/**", "/api/**", "/*"]);
+            format!("p, {subject}, *, {path}, *, {eft}")
+        } else {
+            let dom = dice.one(&["*", "*", "", "acme", "other"]);
+            let (path, act) = (dice.one(&PATTERNS), dice.one(&ACTIONS));
+            format!("p, {subject}, {dom}, {path}, {act}, {eft}")
+        };
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
     }
-    // Casbin reads a line that is there twice as one in the later place; which place is of no matter here, and it is left to another test.
-    lines.sort();
-    lines.dedup();
     lines
 }
 
