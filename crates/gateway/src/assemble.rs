@@ -4,10 +4,11 @@ use std::{path::PathBuf, sync::Arc};
 
 use bekci::{Argon2Cost, Bekci, BuildError, HashSettings, RedisSettings, Settings};
 use bekci_core::{
-    AuthGuard, CookieNames, GuardChain, IdKind, ModelName, ModelSpec, RefreshRules, RootSecret, RouteKind, RouteRule,
-    SessionRules, TokenSources,
+    AuthGuard, CookieNames, GuardChain, IdKind, ModelName, ModelSpec, PolicyLine, RefreshRules, RootSecret, RouteKind,
+    RouteRule, SessionRules, TokenSources,
 };
 use bekci_migration::{ModelTable, sea_orm_migration::sea_orm::DatabaseConnection};
+use bekci_policy::{NumberedLine, PolicyModel, parse_csv};
 use bekci_store::OpenError;
 use bekci_token::{Algorithm, KeyStoreError, OsEntropy};
 
@@ -37,6 +38,9 @@ pub(crate) enum AssembleError {
     /// The database failed while the schema was looked at.
     #[error("the schema cannot be read or changed: {0}")]
     SchemaUnread(String),
+    /// The policy model or its seed cannot be used.
+    #[error("the policy cannot be used: {0}")]
+    Policy(String),
     /// A key file is at fault.
     #[error(transparent)]
     Keys(#[from] KeyStoreError),
@@ -246,6 +250,23 @@ pub(crate) async fn database(config: &Config) -> Result<DatabaseConnection, Asse
     Ok(bekci::connect(&config.database.effective_url(), config.database.max_connections).await?)
 }
 
+/// The policy model and the seed, where a route asks policies.
+fn policy(config: &Config) -> Result<Option<(PolicyModel, Vec<NumberedLine>)>, AssembleError> {
+    if !config.routes.iter().any(|route| route.policy) {
+        return Ok(None);
+    }
+    let read = |path: &std::path::Path| {
+        std::fs::read_to_string(path).map_err(|error| AssembleError::Policy(format!("{}: {error}", path.display())))
+    };
+    let said = |path: &std::path::Path, error: bekci_policy::PolicyError| {
+        AssembleError::Policy(format!("{}: {error}", path.display()))
+    };
+    let model = PolicyModel::parse(&read(&config.policy.model)?).map_err(|error| said(&config.policy.model, error))?;
+    let seed = parse_csv(&read(&config.policy.seed)?).map_err(|error| said(&config.policy.seed, error))?;
+    bekci_policy::compile_text(&model, &seed).map_err(|error| said(&config.policy.seed, error))?;
+    Ok(Some((model, seed)))
+}
+
 /// Puts together everything but the routes, on a database whose schema is what this version needs.
 pub(crate) async fn bekci(config: &Config, database: DatabaseConnection) -> Result<Bekci, AssembleError> {
     let mut settings = Settings::new(
@@ -270,13 +291,27 @@ pub(crate) async fn bekci(config: &Config, database: DatabaseConnection) -> Resu
             prefix: config.redis.prefix.as_str().to_owned(),
         });
     }
+    let policy = policy(config)?;
+    if let Some((model, _)) = &policy {
+        builder = builder.policy(Arc::new(model.clone()));
+    }
     for model in models(config) {
         builder = builder.model(model);
     }
     for guard in guards(config) {
         builder = builder.auth_guard(guard);
     }
-    Ok(builder.build().await?)
+    let bekci = builder.build().await?;
+    if let Some((_, seed)) = policy {
+        let lines: Vec<PolicyLine> = seed.into_iter().map(|numbered| numbered.line).collect();
+        bekci
+            .store()
+            .policies()
+            .seed(&lines)
+            .await
+            .map_err(|error| AssembleError::Policy(error.to_string()))?;
+    }
+    Ok(bekci)
 }
 
 /// The routes of the configuration, over these guards; and those that can never be reached.

@@ -25,6 +25,12 @@ use crate::{
 /// The shipped configuration, which is also the demo's.
 const SHIPPED: &str = include_str!("../../../config/bekci.toml");
 
+/// The policy model and the seed, likewise.
+const POLICY: [(&str, &str); 2] = [
+    ("casbin_model.conf", include_str!("../../../config/casbin_model.conf")),
+    ("casbin_policy.csv", include_str!("../../../config/casbin_policy.csv")),
+];
+
 /// Why there is no demo.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DemoError {
@@ -164,6 +170,15 @@ fn write_config(folder: &Path, path: &Path, listen: SocketAddr, upstream: Socket
         .replace("\"data/", &format!("\"{}/", folder.display()))
         .replace("level = \"info\"", "level = \"warn\"")
         .replace("#:schema ./bekci.schema.json\n\n", "");
+    let text = POLICY.iter().fold(text, |text, (name, _)| {
+        text.replace(
+            &format!("\"config/{name}\""),
+            &format!("\"{}\"", folder.join(name).display()),
+        )
+    });
+    for (name, content) in POLICY {
+        std::fs::write(folder.join(name), content).map_err(machine("the demo's policy cannot be written"))?;
+    }
     std::fs::write(path, text).map_err(machine("the demo's configuration cannot be written"))?;
     let loaded = config::load(Some(path), std::iter::empty());
     let loaded = loaded.map_err(|problems| {
@@ -244,7 +259,9 @@ impl Facts {
              A customer at the admins' door, 401 GUARD_MISMATCH:\n  curl -i {url}/back-office/orders -H \"authorization: Bearer $CUSTOMER\"\n\
              Support lacks a permission, 403 FORBIDDEN:\n  curl -i {url}/back-office/orders -H \"authorization: Bearer $SUPPORT\"\n\
              The admin holds it, 200:\n  curl -i {url}/back-office/orders -H \"authorization: Bearer $ADMIN\"\n\
-             Sign out, and the token stops at once, 401 TOKEN_INVALID:\n  curl -i -X POST {url}/auth/customer/logout -H \"authorization: Bearer $CUSTOMER\"\n  curl -i {url}/me/hello -H \"authorization: Bearer $CUSTOMER\"\n\n\
+             Casbin lets a buyer place orders, 200, and not remove them, 403 POLICY_DENIED:\n  curl -i -X POST {url}/api/orders/7 -H \"authorization: Bearer $CUSTOMER\"\n  curl -i -X DELETE {url}/api/orders/7 -H \"authorization: Bearer $CUSTOMER\"\n\
+             Sign out, 200:\n  curl -i -X POST {url}/auth/customer/logout -H \"authorization: Bearer $CUSTOMER\"\n\
+             The token has stopped at once, 401 TOKEN_INVALID:\n  curl -i {url}/me/hello -H \"authorization: Bearer $CUSTOMER\"\n\n\
              Ctrl-C ends it and removes its folder.",
             self.ops_url,
             self.upstream_url,

@@ -2,7 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        StatusCode,
+        header::{ALLOW, HeaderValue},
+    },
+    web,
+};
 use bekci::{Reading, Refusal, Voice};
 use bekci_core::{Admission, AuthError, Clock, ErrorCode, Gate};
 
@@ -57,7 +64,9 @@ pub(crate) async fn handle(keeper: web::Data<Gatekeeper>, request: HttpRequest, 
         Err(miss) => return keeper.refuse(&request, &voice, "", None, &Refused::Route(miss), began),
     };
     let route = Arc::clone(found.route);
-    let admission = match keeper.admit(&request, &route).await {
+    // What is judged is what is forwarded: the path as the routes found it.
+    let reading = Reading::new(request.method().as_str(), &found.path, request.headers()).map_err(AuthError::from);
+    let admission = match keeper.admit(reading, &route).await {
         Ok(admission) => admission,
         Err(error) => return keeper.refuse(&request, &voice, &route.id, None, &Refused::Gate(error), began),
     };
@@ -124,8 +133,13 @@ fn told_of<'a>(route: &'a str, admission: Option<&'a Admission>) -> Told<'a> {
 }
 
 impl Gatekeeper {
-    async fn admit(&self, request: &HttpRequest, route: &Route) -> Result<Admission, AuthError> {
-        let reading = Reading::of(request)?;
+    /// The one decision, for what is proxied and for what another proxy asks about.
+    pub(crate) async fn admit(
+        &self,
+        reading: Result<Reading<'_>, AuthError>,
+        route: &Route,
+    ) -> Result<Admission, AuthError> {
+        let reading = reading?;
         let head = reading.head(None);
         loop {
             let admission = self.gate.admit(&head, &route.rule).await?;
@@ -136,7 +150,7 @@ impl Gatekeeper {
         }
     }
 
-    fn count_decision(&self, route: &Route, admission: &Admission, began: Duration) {
+    pub(crate) fn count_decision(&self, route: &Route, admission: &Admission, began: Duration) {
         let Some(principal) = &admission.principal else {
             self.metrics.decisions.with(["", &*route.id, "allowed", ""]).add_one();
             return;
@@ -150,6 +164,18 @@ impl Gatekeeper {
             .decision_seconds
             .with([principal.view.source.as_str()])
             .observe(took);
+    }
+
+    pub(crate) fn count_refusal(&self, route: &str, code: ErrorCode) {
+        let outcome = if code == ErrorCode::StoreUnavailable {
+            "unavailable"
+        } else {
+            "refused"
+        };
+        self.metrics
+            .decisions
+            .with(["", route, outcome, code.as_str()])
+            .add_one();
     }
 
     fn refuse(
@@ -174,27 +200,23 @@ impl Gatekeeper {
         let mut answer = refusal.render(voice);
         if let Some(status) = status.and_then(|status| StatusCode::from_u16(status).ok()) {
             *answer.status_mut() = status;
+            if status == StatusCode::METHOD_NOT_ALLOWED {
+                answer
+                    .headers_mut()
+                    .insert(ALLOW, HeaderValue::from_static(Verb::allow()));
+            }
         }
         let mut told = told_of(route, admission);
         told.code = Some(refusal.code());
         told.reason = Some(refusal.reason().to_owned());
         if matches!(refused, Refused::Gate(_)) {
-            let outcome = if refusal.code() == ErrorCode::StoreUnavailable {
-                "unavailable"
-            } else {
-                "refused"
-            };
-            self.metrics
-                .decisions
-                .with(["", route, outcome, refusal.code().as_str()])
-                .add_one();
+            self.count_refusal(route, refusal.code());
         }
         self.tell(request, voice, answer.status(), &told, began);
         answer
     }
 
     fn tell(&self, request: &HttpRequest, voice: &Voice, status: StatusCode, told: &Told<'_>, began: Duration) {
-        request.extensions_mut().insert(Handled);
         let took = self.clock.uptime().saturating_sub(began);
         tracing::info!(
             target: "bekci::request",
@@ -213,7 +235,3 @@ impl Gatekeeper {
         );
     }
 }
-
-/// Noted on a request that has its wide event.
-#[derive(Clone, Copy, Debug)]
-struct Handled;

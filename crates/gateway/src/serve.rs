@@ -14,11 +14,15 @@ use bekci_store::SystemClock;
 use crate::{
     assemble::{self, AssembleError},
     config::Config,
+    decision::{self, Decisions},
     gatekeeper::{self, Gatekeeper},
     ops::{self, Metrics},
-    proxy::{Proxy, ProxyParts, TrustedProxies},
+    proxy::{self, Proxy, ProxyParts, TrustedProxies},
     readiness::Ready,
 };
+
+/// How often upstreams with a health path are asked.
+const HEALTH_EVERY: Duration = Duration::from_secs(5);
 
 /// Why the gateway does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +50,7 @@ pub(crate) struct Running {
     pub(crate) ops_address: SocketAddr,
     public: Server,
     ops: Server,
+    decisions: Option<Server>,
 }
 
 /// Puts the gateway together, brings the schema up to date where that is wanted, and listens.
@@ -60,6 +65,11 @@ pub(crate) async fn start(config: &Config) -> Result<Running, ServeError> {
     }
     let metrics = Arc::new(Metrics::default());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    for upstream in routes.iter().filter_map(|route| route.upstream.clone()) {
+        if upstream.is_asked_for_health() {
+            actix_web::rt::spawn(proxy::watch(upstream, Arc::clone(&clock), HEALTH_EVERY));
+        }
+    }
     let server = config.server.clone();
     let trusted = TrustedProxies::new(move |peer| server.trusts(peer));
     let keeper = web::Data::new(Gatekeeper {
@@ -75,7 +85,9 @@ pub(crate) async fn start(config: &Config) -> Result<Running, ServeError> {
         clock,
         metrics: Arc::clone(&metrics),
     });
-    let (public, address) = listen_public(config, &bekci, keeper)?;
+    let decisions = web::Data::new(Decisions::new(config, keeper.clone().into_inner()));
+    let (public, address) = listen_public(config, &bekci, keeper, decisions.clone())?;
+    let decisions = listen_decisions(config, &bekci, decisions)?;
     let (ops, ops_address) = listen_ops(config, &bekci, metrics)?;
     Ok(Running {
         bekci,
@@ -83,6 +95,7 @@ pub(crate) async fn start(config: &Config) -> Result<Running, ServeError> {
         ops_address,
         public,
         ops,
+        decisions,
     })
 }
 
@@ -97,14 +110,21 @@ fn listen_public(
     config: &Config,
     bekci: &Bekci,
     keeper: web::Data<Gatekeeper>,
+    decisions: web::Data<Decisions>,
 ) -> Result<(Server, SocketAddr), ServeError> {
     let address = config.server.listen;
     let bekci = bekci.clone();
+    let decides_elsewhere = config.server.decision_listen.is_some();
     let server = HttpServer::new(move || {
+        let decisions = decisions.clone();
         App::new()
             .wrap(bekci.middleware())
             .app_data(keeper.clone())
             .configure(bekci.mount("/auth"))
+            .configure(move |service| match decides_elsewhere {
+                true => decision::configure_absence(service),
+                false => decision::configure(service, decisions),
+            })
             .default_service(web::to(gatekeeper::handle))
     })
     .workers(workers(config))
@@ -112,11 +132,37 @@ fn listen_public(
     .client_request_timeout(config.limits.head_timeout_seconds.duration())
     .keep_alive(config.limits.keep_alive_seconds.duration())
     .shutdown_timeout(u64::from(config.server.shutdown_timeout_seconds.get()))
+    .h1_allow_half_closed(false)
     .disable_signals()
     .bind(address)
     .map_err(|error| ServeError::Listen { address, error })?;
     let bound = server.addrs().first().copied().unwrap_or(address);
     Ok((server.run(), bound))
+}
+
+fn listen_decisions(
+    config: &Config,
+    bekci: &Bekci,
+    decisions: web::Data<Decisions>,
+) -> Result<Option<Server>, ServeError> {
+    let Some(address) = config.server.decision_listen else {
+        return Ok(None);
+    };
+    let bekci = bekci.clone();
+    let server = HttpServer::new(move || {
+        let decisions = decisions.clone();
+        App::new()
+            .wrap(bekci.middleware())
+            .configure(move |service| decision::configure(service, decisions))
+    })
+    .workers(workers(config))
+    .client_request_timeout(config.limits.head_timeout_seconds.duration())
+    .keep_alive(config.limits.keep_alive_seconds.duration())
+    .shutdown_timeout(u64::from(config.server.shutdown_timeout_seconds.get()))
+    .disable_signals()
+    .bind(address)
+    .map_err(|error| ServeError::Listen { address, error })?;
+    Ok(Some(server.run()))
 }
 
 fn listen_ops(config: &Config, bekci: &Bekci, metrics: Arc<Metrics>) -> Result<(Server, SocketAddr), ServeError> {
@@ -138,16 +184,22 @@ fn listen_ops(config: &Config, bekci: &Bekci, metrics: Arc<Metrics>) -> Result<(
 impl Running {
     /// Serves until SIGINT or SIGTERM; then finishes what was begun, within the configured time, and takes this node out.
     pub(crate) async fn until_stopped(self) -> Result<(), ServeError> {
-        let (public, ops) = (self.public.handle(), self.ops.handle());
-        let stopping = actix_web::rt::spawn(stop_on_signal(public, ops));
-        let (served, _) = tokio::join!(self.public, self.ops);
+        let handles = [&self.public, &self.ops].into_iter().chain(&self.decisions);
+        let stopping = actix_web::rt::spawn(stop_on_signal(handles.map(Server::handle).collect()));
+        let decisions = async {
+            match self.decisions {
+                Some(server) => server.await,
+                None => Ok(()),
+            }
+        };
+        let (served, decided, _) = tokio::join!(self.public, decisions, self.ops);
         stopping.abort();
         self.bekci.close().await;
-        served.map_err(ServeError::Ended)
+        served.and(decided).map_err(ServeError::Ended)
     }
 }
 
-async fn stop_on_signal(public: ServerHandle, ops: ServerHandle) {
+async fn stop_on_signal(servers: Vec<ServerHandle>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
@@ -159,8 +211,8 @@ async fn stop_on_signal(public: ServerHandle, ops: ServerHandle) {
         _ = terminate.recv() => {}
     }
     tracing::info!("stopping: what was begun is finished");
-    public.stop(true).await;
-    ops.stop(true).await;
+    // Together: each may take the whole of the time that it has.
+    futures_util::future::join_all(servers.iter().map(|server| server.stop(true))).await;
 }
 
 /// Waits until the node decides from memory; a gateway that has just started answers its first requests from the database otherwise.

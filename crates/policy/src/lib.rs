@@ -28,6 +28,7 @@
 //! ```
 
 mod cache;
+mod compiler;
 mod csv;
 mod decisions;
 mod error;

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bekci_core::{
     AuthGuard, Clock, Entropy, Gate, GateParts, GuardName, GuardSettingsError, ModelName, ModelSpec, NameError,
+    PolicyCompiler,
 };
 use bekci_migration::sea_orm_migration::sea_orm::{DatabaseConnection, DbBackend};
 use bekci_signin::{HasherError, PasswordHasher, SignIn, SignInParts};
@@ -69,6 +70,7 @@ pub struct Builder {
     settings: Settings,
     database: Option<DatabaseConnection>,
     redis: Option<RedisSettings>,
+    policy: Option<Arc<dyn PolicyCompiler>>,
     models: Vec<ModelSpec>,
     guards: Vec<AuthGuard>,
     clock: Arc<dyn Clock>,
@@ -82,6 +84,7 @@ impl Builder {
             settings,
             database: None,
             redis: None,
+            policy: None,
             models: Vec::new(),
             guards: Vec::new(),
             clock: Arc::new(SystemClock),
@@ -101,6 +104,13 @@ impl Builder {
     #[must_use]
     pub fn redis(mut self, redis: RedisSettings) -> Self {
         self.redis = Some(redis);
+        self
+    }
+
+    /// What compiles policies: a [`PolicyModel`](crate::PolicyModel), for casbin's, or one's own. The lines are in the database: [`Store::policies`].
+    #[must_use]
+    pub fn policy(mut self, compiler: Arc<dyn PolicyCompiler>) -> Self {
+        self.policy = Some(compiler);
         self
     }
 
@@ -208,7 +218,7 @@ impl Builder {
                 guards: guards.clone(),
                 cache: self.settings.cache,
                 redis: self.redis,
-                policy: None,
+                policy: self.policy,
                 root: Arc::clone(&root),
                 clock: Arc::clone(&self.clock),
                 entropy: Arc::clone(&self.entropy),

@@ -48,7 +48,7 @@ pub(crate) mod types {
     pub(crate) use super::sections::model::{Model, Provider, ProviderKind};
     pub(crate) use super::sections::redis::{Host, Redis, RedisScheme};
     pub(crate) use super::sections::route::{Consistency, Route, RouteKind, Upstream};
-    pub(crate) use super::sections::server::Server;
+    pub(crate) use super::sections::server::{DecisionPreset, Server};
     pub(crate) use super::sections::store::{Database, DatabaseKind, IdentityCache, IdentityConsistency};
     pub(crate) use super::sections::telemetry::{Log, LogFilter, LogFormat, Otel};
     pub(crate) use super::sections::token::{Algorithm, Secrets, Token};
@@ -68,6 +68,7 @@ use problem::Problems;
 use schema::{Kind, Setting};
 pub(crate) use sections::Config;
 use tree::{Node, Value};
+pub(crate) use values::url::percent_encoded;
 
 /// Where the configuration is looked for without `--config`, in this order.
 pub(crate) const DISCOVERED: [&str; 2] = ["config/bekci.toml", "bekci.toml"];

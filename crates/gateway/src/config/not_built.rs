@@ -24,7 +24,6 @@ const fn row(key: &'static str, refuses: fn(&Node) -> bool, needs: &'static str)
 #[rustfmt::skip]
 const NOT_BUILT: &[NotBuilt] = &[
     row("database.url", |url| begins(url, "mysql:"), "MySQL"),
-    row("server.decision_listen", |address| !is(address, ""), "the decision endpoints"),
     row("redis.url", |url| begins(url, "redis-cluster:"), "Redis Cluster"),
     row("redis.url", |url| begins(url, "redis-sentinel:"), "Redis Sentinel"),
     row("guards.*.aliases.*", any, "other paths for calls"),
@@ -45,7 +44,6 @@ const NOT_BUILT: &[NotBuilt] = &[
     row("clients", any, "introspection and revocation for clients"),
     row("tenancy.source", |source| !is(source, "none"), "tenants"),
     row("routes.*.kind", |kind| is(kind, "unverified"), "verification of a sign-in"),
-    row("routes.*.policy", is_true, "casbin policies in the gateway"),
     row("otel", any, "OpenTelemetry"),
     row("cors", any, "CORS"),
     row("messages", any, "messages of one's own"),

@@ -11,7 +11,7 @@ const INTRODUCTION: &str = "\
 # Configuration
 
 <!-- Made from the table of settings in crates/gateway/src/config/sections. A test compares the two; to write it anew:
-     cargo test -p bekci-gateway -- --ignored write_the_generated_files -->
+     BEKCI_WRITE_GENERATED=1 cargo test -p bekci-gateway generated -->
 
 `bekci` reads one TOML file: the one that `--config` names, else `config/bekci.toml`, else `bekci.toml`. Without a file the
 defaults below hold. `bekci config check` tells every mistake with its line and column, `bekci config show` the values in

@@ -113,6 +113,12 @@ impl Upstream {
     }
 
     /// All servers.
+    /// Whether its servers tell whether they are well.
+    #[must_use]
+    pub fn is_asked_for_health(&self) -> bool {
+        self.health_path.is_some()
+    }
+
     pub(super) fn targets(&self) -> &[Arc<Target>] {
         &self.targets
     }

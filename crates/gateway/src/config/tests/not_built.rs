@@ -44,10 +44,6 @@ fn what_is_not_built_is_refused_where_it_is_asked_for() {
             "bekci.toml:2:7: redis.url: needs Redis Sentinel",
         ),
         (
-            "[server]\ndecision_listen = '127.0.0.1:8082'\n",
-            "bekci.toml:2:19: server.decision_listen: needs the decision endpoints",
-        ),
-        (
             "[guards.customer]\npassword_hash = { bcrypt = 12 }\n",
             "guards.customer.password_hash.bcrypt: needs new hashes by bcrypt",
         ),
@@ -103,8 +99,8 @@ fn what_is_not_built_is_refused_where_it_is_asked_for() {
         ),
         ("[guards.customer]\nverification = 'custom'\n", "needs verification"),
         (
-            "[[routes]]\nid = 'a'\npaths = ['/']\nguards = ['customer']\npolicy = true\n",
-            "bekci.toml:5:10: routes.a.policy: needs casbin policies",
+            "[[routes]]\nid = 'a'\npaths = ['/']\nguards = ['customer']\nkind = 'unverified'\n",
+            "bekci.toml:5:8: routes.a.kind: needs verification",
         ),
     ] {
         let problems = refused(text);

@@ -95,6 +95,13 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
+    /// The origin of an http or https URL, where it is one.
+    pub(crate) fn of_url(url: &str) -> Option<Self> {
+        let parts = web_url(url)?;
+        let end = url.len().saturating_sub(parts.rest.len());
+        Self::parse(url.get(..end)?).ok()
+    }
+
     /// The origin as a text, as `https://example.com`.
     pub(crate) fn as_str(&self) -> &str {
         &self.text
@@ -231,6 +238,16 @@ mod tests {
         assert_eq!(text("https://Example.COM:443"), Ok("https://example.com".to_owned()));
         assert_eq!(text("http://127.0.0.1:8080"), Ok("http://127.0.0.1:8080".to_owned()));
         assert_eq!(text("http://[::1]:80"), Ok("http://[::1]".to_owned()));
+    }
+
+    #[test]
+    fn a_url_has_the_origin_that_a_browser_goes_to() {
+        let of = |url: &str| Origin::of_url(url).map(|origin| origin.text);
+        assert_eq!(of("https://A.b:443/c?d=//e").as_deref(), Some("https://a.b"));
+        assert_eq!(of("http://a.b:8080").as_deref(), Some("http://a.b:8080"));
+        for none in ["https://a.b@evil/", "https://a.b\\@evil/", "com.example.app:/x", "//a.b/", "/x", "ftp://a.b/"] {
+            assert_eq!(of(none), None, "{none}");
+        }
     }
 
     #[test]
