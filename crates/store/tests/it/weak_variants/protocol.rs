@@ -1,10 +1,12 @@
 //! One principal, whose right is taken away in one transaction, two nodes and the shared cache.
 //!
 //! The nodes share nothing but the database and the shared cache, so one of them is modelled with memory, lease and a request, and the other as what it is to
-//! the first: somebody who polls, acknowledges and stores entries. Each of the two leases takes its turn as the watched one's (`deltas`).
+//! the first: somebody who acknowledges, numbers raw rows and stores entries. Each of the two leases takes its turn as the watched one's (`deltas`).
 //!
 //! Time goes in ticks, whenever it likes: whoever has not moved was slow. The shared cache may give any entry that was ever stored, which stands for every loss,
 //! revival, failover and copy.
+
+mod request;
 
 /// The data before and after the change.
 const OLD: u8 = 1;
@@ -66,7 +68,6 @@ enum Writer {
     /// Committed so many ticks ago.
     Waiting(u8),
     Returned,
-    RolledBack,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -135,7 +136,9 @@ pub(super) struct State {
     other: Row,
     ids: u8,
     positions: u8,
-    nodes: [Node; 2],
+    node: Node,
+    /// How far the other node has applied.
+    acknowledged: u8,
     l1: Option<Entry>,
     floor: Label,
     request: Request,
@@ -159,10 +162,11 @@ pub(super) enum Step {
     WriterReturns,
     RawWriterBegins,
     RawWriterCommits,
-    NodeNumbersRawRows,
-    PollBegins(usize),
-    PollSees(usize),
-    PollApplies(usize),
+    SomeNodeNumbersRawRows,
+    PollBegins,
+    PollSees,
+    PollApplies,
+    OtherNodeAcknowledges,
     MemoryIsEvicted,
     DecidesFromMemory { after: bool, data: u8 },
     DecidesBySharedEntry { after: bool, data: u8 },
@@ -226,9 +230,7 @@ impl Protocol {
         take(Step::Tick, &|after| self.tick(after));
         self.writer_steps(state, &mut take);
         self.raw_steps(state, &mut take);
-        for node in 0..2 {
-            self.poll_steps(state, node, &mut take);
-        }
+        self.poll_steps(state, &mut take);
         self.request_steps(state, &mut take);
         steps
     }
@@ -238,8 +240,7 @@ impl Protocol {
         if let Writer::Waiting(elapsed) = &mut state.writer {
             *elapsed = (*elapsed + 1).min(longest);
         }
-        // The other node decides nothing in this model, so that its lease, and the age of its poll, are nobody's.
-        let watched = &mut state.nodes[0];
+        let watched = &mut state.node;
         watched.trust = watched.trust.saturating_sub(1);
         if let Poll::Began(age) | Poll::Seen { age, .. } = &mut watched.poll {
             *age = (*age + 1).min(self.deltas[0]);
@@ -250,7 +251,9 @@ impl Protocol {
         match state.writer {
             Writer::Idle => take(Step::WriterBegins, &|after| {
                 after.writer = Writer::Open;
-                after.change.id = self.next_id(after);
+                if after.change.id == 0 {
+                    after.change.id = self.next_id(after);
+                }
                 if self.delete_in_hook {
                     after.now_stored = None;
                 }
@@ -260,7 +263,8 @@ impl Protocol {
                 }
             }),
             Writer::Open => {
-                take(Step::WriterRollsBack, &|after| after.writer = Writer::RolledBack);
+                // And may try again.
+                take(Step::WriterRollsBack, &|after| after.writer = Writer::Idle);
                 take(Step::WriterCommits, &|after| {
                     after.positions += 1;
                     after.change.committed = true;
@@ -282,7 +286,7 @@ impl Protocol {
                 } else {
                     state.change.position
                 };
-                let waits = state.nodes.iter().any(|node| node.cursor < mine);
+                let waits = state.node.cursor < mine || state.acknowledged < mine;
                 // The writer is a process of the other node's kind.
                 let longest = if self.waits_for_own_delta {
                     self.deltas[1]
@@ -293,7 +297,7 @@ impl Protocol {
                     take(Step::WriterReturns, &|after| after.writer = Writer::Returned);
                 }
             }
-            Writer::Returned | Writer::RolledBack => {}
+            Writer::Returned => {}
         }
     }
 
@@ -314,7 +318,8 @@ impl Protocol {
         }
     }
 
-    fn poll_steps(&self, state: &State, node: usize, take: &mut impl FnMut(Step, &dyn Fn(&mut State))) {
+    /// The highest number past the cursor that is committed, if there is one, and whether the change is among them.
+    fn news(&self, state: &State, cursor: u8) -> (Option<u8>, bool) {
         let number = |row: Row| {
             if self.scalar_acknowledgement {
                 row.id
@@ -322,21 +327,35 @@ impl Protocol {
                 row.position
             }
         };
-        match state.nodes[node].poll {
-            Poll::Idle => take(Step::PollBegins(node), &|after| after.nodes[node].poll = Poll::Began(0)),
+        let seen = |row: Row| row.committed && number(row) > cursor;
+        let highest = [state.change, state.other]
+            .into_iter()
+            .filter(|row| seen(*row))
+            .map(number)
+            .max();
+        (highest, seen(state.change))
+    }
+
+    fn poll_steps(&self, state: &State, take: &mut impl FnMut(Step, &dyn Fn(&mut State))) {
+        if let (Some(highest), _) = self.news(state, state.acknowledged) {
+            take(Step::OtherNodeAcknowledges, &|after| after.acknowledged = highest);
+        }
+        let unnumbered = !self.scalar_acknowledgement && state.other.committed && state.other.position == 0;
+        if unnumbered {
+            take(Step::SomeNodeNumbersRawRows, &|after| {
+                after.positions += 1;
+                after.other.position = after.positions;
+            });
+        }
+        match state.node.poll {
+            Poll::Idle => take(Step::PollBegins, &|after| after.node.poll = Poll::Began(0)),
             Poll::Began(age) => {
-                let cursor = state.nodes[node].cursor;
-                let seen = |row: Row| row.committed && number(row) > cursor;
-                let highest = [state.change, state.other]
-                    .into_iter()
-                    .filter(|row| seen(*row))
-                    .map(number)
-                    .max();
-                let unnumbered = state.other.committed && number(state.other) == 0;
-                take(Step::PollSees(node), &|after| {
-                    after.nodes[node].poll = Poll::Seen {
+                let cursor = state.node.cursor;
+                let (highest, change) = self.news(state, cursor);
+                take(Step::PollSees, &|after| {
+                    after.node.poll = Poll::Seen {
                         age,
-                        change: seen(state.change),
+                        change,
                         highest: highest.unwrap_or(cursor),
                         unnumbered,
                     };
@@ -347,133 +366,22 @@ impl Protocol {
                 change,
                 highest,
                 unnumbered,
-            } => {
-                take(Step::PollApplies(node), &|after| {
-                    if change && node == 0 {
-                        let label = self.label(after);
-                        after.apply_change(label);
-                    }
+            } => take(Step::PollApplies, &|after| {
+                if change {
+                    let label = self.label(after);
+                    after.apply_change(label);
+                }
+                after.node.poll = Poll::Idle;
+                after.node.cursor = highest;
+                if !unnumbered {
                     let lease = if self.lease_at_end {
-                        self.deltas[node]
+                        self.deltas[0]
                     } else {
-                        self.deltas[node] - age
+                        self.deltas[0] - age
                     };
-                    let polled = &mut after.nodes[node];
-                    polled.poll = Poll::Idle;
-                    polled.cursor = highest;
-                    if !unnumbered {
-                        polled.trust = polled.trust.max(lease);
-                    }
-                    after.nodes[1].trust = 0;
-                });
-                if unnumbered && state.other.position == 0 {
-                    take(Step::NodeNumbersRawRows, &|after| {
-                        after.positions += 1;
-                        after.other.position = after.positions;
-                    });
+                    after.node.trust = after.node.trust.max(lease);
                 }
-            }
-        }
-    }
-
-    fn request_steps(&self, state: &State, take: &mut impl FnMut(Step, &dyn Fn(&mut State))) {
-        let (label, data) = (self.label(state), state.data());
-        let entry = Entry { data, label };
-        if state.l1.is_some() || state.floor != Label::default() {
-            take(Step::MemoryIsEvicted, &|after| {
-                after.l1 = None;
-                after.floor = Label::default();
-            });
-        }
-        if self.labels && state.stored & entry.bit() == 0 {
-            take(Step::SomebodyElseLoads, &|after| after.stored |= entry.bit());
-        }
-        match state.request {
-            Request::Idle => self.request_begins(state, take),
-            Request::Half { after, overtaken, read } => take(Step::ReadsTheOtherHalf, &|next| {
-                let read = if self.version_first {
-                    Entry { data, ..read }
-                } else {
-                    Entry { label, ..read }
-                };
-                next.request = Request::Loaded { after, overtaken, read };
             }),
-            Request::Loaded { after, overtaken, read } => {
-                take(Step::DecidesByItsLoad { after, data: read.data }, &|next| {
-                    next.request = Request::Idle;
-                    if self.labels {
-                        next.stored |= read.bit();
-                        self.keep(next, overtaken, read);
-                    } else {
-                        next.now_stored = Some(read);
-                    }
-                    next.decide(after, read.data);
-                });
-            }
         }
-    }
-
-    fn keep(&self, state: &mut State, overtaken: bool, read: Entry) {
-        let below = read.label.version < state.floor.version;
-        let newer = state
-            .l1
-            .is_some_and(|held| (held.label.version, held.label.epoch) > (read.label.version, read.label.epoch));
-        if !(overtaken && self.counters || below || newer) {
-            state.l1 = Some(read);
-        }
-    }
-
-    fn request_begins(&self, state: &State, take: &mut impl FnMut(Step, &dyn Fn(&mut State))) {
-        let after = state.writer == Writer::Returned;
-        let (label, data) = (self.label(state), state.data());
-        let decide = |data| move |next: &mut State| next.decide(after, data);
-        let held = state
-            .l1
-            .filter(|held| held.label.version >= state.floor.version && held.label.epoch >= state.floor.epoch);
-        if let Some(held) = held.filter(|_| self.labels && state.nodes[0].trust > 0) {
-            return take(Step::DecidesFromMemory { after, data: held.data }, &decide(held.data));
-        }
-        if !self.labels
-            && let Some(found) = state.now_stored
-        {
-            return take(
-                Step::DecidesBySharedEntry {
-                    after,
-                    data: found.data,
-                },
-                &decide(found.data),
-            );
-        }
-        for data in [OLD, NEW] {
-            for epoch in [0, 1] {
-                let found = Entry {
-                    data,
-                    label: Label { epoch, ..label },
-                };
-                let fits = !self.compare_epoch || epoch == label.epoch;
-                if self.labels && fits && state.stored & found.bit() != 0 {
-                    take(Step::DecidesBySharedEntry { after, data }, &|next| {
-                        self.keep(next, false, Entry { label, ..found });
-                        next.decide(after, data);
-                    });
-                }
-            }
-        }
-        // Of the half that is read second only what is there then counts.
-        let read = if self.version_first {
-            Entry { data: OLD, label }
-        } else {
-            Entry {
-                data,
-                label: Label::default(),
-            }
-        };
-        take(Step::RequestMisses { after }, &|next| {
-            next.request = Request::Half {
-                after,
-                overtaken: false,
-                read,
-            };
-        });
     }
 }
