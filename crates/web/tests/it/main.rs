@@ -10,6 +10,7 @@
 mod asking;
 mod building;
 mod calls;
+mod documents;
 mod guarding;
 mod house;
 mod models;
