@@ -241,7 +241,7 @@ impl Store {
         self.insert_account(&spec, &columns, values).await
     }
 
-    fn new_id(&self, kind: bekci_core::IdKind) -> Result<String, StoreError> {
+    pub(crate) fn new_id(&self, kind: bekci_core::IdKind) -> Result<String, StoreError> {
         let mut bytes = [0; 16];
         self.entropy.fill(&mut bytes).map_err(StoreError::Unavailable)?;
         Ok(match kind {

@@ -57,7 +57,8 @@ pub(crate) fn by_id(backend: DbBackend, model: &ModelSpec, id: &str) -> Option<(
     Some((format!("{column} = $1"), values))
 }
 
-fn account_statement(backend: DbBackend, model: &ModelSpec, id: &str) -> Option<Statement> {
+/// The columns of an account's row that [`read_account`] reads.
+pub(crate) fn account_columns(backend: DbBackend, model: &ModelSpec) -> Vec<String> {
     let as_text = |column: &str| format!("CAST({} AS TEXT)", quoted(column));
     let as_json = |column: &str| match backend {
         DbBackend::Postgres => format!("to_jsonb({})::text", quoted(column)),
@@ -83,19 +84,23 @@ fn account_statement(backend: DbBackend, model: &ModelSpec, id: &str) -> Option<
             .enumerate()
             .map(|(at, column)| format!("{} AS bekci_a{at}", as_json(column))),
     );
+    columns
+}
+
+fn account_statement(backend: DbBackend, model: &ModelSpec, id: &str) -> Option<Statement> {
     let (condition, values) = by_id(backend, model, id)?;
     Some(statement(
         backend,
         format!(
             "SELECT {} FROM {} WHERE {condition}",
-            columns.join(", "),
+            account_columns(backend, model).join(", "),
             quoted(&model.table)
         ),
         values,
     ))
 }
 
-fn read_account(identity: &mut Identity, model: &ModelSpec, row: &QueryResult) -> Result<(), DbErr> {
+pub(crate) fn read_account(identity: &mut Identity, model: &ModelSpec, row: &QueryResult) -> Result<(), DbErr> {
     let text = |column: &str| row.try_get::<Option<String>>("", column);
     identity.exists = true;
     identity.status = text("bekci_status")?.map(String::into_boxed_str);

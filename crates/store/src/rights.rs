@@ -390,7 +390,7 @@ impl Rights {
         Ok(transaction.commit_with(Barrier::Always).await?)
     }
 
-    async fn set_role_permissions(
+    pub(crate) async fn set_role_permissions(
         &self,
         transaction: &GuardedTransaction,
         guard: &GuardName,

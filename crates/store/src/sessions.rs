@@ -76,7 +76,7 @@ fn read_row(row: &QueryResult) -> Result<Row, DbErr> {
     })
 }
 
-/// A generation as the database holds it. The table refuses to go past `i32::MAX`, which a session refreshed once a second reaches after 68 years.
+/// A generation as the database holds it. A session refreshed once a second reaches the end after 68 years, and is then expired.
 fn as_i32(generation: u32) -> i32 {
     i32::try_from(generation).unwrap_or(i32::MAX)
 }
@@ -322,6 +322,11 @@ impl SignInStore for Sessions {
             let outcome = self.judge(&row, request);
             self.node().points().reach("refresh.judged").await;
             let (next, orphan) = match outcome {
+                RefreshOutcome::Rotated { next } | RefreshOutcome::Recovered { next }
+                    if i32::try_from(next).is_err() =>
+                {
+                    return Ok(refused(RefreshOutcome::Expired));
+                }
                 RefreshOutcome::Invalid | RefreshOutcome::Expired => return Ok(refused(outcome)),
                 RefreshOutcome::Reused => {
                     self.end_reused(request.session, request.now).await?;
@@ -442,7 +447,7 @@ impl SignInStore for Sessions {
 
 /// Makes sign-ins and sign-outs of a principal take turns, so that a unique session stays one, and nobody waits for rows in an order that meets another's. SQLite
 /// has one writer anyway.
-async fn lock_principal(transaction: &GuardedTransaction, key: &PrincipalKey) -> Result<(), DbErr> {
+pub(crate) async fn lock_principal(transaction: &GuardedTransaction, key: &PrincipalKey) -> Result<(), DbErr> {
     let backend = transaction.get_database_backend();
     if backend == DbBackend::Postgres {
         let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
@@ -469,7 +474,7 @@ fn sqlite_uuid(column: &str) -> String {
     format!("CASE typeof({column}) WHEN 'blob' THEN {bytes} ELSE {column} END")
 }
 
-fn ids(rows: &[QueryResult]) -> Result<Vec<SessionId>, DbErr> {
+pub(crate) fn ids(rows: &[QueryResult]) -> Result<Vec<SessionId>, DbErr> {
     let texts: Result<Vec<String>, DbErr> = rows.iter().map(|row| row.try_get("", "id")).collect();
     Ok(texts?.iter().filter_map(|text| SessionId::parse(text)).collect())
 }

@@ -1,0 +1,261 @@
+//! Adding, changing and removing accounts.
+
+use bekci_core::{IdKind, ModelName, ModelSpec, PrincipalKey, SessionId};
+use sea_orm::{ConnectionTrait, Value};
+use secrecy::ExposeSecret;
+
+use super::{
+    AccountChange, Changed, Directory, DirectoryError,
+    values::{column_value, refused},
+};
+use crate::{
+    commit::Committed,
+    guarded::GuardedTransaction,
+    load,
+    sessions::{id_as_text, ids, lock_principal},
+    sql::{micros, quoted, statement},
+};
+
+/// Columns with the expressions that they are set to, and the values of those.
+struct Assigned {
+    columns: Vec<(String, String)>,
+    values: Vec<Value>,
+}
+
+impl Assigned {
+    fn value(&mut self, column: &str, value: Value) {
+        self.values.push(value);
+        self.columns.push((quoted(column), format!("${}", self.values.len())));
+    }
+}
+
+/// Whether a column may be written as it is given: one that the model names, and none that decides.
+fn is_writable(spec: &ModelSpec, column: &str) -> bool {
+    let is = |special: &Option<String>| special.as_deref() == Some(column);
+    let decides = column == spec.id_column
+        || [&spec.status_column, &spec.password_column, &spec.verified_column]
+            .into_iter()
+            .any(is);
+    let named = spec.identifiers.iter().any(|(name, _)| name == column)
+        || spec.cached_attributes.iter().any(|name| name == column)
+        || is(&spec.tenant_column);
+    named && !decides
+}
+
+fn without(spec: &ModelSpec, what: &str) -> DirectoryError {
+    DirectoryError::Value(format!("model {} has no {what}", spec.name))
+}
+
+impl Directory {
+    /// Adds an account. Integer ids are given by the database, others here.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Taken`] where an identifier is another account's, [`DirectoryError::Value`] for a column or value that cannot be,
+    /// [`DirectoryError::Gone`] for a model that is not there.
+    pub async fn add(
+        &self,
+        model: &ModelName,
+        account: &AccountChange,
+    ) -> Result<(PrincipalKey, Committed), DirectoryError> {
+        let spec = self.spec(model.as_str())?.clone();
+        let backend = self.backend();
+        let mut assigned = self.assigned(&spec, account, Vec::new(), true)?;
+        if spec.id_kind != IdKind::Integer {
+            let id = self.store.new_id(spec.id_kind)?;
+            let value = load::id_values(&spec, &id).and_then(|values| values.into_iter().next());
+            assigned.value(&spec.id_column, value.ok_or(DirectoryError::Gone)?);
+        }
+        let (columns, expressions): (Vec<String>, Vec<String>) = assigned.columns.into_iter().unzip();
+        let sql = format!(
+            "INSERT INTO {} ({}) VALUES ({}) RETURNING {} AS id",
+            quoted(&spec.table),
+            columns.join(", "),
+            expressions.join(", "),
+            id_as_text(backend, &spec)
+        );
+        let transaction = self.begin().await?;
+        self.must_be_free(&transaction, &spec, None, account).await?;
+        let row = transaction
+            .query_one_raw(statement(backend, sql, assigned.values))
+            .await;
+        let row = row.map_err(refused)?.ok_or(DirectoryError::Gone)?;
+        let id: String = row.try_get("", "id").map_err(refused)?;
+        let key = spec
+            .key(&id)
+            .map_err(|fault| DirectoryError::Value(fault.to_string()))?;
+        Ok((key, self.commit(transaction).await?))
+    }
+
+    /// Changes an account. A new password ends its sessions.
+    ///
+    /// # Errors
+    /// As [`Directory::add`]; [`DirectoryError::Gone`] where there is no such account.
+    pub async fn change(&self, key: &PrincipalKey, change: &AccountChange) -> Result<Changed, DirectoryError> {
+        let spec = self.spec(key.model())?.clone();
+        let (condition, values) = load::by_id(self.backend(), &spec, key.id()).ok_or(DirectoryError::Gone)?;
+        let assigned = self.assigned(&spec, change, values, false)?;
+        let sets: Vec<String> = assigned
+            .columns
+            .iter()
+            .map(|(name, to)| format!("{name} = {to}"))
+            .collect();
+        if sets.is_empty() {
+            return Err(DirectoryError::Value("nothing is to be changed".to_owned()));
+        }
+        let sql = format!(
+            "UPDATE {} SET {} WHERE {condition}",
+            quoted(&spec.table),
+            sets.join(", ")
+        );
+        let transaction = self.begin().await?;
+        // In turn with sign-ins: none that verified the old password opens a session after this.
+        lock_principal(&transaction, key).await.map_err(refused)?;
+        self.must_be_free(&transaction, &spec, Some(key), change).await?;
+        if self.run(&transaction, sql, assigned.values).await? == 0 {
+            return Err(DirectoryError::Gone);
+        }
+        let ended = match change.password_hash {
+            Some(_) => self.end_sessions(&transaction, key).await?,
+            None => Vec::new(),
+        };
+        let committed = self.commit(transaction).await?;
+        Ok(Changed { committed, ended })
+    }
+
+    /// Removes an account: its rights, bans and blocks go with it, and its sessions end.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Gone`], or [`DirectoryError::InUse`] where rows of the application's own need it.
+    pub async fn remove(&self, key: &PrincipalKey) -> Result<Committed, DirectoryError> {
+        let spec = self.spec(key.model())?;
+        let (condition, values) = load::by_id(self.backend(), spec, key.id()).ok_or(DirectoryError::Gone)?;
+        let sql = format!("DELETE FROM {} WHERE {condition}", quoted(&spec.table));
+        let transaction = self.begin().await?;
+        lock_principal(&transaction, key).await.map_err(refused)?;
+        if self.run(&transaction, sql, values).await? == 0 {
+            return Err(DirectoryError::Gone);
+        }
+        self.commit(transaction).await
+    }
+
+    /// Gives an account a status that does not ban, and lifts its ban if there is one.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Gone`], or [`DirectoryError::Value`] for a status that bans and for a model without one.
+    pub async fn restore(&self, key: &PrincipalKey, status: &str) -> Result<Committed, DirectoryError> {
+        let spec = self.spec(key.model())?;
+        let column = spec.status_column.as_ref().ok_or_else(|| without(spec, "status"))?;
+        if spec.banned_statuses.iter().any(|banned| banned == status) {
+            return Err(DirectoryError::Value("this status bans".to_owned()));
+        }
+        let (condition, mut values) = load::by_id(self.backend(), spec, key.id()).ok_or(DirectoryError::Gone)?;
+        values.push(status.into());
+        let (table, at) = (quoted(&spec.table), values.len());
+        let sql = format!("UPDATE {table} SET {} = ${at} WHERE {condition}", quoted(column));
+        let transaction = self.begin().await?;
+        if self.run(&transaction, sql, values).await? == 0 {
+            return Err(DirectoryError::Gone);
+        }
+        let lift = "DELETE FROM bekci_bans WHERE model = $1 AND id = $2";
+        self.run(&transaction, lift, [key.model().into(), key.id().into()])
+            .await?;
+        self.commit(transaction).await
+    }
+
+    fn assigned(
+        &self,
+        spec: &ModelSpec,
+        change: &AccountChange,
+        values: Vec<Value>,
+        new: bool,
+    ) -> Result<Assigned, DirectoryError> {
+        let columns = Vec::new();
+        let mut assigned = Assigned { columns, values };
+        for (column, json) in &change.columns {
+            if !is_writable(spec, column) {
+                return Err(without(spec, &format!("column {column:?} to be written here")));
+            }
+            let no_value = || DirectoryError::Value("a list or an object is no value of a column".to_owned());
+            assigned.value(column, column_value(json).ok_or_else(no_value)?);
+        }
+        if let Some(hash) = &change.password_hash {
+            let column = spec.password_column.as_ref().ok_or_else(|| without(spec, "password"))?;
+            assigned.value(column, hash.expose_secret().into());
+        }
+        match (change.verified, &spec.verified_column) {
+            (None, _) => {}
+            (Some(_), None) => return Err(without(spec, "verification")),
+            (Some(true), Some(column)) => {
+                let now = micros(self.store.node.clock().now());
+                assigned.value(column, now.into());
+                if let (Some((name, to)), false) = (assigned.columns.last_mut(), new) {
+                    // One that is verified stays verified since when it was.
+                    *to = format!("COALESCE({name}, {to})");
+                }
+            }
+            (Some(false), Some(column)) => assigned.columns.push((quoted(column), "NULL".to_owned())),
+        }
+        Ok(assigned)
+    }
+
+    /// No other account can be signed in to with one of these identifiers, in any of the columns that identify.
+    async fn must_be_free(
+        &self,
+        transaction: &GuardedTransaction,
+        spec: &ModelSpec,
+        own: Option<&PrincipalKey>,
+        change: &AccountChange,
+    ) -> Result<(), DirectoryError> {
+        let backend = self.backend();
+        let given = change.columns.iter().filter_map(|(column, json)| {
+            let identifies = spec.identifiers.iter().any(|(name, _)| name == column);
+            json.as_str().filter(|_| identifies)
+        });
+        for identifier in given {
+            let (other, mut values) = match own.and_then(|key| load::by_id(backend, spec, key.id())) {
+                Some((condition, values)) => (format!("NOT ({condition}) AND "), values),
+                None => (String::new(), Vec::new()),
+            };
+            values.push(identifier.into());
+            let at = values.len();
+            let any: Vec<String> = spec
+                .identifiers
+                .iter()
+                .map(|(column, no_case)| equals(column, *no_case, at))
+                .collect();
+            let table = quoted(&spec.table);
+            let sql = format!(
+                "SELECT 1 AS one FROM {table} WHERE {other}({}) LIMIT 1",
+                any.join(" OR ")
+            );
+            let found = transaction.query_one_raw(statement(backend, sql, values)).await;
+            if found.map_err(refused)?.is_some() {
+                return Err(DirectoryError::Taken);
+            }
+        }
+        Ok(())
+    }
+
+    async fn end_sessions(
+        &self,
+        transaction: &GuardedTransaction,
+        key: &PrincipalKey,
+    ) -> Result<Vec<SessionId>, DirectoryError> {
+        let sql = "UPDATE bekci_sessions SET ended_at = $1, end_reason = 'password_changed' \
+                   WHERE model = $2 AND principal_id = $3 AND ended_at IS NULL RETURNING id";
+        let now = micros(self.store.node.clock().now());
+        let values = [now.into(), key.model().into(), key.id().into()];
+        let rows = transaction.query_all_raw(statement(self.backend(), sql, values)).await;
+        ids(&rows.map_err(refused)?).map_err(refused)
+    }
+}
+
+/// The comparison that signing in makes.
+fn equals(column: &str, no_case: bool, at: usize) -> String {
+    let column = quoted(column);
+    if no_case {
+        format!("lower({column}) = lower(${at})")
+    } else {
+        format!("{column} = ${at}")
+    }
+}

@@ -1,0 +1,51 @@
+//! Values on their way into columns, and what the database says to them.
+
+use bekci_core::signin::StoreError;
+use sea_orm::{DbErr, RuntimeErr, SqlErr, Value, sqlx};
+
+use super::DirectoryError;
+
+/// The value of a column; `None`: a list or an object, which no column takes.
+pub(super) fn column_value(json: &serde_json::Value) -> Option<Value> {
+    match json {
+        serde_json::Value::Null => Some(None::<String>.into()),
+        serde_json::Value::Bool(value) => Some((*value).into()),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(whole) => Some(whole.into()),
+            None => number.as_f64().map(Value::from),
+        },
+        serde_json::Value::String(text) => Some(text.as_str().into()),
+        serde_json::Value::Array(_) | serde_json::Value::Object(_) => None,
+    }
+}
+
+/// What a statement's failure means to who asked. A table refuses values by its constraints and types; that is no failure of the store.
+pub(super) fn refused(error: DbErr) -> DirectoryError {
+    match error.sql_err() {
+        Some(SqlErr::UniqueConstraintViolation(_)) => return DirectoryError::Taken,
+        Some(SqlErr::ForeignKeyConstraintViolation(_)) => return DirectoryError::InUse,
+        _ => {}
+    }
+    if is_about_values(&error) {
+        return DirectoryError::Value("the table does not take such values".to_owned());
+    }
+    DirectoryError::Store(StoreError::Unavailable(error.to_string()))
+}
+
+fn is_about_values(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner))) = error else {
+        return false;
+    };
+    let sqlx::Error::Database(answer) = &**inner else {
+        return false;
+    };
+    let by_kind = matches!(
+        answer.kind(),
+        sqlx::error::ErrorKind::NotNullViolation | sqlx::error::ErrorKind::CheckViolation
+    );
+    // PostgreSQL: class 22 is data that no type takes, 42804 a value of another type than the column's.
+    by_kind
+        || answer
+            .code()
+            .is_some_and(|code| code.len() == 5 && (code.starts_with("22") || code == "42804"))
+}
