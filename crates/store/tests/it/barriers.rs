@@ -38,7 +38,7 @@ fn request(guard: &Arc<AuthGuard>, session: SessionId, generation: u32, after: D
         generation,
         device_hash: Some(b"device".to_vec()),
         by_cookie: false,
-        now: time::OffsetDateTime::now_utc() + after,
+        now: bekci_core::Clock::now(&bekci_store::SystemClock) + after,
     }
 }
 
@@ -87,7 +87,7 @@ async fn barriers_by_kind_of_call(scene: Scene) {
     let end = async |which| {
         drop(
             sessions
-                .end_sessions(&who, None, &which, time::OffsetDateTime::now_utc())
+                .end_sessions(&who, None, &which, bekci_core::Clock::now(&bekci_store::SystemClock))
                 .await
                 .unwrap(),
         )
@@ -110,16 +110,21 @@ async fn barriers_by_kind_of_call(scene: Scene) {
 
     let db = here.connection();
     let (made, _) = counted(&here, async {
-        drop(db.execute_unprepared("UPDATE customers SET notes = 'x'").await.unwrap())
+        db.execute_unprepared("UPDATE customers SET notes = 'x'").await.unwrap();
     })
     .await;
     assert_eq!(made, 0, "a write that concerns nobody");
+    // The other node is held before it can look, or it might be quicker than the writer's first look at it.
+    there.failpoints().hold("poll.begin");
+    there.failpoints().reached("poll.begin", 1).await;
+    let waits = here.metrics().barrier_waits;
     let (made, waited) = counted(&here, async {
-        drop(
-            db.execute_unprepared("UPDATE customers SET name = 'Y' WHERE id = 1")
-                .await
-                .unwrap(),
-        )
+        let write = db.execute_unprepared("UPDATE customers SET name = 'Y' WHERE id = 1");
+        let let_go = async {
+            until(|| here.metrics().barrier_waits > waits).await;
+            there.failpoints().release("poll.begin");
+        };
+        tokio::join!(write, let_go).0.unwrap();
     })
     .await;
     assert_eq!((made, waited), (1, 1), "a change of an identity, with another node");
@@ -169,11 +174,9 @@ async fn a_clean_stop_takes_the_node_out(scene: Scene) {
     assert!(!there.is_trusted());
     let db = here.connection();
     let (made, waited) = counted(&here, async {
-        drop(
-            db.execute_unprepared("UPDATE customers SET name = 'x' WHERE id = 1")
-                .await
-                .unwrap(),
-        )
+        db.execute_unprepared("UPDATE customers SET name = 'x' WHERE id = 1")
+            .await
+            .unwrap();
     })
     .await;
     assert_eq!((made, waited), (1, 0));

@@ -42,7 +42,9 @@ fn with_clock(scene: &Scene, clock: &Arc<FakeClock>, delta: Duration) -> StoreSe
 }
 
 fn clock() -> Arc<FakeClock> {
-    Arc::new(FakeClock::at(time::OffsetDateTime::now_utc().unix_timestamp()))
+    Arc::new(FakeClock::at(
+        bekci_core::Clock::now(&bekci_store::SystemClock).unix_timestamp(),
+    ))
 }
 
 async fn nobody_sees_the_new_state_before_commit_nor_after_a_rollback(scene: Scene) {

@@ -1,4 +1,8 @@
 //! Each way of writing, of everything that an identity is made of: in force at return on every node, nothing after a rollback, nothing dropped for what concerns nobody.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the ways of writing that run no hook are what is tested here"
+)]
 
 use bekci_core::PrincipalKey;
 use bekci_store::{Store, entity};

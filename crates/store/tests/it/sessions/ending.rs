@@ -150,13 +150,13 @@ async fn after_any_end_a_refresh_is_invalid_and_changes_nothing(scene: Scene) {
                 );
             }
             None if end == "raw" => {
-                drop(
-                    db.execute_unprepared("UPDATE bekci_sessions SET ended_at = 1 WHERE ended_at IS NULL")
-                        .await
-                        .unwrap(),
-                );
+                db.execute_unprepared("UPDATE bekci_sessions SET ended_at = 1 WHERE ended_at IS NULL")
+                    .await
+                    .unwrap();
             }
-            None => drop(db.execute_unprepared("DELETE FROM bekci_sessions").await.unwrap()),
+            None => {
+                db.execute_unprepared("DELETE FROM bekci_sessions").await.unwrap();
+            }
         }
         let before = if end == "deleted row" {
             String::new()
