@@ -3,6 +3,7 @@
 mod assemble;
 mod commands;
 mod config;
+mod decision;
 mod demo;
 pub mod echo;
 mod gatekeeper;

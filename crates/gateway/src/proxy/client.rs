@@ -32,7 +32,8 @@ impl TrustedProxies {
         Self(Arc::new(trusts))
     }
 
-    fn has(&self, address: IpAddr) -> bool {
+    /// Whether the address is a proxy of ours.
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
         (self.0)(address)
     }
 }

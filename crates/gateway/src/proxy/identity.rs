@@ -10,6 +10,19 @@ use bekci_core::Principal;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+/// The headers that are told of everybody. Those of attributes are told besides.
+pub(crate) const ALWAYS_TOLD: [&str; 9] = [
+    "x-auth-guard",
+    "x-auth-model",
+    "x-auth-id",
+    "x-auth-key",
+    "x-auth-tenant",
+    "x-auth-roles",
+    "x-auth-permissions",
+    "x-auth-session",
+    "x-auth-token",
+];
+
 /// The most bytes that one value may have before it is encoded.
 const MAX_VALUE: usize = 8 * 1024;
 
@@ -61,14 +74,18 @@ fn list(names: &[&str]) -> String {
     list
 }
 
-/// `X-Auth-Attr-<name>`, with `-` for `_`, since servers drop names with `_`.
-fn attribute(out: &mut BytesMut, name: &str, value: &Value) {
+/// `X-Auth-Attr-<name>`, with `-` for `_`, since servers drop names with `_`; `None` for a name that cannot stand in a header.
+pub(crate) fn attribute_header(name: &str) -> Option<String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if name.is_empty() || !name.bytes().all(is_plain) {
+    (!name.is_empty() && name.bytes().all(is_plain))
+        .then(|| format!("x-auth-attr-{}", name.to_ascii_lowercase().replace('_', "-")))
+}
+
+fn attribute(out: &mut BytesMut, name: &str, value: &Value) {
+    let Some(header) = attribute_header(name) else {
         tracing::warn!(attribute = ?name, "an attribute's name cannot stand in a header");
         return;
-    }
-    let header = format!("x-auth-attr-{}", name.to_ascii_lowercase().replace('_', "-"));
+    };
     match value {
         Value::Null => line(out, &header, ""),
         Value::String(text) => line(out, &header, text),

@@ -29,7 +29,7 @@ mod upstream;
 mod websocket;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +43,7 @@ use actix_web::{
         ConnectionType, Method, StatusCode, Version,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
+    web::BytesMut,
 };
 use bekci_core::{Clock, Permit, Principal};
 use secrecy::SecretString;
@@ -62,6 +63,7 @@ use crate::{ops::Metrics, routes::Host};
 pub use client::{Client, TrustedProxies};
 pub use error::ProxyError;
 pub use health::{probe, watch};
+pub(crate) use identity::{ALWAYS_TOLD, attribute_header};
 pub use upstream::{HostHeader, Upstream, UpstreamProblem, UpstreamSpec};
 
 /// What a proxy is made of.
@@ -242,6 +244,18 @@ impl Proxy {
         answer_headers(response.headers_mut(), head, forward);
         Ok(response)
     }
+}
+
+/// Whether no page opens the WebSocket that these headers ask for, or one of this origin.
+pub(crate) fn is_opened_by(headers: &HeaderMap, origin: &str) -> bool {
+    websocket::check_origin(headers, origin).is_ok()
+}
+
+/// The header lines that tell who acts, each ended by CR LF: what an upstream receives, and what a decision endpoint answers.
+pub(crate) fn identity_lines(principal: &Principal, internal_token: Option<&SecretString>) -> BytesMut {
+    let mut lines = BytesMut::with_capacity(1024);
+    identity::write(&mut lines, principal, internal_token);
+    lines
 }
 
 /// An exchange whose answer has begun.

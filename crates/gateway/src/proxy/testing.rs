@@ -10,7 +10,7 @@ use bekci_core::{
 use serde_json::Value;
 
 /// Customer 42 with these roles, which permit nothing, and these permissions.
-pub(super) fn principal(roles: &[&str], permissions: &[&str], attributes: Value) -> Principal {
+pub(crate) fn principal(roles: &[&str], permissions: &[&str], attributes: Value) -> Principal {
     let guard = GuardName::new("customer").unwrap();
     let model = ModelName::new("customer").unwrap();
     let key = PrincipalKey::parse("customer:42").unwrap();

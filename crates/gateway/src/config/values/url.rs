@@ -245,7 +245,14 @@ mod tests {
         let of = |url: &str| Origin::of_url(url).map(|origin| origin.text);
         assert_eq!(of("https://A.b:443/c?d=//e").as_deref(), Some("https://a.b"));
         assert_eq!(of("http://a.b:8080").as_deref(), Some("http://a.b:8080"));
-        for none in ["https://a.b@evil/", "https://a.b\\@evil/", "com.example.app:/x", "//a.b/", "/x", "ftp://a.b/"] {
+        for none in [
+            "https://a.b@evil/",
+            "https://a.b\\@evil/",
+            "com.example.app:/x",
+            "//a.b/",
+            "/x",
+            "ftp://a.b/",
+        ] {
             assert_eq!(of(none), None, "{none}");
         }
     }

@@ -1,0 +1,291 @@
+//! The decision alone, for a proxy in front that asks before it forwards: nginx, Traefik, Caddy, HAProxy, Envoy.
+//!
+//! 1. Only a peer of `server.trusted_proxies` is answered about another request than its own. Anybody else gets 403, whatever they say.
+//! 2. What is asked about is told by one family of headers for each endpoint (see [`metadata`]). One that is missing, stands twice or cannot be read is 400 and named.
+//! 3. Route and gate are those of the gateway itself, with the original method, host and path: so are the answers, and so is the proof of origin that cookies need.
+//! 4. Let in: 200 with every identity header (see [`preset`]), empty where there is no value. No cookie is ever set here, so that nothing is rotated and nobody is
+//!    remembered here.
+//! 5. Refused: as the gateway refuses. A browser without a session is sent to sign in (see [`sign_in`]), by 302 after GET and by 303 else.
+//! 6. nginx knows 200, 401 and 403 alone. It gets any other refusal as 403, the page to sign in at as `Location` of 401, and the code as `X-Auth-Error`. What cannot be
+//!    told (5xx) stays what it is, which nginx refuses too.
+//! 7. A WebSocket is let in by cookie only for pages of the origin that is asked about, or of the gateway's own.
+
+mod metadata;
+mod preset;
+mod sign_in;
+
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        Method, StatusCode,
+        header::{
+            ALLOW, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, LOCATION, SEC_WEBSOCKET_KEY, WWW_AUTHENTICATE,
+        },
+    },
+    web,
+};
+use bekci::{Reading, Refusal, Voice};
+use bekci_core::{Admission, AuthError, ErrorCode};
+
+use self::{
+    metadata::{Asked, BadMetadata, Family},
+    preset::IdentityHeaders,
+    sign_in::SignInPages,
+};
+use crate::{
+    assemble,
+    config::Config,
+    gatekeeper::Gatekeeper,
+    proxy::{self, TrustedProxies},
+    routes::{Route, RouteMiss, Verb},
+};
+
+const AUTH_ERROR: HeaderName = HeaderName::from_static("x-auth-error");
+
+/// What the endpoints decide by. One for all workers.
+#[derive(Debug)]
+pub(crate) struct Decisions {
+    keeper: Arc<Gatekeeper>,
+    trusted: TrustedProxies,
+    headers: IdentityHeaders,
+    pages: SignInPages,
+}
+
+/// Mounts the endpoints.
+pub(crate) fn configure(service: &mut web::ServiceConfig, decisions: web::Data<Decisions>) {
+    service
+        .app_data(decisions)
+        .service(web::resource("/forward-auth").to(forward_auth))
+        .service(web::resource("/auth-request").to(auth_request))
+        .service(web::resource([metadata::PREFIX, "/ext-authz/{path:.*}"]).to(ext_authz));
+}
+
+/// Where the endpoints are on a listener of their own, nothing is at their paths on the public one, whatever the routes say.
+pub(crate) fn configure_absence(service: &mut web::ServiceConfig) {
+    for path in [
+        "/forward-auth",
+        "/auth-request",
+        metadata::PREFIX,
+        "/ext-authz/{path:.*}",
+    ] {
+        service.service(web::resource(path).to(HttpResponse::NotFound));
+    }
+}
+
+async fn forward_auth(decisions: web::Data<Decisions>, request: HttpRequest) -> HttpResponse {
+    decisions.answer(Family::Forwarded, &request).await
+}
+
+async fn auth_request(decisions: web::Data<Decisions>, request: HttpRequest) -> HttpResponse {
+    decisions.answer(Family::Original, &request).await
+}
+
+async fn ext_authz(decisions: web::Data<Decisions>, request: HttpRequest) -> HttpResponse {
+    decisions.answer(Family::Prefixed, &request).await
+}
+
+/// Why a request is not let in.
+enum Denied {
+    Untrusted,
+    Metadata(BadMetadata),
+    Route(RouteMiss),
+    Gate(AuthError),
+    CrossSite,
+}
+
+impl Denied {
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Untrusted => Refusal::new(ErrorCode::Forbidden, "the peer is not in server.trusted_proxies"),
+            Self::Metadata(bad) => {
+                Refusal::new(ErrorCode::MalformedRequest, bad.to_string()).detail("header", bad.header)
+            }
+            Self::Route(miss) => Refusal::new(miss.code(), miss.to_string()),
+            Self::Gate(error) => Refusal::from(error.clone()),
+            Self::CrossSite => Refusal::new(ErrorCode::CsrfRejected, "a page of another origin opens a WebSocket"),
+        }
+    }
+
+    fn status(&self, code: ErrorCode) -> StatusCode {
+        let status = match self {
+            Self::Route(miss) => miss.status(),
+            Self::Untrusted | Self::Metadata(_) | Self::Gate(_) | Self::CrossSite => code.status(),
+        };
+        StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN)
+    }
+}
+
+/// What came out, with what of the question is known.
+struct Outcome<'a> {
+    asked: Option<Asked<'a>>,
+    route: Option<Arc<Route>>,
+    decided: Result<Admission, Denied>,
+}
+
+impl Decisions {
+    /// The endpoints of a configuration.
+    pub(crate) fn new(config: &Config, keeper: Arc<Gatekeeper>) -> Self {
+        let server = config.server.clone();
+        let models = assemble::models(config);
+        let attributes = models.iter().flat_map(|model| &model.cached_attributes);
+        Self {
+            keeper,
+            trusted: TrustedProxies::new(move |peer| server.trusts(peer)),
+            headers: IdentityHeaders::new(config.server.decision_preset, attributes.map(String::as_str)),
+            pages: SignInPages::new(config),
+        }
+    }
+
+    async fn answer(&self, family: Family, request: &HttpRequest) -> HttpResponse {
+        let voice = Voice::of(request);
+        let began = self.keeper.clock.uptime();
+        let outcome = self.outcome(family, request).await;
+        let route_id = outcome.route.as_ref().map_or("", |route| &*route.id);
+        let (answer, refusal) = match &outcome.decided {
+            Ok(admission) => {
+                if let Some(route) = &outcome.route {
+                    self.keeper.count_decision(route, admission, began);
+                }
+                (self.let_in(admission), None)
+            }
+            Err(denied) => {
+                let refusal = denied.refusal();
+                if matches!(denied, Denied::Gate(_)) {
+                    self.keeper.count_refusal(route_id, refusal.code());
+                }
+                let answer = self.refuse(family, request.headers(), &voice, &outcome, denied, &refusal);
+                (answer, Some(refusal))
+            }
+        };
+        self.tell(&voice, &outcome, refusal.as_ref(), answer.status(), began);
+        answer
+    }
+
+    async fn outcome<'a>(&self, family: Family, request: &'a HttpRequest) -> Outcome<'a> {
+        let denied = |asked, route, denied| Outcome {
+            asked,
+            route,
+            decided: Err(denied),
+        };
+        let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+        if !peer.is_some_and(|peer| self.trusted.has(peer)) {
+            return denied(None, None, Denied::Untrusted);
+        }
+        let asked = match Asked::of(family, request) {
+            Ok(asked) => asked,
+            Err(bad) => return denied(None, None, Denied::Metadata(bad)),
+        };
+        let found = Verb::of(&asked.method).map_err(RouteMiss::NoVerb).and_then(|verb| {
+            let found = self.keeper.routes.find(verb, &asked.host, asked.path)?;
+            Ok((verb, Arc::clone(found.route)))
+        });
+        let (verb, route) = match found {
+            Ok(found) => found,
+            Err(miss) => return denied(Some(asked), None, Denied::Route(miss)),
+        };
+        let headers = request.headers();
+        let reading = Reading::new(verb.as_str(), asked.path, headers).map_err(AuthError::from);
+        let decided = self.keeper.admit(reading, &route).await.map_err(Denied::Gate);
+        let decided = decided.and_then(|admission| {
+            let is_open = admission.principal.is_none() || self.may_open(headers, &asked);
+            is_open.then_some(admission).ok_or(Denied::CrossSite)
+        });
+        Outcome {
+            asked: Some(asked),
+            route: Some(route),
+            decided,
+        }
+    }
+
+    /// Rule 7. Proxies do not pass on `Upgrade` when they ask, but what goes with it.
+    fn may_open(&self, headers: &HeaderMap, asked: &Asked<'_>) -> bool {
+        let origin = self.pages.origin_of(asked);
+        !headers.contains_key(SEC_WEBSOCKET_KEY)
+            || proxy::is_opened_by(headers, self.pages.own().as_str())
+            || origin.is_some_and(|origin| proxy::is_opened_by(headers, origin.as_str()))
+    }
+
+    fn let_in(&self, admission: &Admission) -> HttpResponse {
+        let mut answer = HttpResponse::Ok();
+        answer.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
+        for header in self.headers.of(admission.principal.as_ref()) {
+            answer.insert_header(header);
+        }
+        answer.finish()
+    }
+
+    fn refuse(
+        &self,
+        family: Family,
+        headers: &HeaderMap,
+        voice: &Voice,
+        outcome: &Outcome<'_>,
+        denied: &Denied,
+        refusal: &Refusal,
+    ) -> HttpResponse {
+        let mut answer = refusal.render(voice);
+        let mut status = denied.status(refusal.code());
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            answer
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static(Verb::allow()));
+        }
+        let wants_page = status == StatusCode::UNAUTHORIZED && sign_in::is_navigation(headers);
+        if let (true, Some(asked), Some(route)) = (wants_page, &outcome.asked, &outcome.route)
+            && let Some(location) = self.pages.location(&route.rule, asked)
+            && let Ok(location) = HeaderValue::try_from(location)
+        {
+            answer.headers_mut().insert(LOCATION, location);
+            if family != Family::Original {
+                answer.headers_mut().remove(WWW_AUTHENTICATE);
+                status = if asked.method == Method::GET {
+                    StatusCode::FOUND
+                } else {
+                    StatusCode::SEE_OTHER
+                };
+            }
+        }
+        if family == Family::Original {
+            let code = HeaderValue::from_static(refusal.code().as_str());
+            answer.headers_mut().insert(AUTH_ERROR, code);
+            if status.is_client_error() && status != StatusCode::UNAUTHORIZED {
+                status = StatusCode::FORBIDDEN;
+            }
+        }
+        *answer.status_mut() = status;
+        answer
+    }
+
+    fn tell(
+        &self,
+        voice: &Voice,
+        outcome: &Outcome<'_>,
+        refusal: Option<&Refusal>,
+        status: StatusCode,
+        began: Duration,
+    ) {
+        let took = self.keeper.clock.uptime().saturating_sub(began);
+        let principal = outcome.decided.as_ref().ok();
+        let principal = principal.and_then(|admission| admission.principal.as_ref());
+        tracing::info!(
+            target: "bekci::request",
+            request_id = voice.request_id.as_str(),
+            method = outcome.asked.as_ref().map(|asked| asked.method.as_str()),
+            path = outcome.asked.as_ref().map(|asked| asked.path),
+            status = status.as_u16(),
+            route = outcome.route.as_ref().map(|route| &*route.id),
+            guard = principal.map(|principal| principal.guard.name.as_str()),
+            principal = principal.map(|principal| principal.claims.key.as_str()),
+            code = refusal.map(|refusal| refusal.code().as_str()),
+            reason = refusal.map(Refusal::reason),
+            identity = principal.map(|principal| principal.view.source.as_str()),
+            micros = u64::try_from(took.as_micros()).unwrap_or_default(),
+            "decision"
+        );
+    }
+}
