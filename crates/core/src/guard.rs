@@ -222,6 +222,7 @@ impl GuardChain {
     #[must_use]
     pub fn authenticate(&self, head: &RequestHead<'_>, verifier: &dyn TokenVerifier) -> GuardOutcome {
         match self.choose(head, verifier) {
+            Err(error @ AuthError::StoreUnavailable(_)) => GuardOutcome::Unavailable(error),
             Err(error) => GuardOutcome::Rejected(error),
             Ok(None) => GuardOutcome::NotPresented,
             Ok(Some((guard, token, by_cookie))) => match verifier.verify(&guard.name, TokenKind::Access, token) {
@@ -230,6 +231,7 @@ impl GuardChain {
                     claims,
                     by_cookie,
                 },
+                Err(TokenFault::KeysUnreadable) => GuardOutcome::Unavailable(keys_unreadable()),
                 Err(TokenFault::OtherGuard | TokenFault::UnknownKey) => {
                     GuardOutcome::Rejected(AuthError::GuardMismatch(None))
                 }
@@ -270,11 +272,16 @@ impl GuardChain {
         let named = match verifier.guard_of(token) {
             Ok(name) => name,
             Err(TokenFault::UnknownKey) => return Err(AuthError::GuardMismatch(None)),
+            Err(TokenFault::KeysUnreadable) => return Err(keys_unreadable()),
             Err(fault) => return Err(AuthError::TokenInvalid(fault)),
         };
         let guard = self.iter().find(|guard| guard.name == named && guard.sources.header);
         guard.ok_or(AuthError::GuardMismatch(Some(named)))
     }
+}
+
+fn keys_unreadable() -> AuthError {
+    AuthError::StoreUnavailable("the signing keys cannot be read".into())
 }
 
 fn access_cookie<'a>(head: &RequestHead<'a>, guard: &AuthGuard) -> Result<Option<&'a str>, AuthError> {

@@ -130,6 +130,9 @@ pub enum TokenFault {
     /// No key of the guard has this `kid`.
     #[error("no key has its kid")]
     UnknownKey,
+    /// No key that is known has this `kid`, and the keys cannot be read now: there may be a new one.
+    #[error("no known key has its kid, and the keys cannot be read")]
+    KeysUnreadable,
     /// It was signed with a key of another guard.
     #[error("signed for another guard")]
     OtherGuard,

@@ -77,6 +77,8 @@ pub struct KeyRing {
 struct Reader {
     last: Option<Duration>,
     failed: Option<Fingerprint>,
+    /// Whether the last look failed: then an unknown kid may be that of a key that could not be read.
+    unreadable: bool,
 }
 
 impl KeyRing {
@@ -126,6 +128,21 @@ impl KeyRing {
     }
 
     fn reread(&self, reader: &mut Reader) -> Result<bool, RingError> {
+        let read = self.reread_changed(reader);
+        reader.unreadable = read.is_err() || reader.failed.is_some();
+        read
+    }
+
+    /// What a kid that no key has means.
+    fn unknown(&self) -> TokenFault {
+        if self.reader.lock().unreadable {
+            TokenFault::KeysUnreadable
+        } else {
+            TokenFault::UnknownKey
+        }
+    }
+
+    fn reread_changed(&self, reader: &mut Reader) -> Result<bool, RingError> {
         reader.last = Some(self.clock.uptime());
         let state = self.state();
         let seen = state::fingerprint(&state.settings)?;
@@ -357,7 +374,7 @@ impl TokenVerifier for KeyRing {
         let header = header::parse(&compact::header(token.expose())?)?;
         let kid = header::kid(&header)?;
         let state = self.state_with(kid);
-        let (guard, _) = state.key(kid).ok_or(TokenFault::UnknownKey)?;
+        let (guard, _) = state.key(kid).ok_or_else(|| self.unknown())?;
         Ok(guard.name.clone())
     }
 
@@ -371,7 +388,14 @@ impl TokenVerifier for KeyRing {
         if let Some(judged) = self.remembered(guard, kind, text) {
             return judged;
         }
-        let (state, verified) = self.verify_cold(guard, kind, None, text)?;
+        let judged = self.verify_cold(guard, kind, None, text);
+        let (state, verified) = judged.map_err(|fault| {
+            if fault == TokenFault::UnknownKey {
+                self.unknown()
+            } else {
+                fault
+            }
+        })?;
         // Into the reading that it was judged by: where that is the current one no more, nobody asks it again.
         state.cache.put(text, verified.clone());
         Ok(verified.claims)

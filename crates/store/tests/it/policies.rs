@@ -161,7 +161,10 @@ async fn a_policy_that_raw_sql_broke_denies_what_asks_it_and_nothing_else(scene:
     scene.outside("DELETE FROM bekci_policies WHERE kind = 'q'");
     until(|| here.is_trusted()).await;
     for _ in 0..2_000 {
-        if matches!(verdict(&here, &scene.customer, &who, false).await, Verdict::Allow { .. }) {
+        if matches!(
+            verdict(&here, &scene.customer, &who, false).await,
+            Verdict::Allow { .. }
+        ) {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;

@@ -216,3 +216,19 @@ fn keys_that_are_derived_cannot_be_rotated() {
     assert!(matches!(rotated, Err(KeyStoreError::Derived { .. })));
     assert!(!world.folder.path().join("customer").exists());
 }
+
+#[test]
+fn an_unknown_kid_while_the_keys_cannot_be_read_is_neither_good_nor_bad() {
+    let world = World::new();
+    let stranger = World::new().issue("customer", TokenKind::Access);
+    let good = world.good();
+    let broken = world.settings.keys_dir.join("customer").join("broken.pem");
+    std::fs::write(&broken, "not a key").unwrap();
+    std::fs::set_permissions(&broken, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    world.clock.advance_uptime(Duration::from_secs(2));
+    assert_eq!(world.judge(&stranger), Err(TokenFault::KeysUnreadable));
+    assert!(world.judge(&good).is_ok(), "what is known goes on");
+    std::fs::remove_file(&broken).unwrap();
+    world.clock.advance_uptime(Duration::from_secs(2));
+    assert_eq!(world.judge(&stranger), Err(TokenFault::UnknownKey));
+}

@@ -1,0 +1,165 @@
+//! Opening a session, within the transaction that ends what it replaces.
+
+use bekci_core::{
+    Identity, SessionId, TenantName,
+    principal::not_banned,
+    signin::{NewSession, Opened},
+};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Value};
+use secrecy::ExposeSecret;
+use time::OffsetDateTime;
+
+use super::{Sessions, ids, lock_principal};
+use crate::{
+    guarded::GuardedTransaction,
+    load,
+    sql::{micros, quoted, statement},
+};
+
+impl Sessions {
+    /// Inner error: why no session is opened.
+    pub(super) async fn open_within(
+        &self,
+        transaction: &GuardedTransaction,
+        session: &NewSession,
+    ) -> Result<Result<Vec<SessionId>, Opened>, DbErr> {
+        let node = self.node();
+        lock_principal(transaction, &session.key).await?;
+        let identity = load::identity(node, transaction, &session.key).await?;
+        if !identity.exists {
+            return Ok(Err(Opened::Gone));
+        }
+        if not_banned(&identity, session.now).is_err() {
+            return Ok(Err(Opened::Banned(identity.ban)));
+        }
+        if !self.same_password(transaction, session).await? {
+            return Ok(Err(Opened::Gone));
+        }
+        let ended = self.make_room(transaction, session, &identity).await?;
+        self.insert(transaction, session).await?;
+        Ok(Ok(ended))
+    }
+
+    /// Whether the account still has the password that was verified.
+    async fn same_password(&self, transaction: &GuardedTransaction, session: &NewSession) -> Result<bool, DbErr> {
+        let node = self.node();
+        let Some(verified) = &session.verified_hash else {
+            return Ok(true);
+        };
+        let spec = node.model(session.key.model());
+        let Some((spec, column)) = spec.and_then(|spec| Some((spec, spec.password_column.as_ref()?))) else {
+            return Ok(false);
+        };
+        let Some((condition, values)) = load::by_id(node.backend(), spec, session.key.id()) else {
+            return Ok(false);
+        };
+        // Held until the session is committed: a change of the password waits for it, and then ends it.
+        let held = if node.backend() == DbBackend::Postgres {
+            " FOR SHARE"
+        } else {
+            ""
+        };
+        let sql = format!(
+            "SELECT {} AS hash FROM {} WHERE {condition}{held}",
+            quoted(column),
+            quoted(&spec.table)
+        );
+        let row = transaction
+            .query_one_raw(statement(node.backend(), sql, values))
+            .await?;
+        let held = row
+            .map(|row| row.try_get::<Option<String>>("", "hash"))
+            .transpose()?
+            .flatten();
+        Ok(held.as_deref() == Some(verified.expose_secret()))
+    }
+
+    /// Ends what the new session replaces: the one presented with the sign-in, the others of a unique guard, the oldest over the limit.
+    async fn make_room(
+        &self,
+        transaction: &GuardedTransaction,
+        session: &NewSession,
+        identity: &Identity,
+    ) -> Result<Vec<SessionId>, DbErr> {
+        let backend = self.node().backend();
+        let rules = &session.guard.session;
+        let replaced = session
+            .replaces
+            .filter(|id| identity.session(*id, &session.guard.name).is_some());
+        let mut live = Vec::new();
+        if rules.unique || identity.sessions.len() >= rules.max_sessions as usize {
+            let sql = "SELECT id FROM bekci_sessions WHERE model = $1 AND principal_id = $2 AND guard = $3 AND ended_at IS NULL ORDER BY created_at DESC, id";
+            let values = [
+                session.key.model().into(),
+                session.key.id().into(),
+                session.guard.name.as_str().into(),
+            ];
+            live = ids(&transaction.query_all_raw(statement(backend, sql, values)).await?)?;
+        }
+        live.retain(|id| Some(*id) != replaced);
+        let keep = if rules.unique {
+            0
+        } else {
+            (rules.max_sessions.max(1) - 1) as usize
+        };
+        let mut ended = live.split_off(keep.min(live.len()));
+        let reason = if rules.unique {
+            "unique_session"
+        } else {
+            "too_many_sessions"
+        };
+        self.end_listed(transaction, &ended, reason, session.now).await?;
+        if let Some(replaced) = replaced {
+            self.end_listed(transaction, &[replaced], "replaced", session.now)
+                .await?;
+            ended.push(replaced);
+        }
+        Ok(ended)
+    }
+
+    async fn end_listed(
+        &self,
+        transaction: &GuardedTransaction,
+        ids: &[SessionId],
+        reason: &str,
+        now: OffsetDateTime,
+    ) -> Result<(), DbErr> {
+        let sql = "UPDATE bekci_sessions SET ended_at = $1, end_reason = $2 WHERE id = $3 AND ended_at IS NULL";
+        for id in ids {
+            let values = [micros(now).into(), reason.into(), id.to_string().into()];
+            transaction
+                .execute_raw(statement(self.node().backend(), sql, values))
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn insert(&self, transaction: &GuardedTransaction, session: &NewSession) -> Result<(), DbErr> {
+        let sql = "INSERT INTO bekci_sessions (id, model, principal_id, guard, tenant, way, remembered, device_name, device_hash, generation, \
+                   min_generation, rotated_at, created_at, authenticated_at, last_used_at, expires_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, $10, $10, $10, $10, $11)";
+        let expires_at = session.guard.session.max_age.map(|age| micros(session.now + age));
+        let values: [Value; 11] = [
+            session.id.to_string().into(),
+            session.key.model().into(),
+            session.key.id().into(),
+            session.guard.name.as_str().into(),
+            session
+                .tenant
+                .as_ref()
+                .map(TenantName::as_str)
+                .unwrap_or_default()
+                .into(),
+            session.way.into(),
+            session.remembered.into(),
+            session.device_name.clone().into(),
+            session.device_hash.clone().into(),
+            micros(session.now).into(),
+            expires_at.into(),
+        ];
+        transaction
+            .execute_raw(statement(self.node().backend(), sql, values))
+            .await
+            .map(|_| ())
+    }
+}
