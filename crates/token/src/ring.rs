@@ -146,7 +146,11 @@ impl KeyRing {
         reader.last = Some(self.clock.uptime());
         let state = self.state();
         let seen = state::fingerprint(&state.settings)?;
-        if seen == state.fingerprint || reader.failed.as_ref() == Some(&seen) {
+        if seen == state.fingerprint {
+            reader.failed = None;
+            return Ok(false);
+        }
+        if reader.failed.as_ref() == Some(&seen) {
             return Ok(false);
         }
         match RingState::load(state.settings.clone()) {
