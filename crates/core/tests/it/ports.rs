@@ -1,0 +1,224 @@
+//! Little models of the gate's ports.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use bekci_core::{
+    AuthGuard, BearerToken, BoxFuture, Gate, GateParts, GuardName, IdKind, Identity, IdentitySource, IdentityVersion,
+    LiveSession, ModelName, Need, Permission, PrincipalKey, RoleTable, RoleView, ScopedRights, SessionId,
+    SourceUnavailable, Stamp, Ticket, TokenFault, TokenId, TokenKind, TokenVerifier, VerifiedClaims, View, ViewSource,
+    testing::FakeClock,
+};
+
+const SESSION: SessionId = TokenId([5; 16]);
+
+/// Reads tokens of the form `<key>.<model>.<id>`: `a` is the admins' key, `c` the customers', `x` nobody's, `bad` does not fit, `u` may be one that cannot be read.
+#[derive(Debug)]
+struct Verifier;
+
+fn parts(token: BearerToken<'_>) -> (String, String) {
+    let mut parts = token.expose().split('.');
+    let key = parts.next().unwrap_or_default().to_owned();
+    (key, parts.collect::<Vec<_>>().join(":"))
+}
+
+impl TokenVerifier for Verifier {
+    fn guard_of(&self, token: BearerToken<'_>) -> Result<GuardName, TokenFault> {
+        match parts(token).0.as_str() {
+            "a" => Ok(GuardName::new("admin").unwrap()),
+            "c" | "bad" => Ok(GuardName::new("customer").unwrap()),
+            "u" => Err(TokenFault::KeysUnreadable),
+            _ => Err(TokenFault::UnknownKey),
+        }
+    }
+
+    fn verify(
+        &self,
+        guard: &GuardName,
+        kind: TokenKind,
+        token: BearerToken<'_>,
+    ) -> Result<Arc<VerifiedClaims>, TokenFault> {
+        let (key, principal) = parts(token);
+        if key == "bad" {
+            return Err(TokenFault::Signature);
+        }
+        if self.guard_of(token)? != *guard {
+            return Err(TokenFault::OtherGuard);
+        }
+        Ok(Arc::new(VerifiedClaims {
+            kind,
+            guard: guard.clone(),
+            key: PrincipalKey::parse(&principal).unwrap(),
+            session: SESSION,
+            generation: 0,
+            version: IdentityVersion(0),
+            tenant: None,
+            id: TokenId([1; 16]),
+            issued_at: 0,
+            expires_at: i64::MAX,
+        }))
+    }
+}
+
+/// Everybody may view orders, until that is taken.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    counter: AtomicU64,
+    taken: AtomicBool,
+    take_next: AtomicBool,
+    restless: AtomicBool,
+    away: AtomicBool,
+    looks: AtomicU64,
+    reads: AtomicU64,
+}
+
+impl Source {
+    pub(crate) fn take_rights_during_the_next_look(&self) {
+        self.take_next.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn move_always(&self) {
+        self.restless.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn go_away(&self) {
+        self.away.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn looks(&self) -> u64 {
+        self.looks.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::SeqCst)
+    }
+
+    fn view(&self, need: &Need<'_>, source: ViewSource) -> View {
+        let stamp = Stamp {
+            key: self.counter.load(Ordering::SeqCst),
+            ..Stamp::default()
+        };
+        let granted = if self.taken.load(Ordering::SeqCst) {
+            vec![]
+        } else {
+            vec![Permission::new("orders.view").unwrap()]
+        };
+        let identity = Identity {
+            exists: true,
+            verified: true,
+            rights: [ScopedRights {
+                guard: need.guard.clone(),
+                tenant: None,
+                roles: [].into(),
+                granted: granted.into(),
+                denied: [].into(),
+            }]
+            .into(),
+            sessions: [LiveSession {
+                id: SESSION,
+                guard: need.guard.clone(),
+                min_generation: 0,
+                authenticated_at: 0,
+                expires_at: None,
+                way: "password".into(),
+                remembered: false,
+            }]
+            .into(),
+            ..Identity::absent(need.key.clone())
+        };
+        let roles = RoleView {
+            global: Arc::new(RoleTable::default()),
+            tenant: None,
+        };
+        View {
+            identity: Arc::new(identity),
+            version: IdentityVersion(1),
+            roles,
+            policy: None,
+            stamp,
+            source,
+        }
+    }
+}
+
+impl IdentitySource for Source {
+    fn ticket(&self) -> Ticket {
+        Ticket(0)
+    }
+
+    fn warm(&self, need: &Need<'_>) -> Option<View> {
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        if self.away.load(Ordering::SeqCst) {
+            return None;
+        }
+        let view = self.view(need, ViewSource::L1);
+        if self.take_next.swap(false, Ordering::SeqCst) {
+            self.taken.store(true, Ordering::SeqCst);
+            self.counter.fetch_add(1, Ordering::SeqCst);
+        }
+        Some(view)
+    }
+
+    fn read<'a>(&'a self, need: &'a Need<'a>, _ticket: Ticket) -> BoxFuture<'a, Result<View, SourceUnavailable>> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let away = self.away.load(Ordering::SeqCst);
+        let answer = if away {
+            Err(SourceUnavailable("gone".to_owned()))
+        } else {
+            Ok(self.view(need, ViewSource::Database))
+        };
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn unmoved(&self, stamp: &Stamp) -> bool {
+        !self.restless.load(Ordering::SeqCst) && stamp.key == self.counter.load(Ordering::SeqCst)
+    }
+
+    fn used(&self, _view: &View, _session: SessionId, _generation: u32) {}
+}
+
+/// A gate and two guards.
+pub(crate) struct House {
+    pub(crate) gate: Gate,
+    pub(crate) source: Arc<Source>,
+    pub(crate) admin: Arc<AuthGuard>,
+    pub(crate) customer: Arc<AuthGuard>,
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        let source = Arc::new(Source::default());
+        let guard = |name| {
+            Arc::new(AuthGuard::new(
+                GuardName::new(name).unwrap(),
+                ModelName::new(name).unwrap(),
+                IdKind::Integer,
+                false,
+            ))
+        };
+        let gate = Gate::new(GateParts {
+            verifier: Arc::new(Verifier),
+            identities: Arc::clone(&source) as Arc<dyn IdentitySource>,
+            clock: Arc::new(FakeClock::at(1_000)),
+        });
+        Self {
+            gate,
+            source,
+            admin: guard("admin"),
+            customer: guard("customer"),
+        }
+    }
+}
+
+/// Runs a future that never waits for anything outside.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+    }
+}
