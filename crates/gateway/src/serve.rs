@@ -121,6 +121,7 @@ fn listen_public(
             .wrap(bekci.middleware())
             .app_data(keeper.clone())
             .configure(bekci.mount("/auth"))
+            .configure(bekci.mount_admin("/admin/v1", "admin"))
             .configure(move |service| match decides_elsewhere {
                 true => decision::configure_absence(service),
                 false => decision::configure(service, decisions),

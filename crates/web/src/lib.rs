@@ -64,6 +64,7 @@
 //! # }
 //! ```
 
+pub mod admin;
 #[doc(hidden)]
 pub mod asked;
 mod auth;

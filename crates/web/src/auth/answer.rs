@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 use crate::respond::{REQUEST_ID, Refusal, Voice};
 
 /// An answer with these data, to which cookies can still be added.
-pub(super) struct Success {
+pub(crate) struct Success {
     pub(super) answer: HttpResponseBuilder,
     data: Value,
 }
 
 impl Success {
-    pub(super) fn new(status: StatusCode, data: Value) -> Self {
+    pub(crate) fn new(status: StatusCode, data: Value) -> Self {
         let mut answer = HttpResponse::build(status);
         answer
             .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
@@ -27,12 +27,12 @@ impl Success {
         Self { answer, data }
     }
 
-    pub(super) fn ok(data: Value) -> Self {
+    pub(crate) fn ok(data: Value) -> Self {
         Self::new(StatusCode::OK, data)
     }
 
     /// Committed, and not yet confirmed on every node.
-    pub(super) fn pending(position: i64) -> Self {
+    pub(crate) fn pending(position: i64) -> Self {
         Self::new(
             StatusCode::ACCEPTED,
             json!({"effective": "pending", "position": position}),
@@ -41,7 +41,7 @@ impl Success {
 }
 
 /// The answer to a request, told as the request wants it.
-pub(super) fn told(request: &HttpRequest, result: Result<Success, Refusal>) -> HttpResponse {
+pub(crate) fn told(request: &HttpRequest, result: Result<Success, Refusal>) -> HttpResponse {
     let voice = Voice::of(request);
     match result {
         Ok(mut success) => {
@@ -63,6 +63,6 @@ pub(super) fn told(request: &HttpRequest, result: Result<Success, Refusal>) -> H
 }
 
 /// The same refusal for whatever is asked.
-pub(super) async fn refused(request: HttpRequest, code: ErrorCode) -> HttpResponse {
+pub(crate) async fn refused(request: HttpRequest, code: ErrorCode) -> HttpResponse {
     told(&request, Err(Refusal::new(code, "nothing is mounted here")))
 }

@@ -81,12 +81,12 @@ pub(super) struct Logout {
 }
 
 /// A field that cannot be what it is.
-pub(super) fn invalid(field: &str, rule: &str) -> Refusal {
+pub(crate) fn invalid(field: &str, rule: &str) -> Refusal {
     Refusal::new(ErrorCode::ValidationFailed, "a field of the body is not good").detail("fields", json!({field: rule}))
 }
 
 /// Reads a body that must be there.
-pub(super) async fn read<T: DeserializeOwned>(request: &HttpRequest, payload: Payload) -> Result<T, Refusal> {
+pub(crate) async fn read<T: DeserializeOwned>(request: &HttpRequest, payload: Payload) -> Result<T, Refusal> {
     if !is_json(request) {
         return Err(Refusal::new(
             ErrorCode::UnsupportedMediaType,

@@ -5,8 +5,8 @@
 //! 3. A credential that comes by cookie and changes something needs proof of origin, the refresh cookie like the access cookie.
 //! 4. No answer is kept by caches.
 
-mod answer;
-mod body;
+pub(crate) mod answer;
+pub(crate) mod body;
 mod cookies;
 mod credentials;
 mod own;

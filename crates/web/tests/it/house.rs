@@ -22,7 +22,7 @@ pub const PASSWORD: &str = "correct horse battery staple";
 pub struct House {
     pub bekci: Bekci,
     pub clock: Arc<FakeClock>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 pub fn settings(folder: &TempDir, public_url: &str) -> Settings {
@@ -55,11 +55,19 @@ impl House {
             .guard::<Customer>();
         let bekci = change(builder).build().await.unwrap();
         bekci.migrate().await.unwrap();
-        Self {
-            bekci,
-            clock,
-            _folder: folder,
-        }
+        Self { bekci, clock, folder }
+    }
+
+    /// A second node on the same database, keys and clock.
+    pub async fn second_node(&self) -> Bekci {
+        Bekci::builder(settings(&self.folder, "http://localhost"))
+            .database(database(&self.folder).await)
+            .clock(self.clock.clone())
+            .guard::<Admin>()
+            .guard::<Customer>()
+            .build()
+            .await
+            .unwrap()
     }
 
     async fn hash(&self) -> String {

@@ -7,6 +7,11 @@
     reason = "a test that cannot go on shows where, and its helpers are for this binary alone"
 )]
 
+mod admin;
+mod admin_accounts;
+mod admin_rights;
+mod admin_sessions;
+mod admin_status;
 mod asking;
 mod building;
 mod calls;

@@ -1,0 +1,254 @@
+//! One call: what it names, who makes it, and how its result is told.
+
+use std::sync::Arc;
+
+use actix_web::{
+    HttpRequest,
+    web::{Data, Payload, Query},
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use bekci_core::{AuthError, ErrorCode, GuardName, Identity, ModelName, ModelSpec, PrincipalKey, signin::StoreError};
+use bekci_store::{Committed, Directory, DirectoryError};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use super::{Mounted, Right, audit};
+use crate::{
+    Reading, Voice, Who,
+    auth::{
+        answer::Success,
+        body::{self, invalid},
+    },
+    respond::Refusal,
+};
+
+pub(super) type Answer = Result<Success, Refusal>;
+
+const DEFAULT_LIMIT: u16 = 50;
+const MAX_LIMIT: u16 = 200;
+
+/// A call before it is known who makes it.
+pub(super) struct Call {
+    mounted: Data<Mounted>,
+    request: HttpRequest,
+    payload: Payload,
+}
+
+/// Who calls, with the permission that the call asks.
+pub(super) struct Caller {
+    pub(super) mounted: Data<Mounted>,
+    pub(super) who: Who,
+    request: HttpRequest,
+}
+
+impl Call {
+    pub(super) fn new(mounted: Data<Mounted>, request: HttpRequest, payload: Payload) -> Self {
+        Self {
+            mounted,
+            request,
+            payload,
+        }
+    }
+
+    /// Asks the gate, before anything else of the request is looked at.
+    pub(super) async fn by(self, right: Right) -> Result<(Caller, Payload), Refusal> {
+        let reading = Reading::of(&self.request).map_err(AuthError::from)?;
+        let rule = self.mounted.rule(right);
+        let rule = rule.map_err(|fault| Refusal::misconfigured(fault.to_string()))?;
+        let watch = self.mounted.bekci.watch();
+        let admission = watch.gate().admit(&reading.head(None), &rule).await?;
+        let principal = admission.principal.ok_or(AuthError::TokenMissing)?;
+        let caller = Caller {
+            who: Who::new(Arc::new(principal), watch.clone()),
+            mounted: self.mounted,
+            request: self.request.clone(),
+        };
+        Ok((caller, self.payload))
+    }
+
+    /// The same for a call without a body.
+    pub(super) async fn bare(self, right: Right) -> Result<Caller, Refusal> {
+        Ok(self.by(right).await?.0)
+    }
+}
+
+pub(super) fn not_found(what: &'static str) -> Refusal {
+    Refusal::new(ErrorCode::NotFound, what)
+}
+
+impl Caller {
+    pub(super) fn directory(&self) -> Directory {
+        self.mounted.bekci.store().directory()
+    }
+
+    pub(super) fn key(&self) -> &PrincipalKey {
+        self.who.key()
+    }
+
+    pub(super) fn request_id(&self) -> String {
+        Voice::of(&self.request).request_id.as_str().to_owned()
+    }
+
+    pub(super) fn part(&self, name: &str) -> &str {
+        self.request.match_info().get(name).unwrap_or_default()
+    }
+
+    /// The model that the path names.
+    pub(super) fn model(&self) -> Result<&ModelSpec, Refusal> {
+        let name = ModelName::new(self.part("model")).map_err(|_| not_found("no model's name"))?;
+        self.mounted
+            .bekci
+            .watch()
+            .model(&name)
+            .ok_or_else(|| not_found("no such model"))
+    }
+
+    /// The principal that the path names; whether it is there is not asked.
+    pub(super) fn named(&self) -> Result<PrincipalKey, Refusal> {
+        self.model()?
+            .key(self.part("id"))
+            .map_err(|_| not_found("not a canonical id"))
+    }
+
+    /// The principal that the path names, as the database has it now.
+    pub(super) async fn target(&self) -> Result<Identity, Refusal> {
+        let found = self.directory().find(&self.named()?).await.map_err(refusal)?;
+        found.ok_or_else(|| not_found("no such account"))
+    }
+
+    /// The number that the path names.
+    pub(super) fn number(&self) -> Result<i64, Refusal> {
+        let text = self.part("id");
+        let number = text.parse::<i64>().ok();
+        // One spelling for each.
+        let number = number.filter(|number| *number > 0 && number.to_string() == text);
+        number.ok_or_else(|| not_found("not a canonical number"))
+    }
+
+    pub(super) async fn body<T: DeserializeOwned>(&self, payload: Payload) -> Result<T, Refusal> {
+        body::read(&self.request, payload).await
+    }
+
+    pub(super) fn query<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        let read = Query::<T>::from_query(self.request.query_string());
+        let bad = |_| {
+            Refusal::new(
+                ErrorCode::MalformedRequest,
+                "a query parameter that is unknown or stands twice",
+            )
+        };
+        read.map(Query::into_inner).map_err(bad)
+    }
+
+    /// The guard of a scope: the one that is named, else the only one of those that `fits` lets through.
+    pub(super) fn guard(&self, named: Option<&str>, fits: impl Fn(&ModelName) -> bool) -> Result<GuardName, Refusal> {
+        let mut guards = self.mounted.bekci.watch().guards().filter(|guard| fits(&guard.model));
+        let found = match named {
+            Some(name) => guards
+                .find(|guard| guard.name.as_str() == name)
+                .ok_or("is no guard of it"),
+            None => match (guards.next(), guards.next()) {
+                (Some(only), None) => Ok(only),
+                (None, _) => Err("there is none"),
+                (Some(_), Some(_)) => Err("is missing, and there is more than one"),
+            },
+        };
+        found
+            .map(|guard| guard.name.clone())
+            .map_err(|rule| invalid("guard", rule))
+    }
+
+    /// Tells and notes what a change came to.
+    pub(super) fn done(
+        &self,
+        result: Result<Committed, DirectoryError>,
+        event: audit::Event<'_>,
+        data: Value,
+    ) -> Answer {
+        self.done_all(result, &[event], data)
+    }
+
+    /// The same for a change that is several events.
+    pub(super) fn done_all(
+        &self,
+        result: Result<Committed, DirectoryError>,
+        events: &[audit::Event<'_>],
+        data: Value,
+    ) -> Answer {
+        let (outcome, answer) = match result {
+            Ok(committed) if committed.effective => ("effective", Ok(Success::ok(data))),
+            Ok(committed) => ("pending", Ok(Success::pending(committed.position.unwrap_or_default()))),
+            Err(DirectoryError::Store(StoreError::Pending { position })) => ("pending", Ok(Success::pending(position))),
+            Err(error @ DirectoryError::Store(StoreError::CommitUnknown(_))) => ("unknown", Err(refusal(error))),
+            Err(error) => return Err(refusal(error)),
+        };
+        for event in events {
+            audit::note(self, event, outcome);
+        }
+        answer
+    }
+}
+
+/// What the directory's refusal is told as.
+pub(super) fn refusal(error: DirectoryError) -> Refusal {
+    match error {
+        DirectoryError::Gone => not_found("no such row"),
+        DirectoryError::Taken => Refusal::new(ErrorCode::Conflict, "taken").detail("reason", "taken"),
+        DirectoryError::InUse => Refusal::new(ErrorCode::Conflict, "other rows need it").detail("reason", "in use"),
+        DirectoryError::Value(why) => {
+            Refusal::new(ErrorCode::ValidationFailed, why.clone()).detail("fields", json!({"": why}))
+        }
+        DirectoryError::Store(StoreError::CommitUnknown(why)) => {
+            Refusal::new(ErrorCode::StoreUnavailable, why).detail("outcome", "unknown")
+        }
+        DirectoryError::Store(error @ StoreError::Pending { .. }) => {
+            Refusal::new(ErrorCode::StoreUnavailable, error.to_string())
+        }
+        DirectoryError::Store(StoreError::Unavailable(why)) => Refusal::new(ErrorCode::StoreUnavailable, why),
+        // It was there when it was looked at.
+        DirectoryError::Store(StoreError::Refused(why)) => Refusal::new(ErrorCode::Conflict, why),
+    }
+}
+
+/// `?limit&after`, as far as they are texts.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Paging {
+    limit: Option<String>,
+    after: Option<String>,
+}
+
+impl Paging {
+    pub(super) fn new(limit: Option<String>, after: Option<String>) -> Self {
+        Self { limit, after }
+    }
+
+    pub(super) fn limit(&self) -> Result<u16, Refusal> {
+        let Some(text) = &self.limit else {
+            return Ok(DEFAULT_LIMIT);
+        };
+        let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+        limit.ok_or_else(|| invalid("limit", "must be a whole number from 1 to 200"))
+    }
+
+    /// What the cursor marks.
+    pub(super) fn mark(&self) -> Result<Option<String>, Refusal> {
+        let bad = || invalid("after", "is no cursor that a page gave");
+        let Some(cursor) = &self.after else { return Ok(None) };
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
+        String::from_utf8(bytes).map(Some).map_err(|_| bad())
+    }
+
+    /// The row number that the cursor marks, 0 without one.
+    pub(super) fn number(&self) -> Result<i64, Refusal> {
+        let Some(mark) = self.mark()? else { return Ok(0) };
+        mark.parse()
+            .map_err(|_| invalid("after", "is no cursor that a page gave"))
+    }
+}
+
+/// A page: its items, and the cursor of the next one.
+pub(super) fn page(items: Vec<Value>, next: Option<String>) -> Success {
+    let next = next.map(|mark| BASE64_URL_SAFE_NO_PAD.encode(mark));
+    Success::ok(json!({"items": items, "next": next}))
+}

@@ -1,0 +1,191 @@
+//! The management API: accounts, what they may do, their sessions and blocks, over HTTP.
+//!
+//! Every call is made by somebody signed in through the guard that the API is mounted for, holds one permission of this table, and is decided by a read of the
+//! database that began after the request. `*`, as `super-admin` holds it, covers them all.
+//!
+//! | permission | calls |
+//! | --- | --- |
+//! | `bekci.principals.read` | `GET /principals/{model}`, `GET /principals/{model}/{id}` |
+//! | `bekci.principals.write` | `POST /principals/{model}`, `PATCH /principals/{model}/{id}` |
+//! | `bekci.principals.credentials` | beside `write`: a `PATCH` of an identifier, `password` or `verified` |
+//! | `bekci.principals.status` | `PUT /principals/{model}/{id}/status` |
+//! | `bekci.principals.delete` | `DELETE /principals/{model}/{id}` |
+//! | `bekci.rights.read` | `GET /roles`, `GET /roles/{id}`, `GET /permissions` |
+//! | `bekci.rights.write` | `PUT /principals/{model}/{id}/roles` and `/permissions`; `POST`, `PATCH`, `PUT`, `DELETE` under `/roles` and `/permissions`; beside `write`: the `tenant` of an account |
+//! | `bekci.roles.give.<guard>.<role>` | beside `rights.write`: giving a role that the caller does not hold itself |
+//! | `bekci.sessions.read` | `GET /principals/{model}/{id}/sessions` |
+//! | `bekci.sessions.end` | `DELETE /principals/{model}/{id}/sessions`, `DELETE …/sessions/{sid}` |
+//! | `bekci.blocks.write` | `POST /blocks`, `DELETE /blocks` |
+//!
+//! The rules beside it:
+//!
+//! 1. Nobody gives a right that it does not hold. A permission is held where [`Held::can`](crate::core::Held::can) says so of that very pattern, and a denial lifted is a
+//!    permission given. A role is held where each permission of it is, and the role itself is, or `bekci.roles.give.<guard>.<role>` is: routes and policies may ask for
+//!    roles by name. The same is asked for what a role is to permit, and for what it permits already when it is changed or deleted. Rights that the caller
+//!    holds in one tenant alone do not count here.
+//! 2. Nobody changes its own rights, status, credentials or tenant, nor deletes itself.
+//! 3. Nobody acts on a principal that holds, in the guard of this API, what the caller could not give it. Who changes credentials could sign in as the
+//!    principal: then what it holds in every guard counts.
+//! 4. A body is JSON, without fields that nobody asked for; what is not canonical or not there is 404; no answer holds a password hash.
+//! 5. When a call has answered 200, its change holds on every node; 202 says that it is committed and that not every node has confirmed it yet; 503 with
+//!    `details.outcome` `unknown` that the connection was lost while committing, and that a retry is safe.
+//! 6. Each change is an event of the target `bekci::audit`, with the caller's key.
+
+mod audit;
+mod authority;
+mod blocks;
+mod call;
+mod fields;
+mod principals;
+mod rights;
+mod roles;
+mod sessions;
+mod status;
+
+use std::sync::Arc;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{self, Data, Payload, ServiceConfig},
+};
+use bekci_core::{AuthGuard, Consistency, ErrorCode, GuardChain, NameError, Permission, RouteRule};
+use futures_util::future::LocalBoxFuture;
+
+use self::call::{Answer, Call};
+use crate::{
+    Bekci,
+    auth::answer::{refused, told},
+};
+
+/// What a call asks of whoever makes it.
+#[derive(Clone, Copy, Debug)]
+enum Right {
+    PrincipalsRead,
+    PrincipalsWrite,
+    PrincipalsCredentials,
+    PrincipalsStatus,
+    PrincipalsDelete,
+    RightsRead,
+    RightsWrite,
+    SessionsRead,
+    SessionsEnd,
+    BlocksWrite,
+}
+
+impl Right {
+    fn name(self) -> &'static str {
+        match self {
+            Self::PrincipalsRead => "bekci.principals.read",
+            Self::PrincipalsWrite => "bekci.principals.write",
+            Self::PrincipalsCredentials => "bekci.principals.credentials",
+            Self::PrincipalsStatus => "bekci.principals.status",
+            Self::PrincipalsDelete => "bekci.principals.delete",
+            Self::RightsRead => "bekci.rights.read",
+            Self::RightsWrite => "bekci.rights.write",
+            Self::SessionsRead => "bekci.sessions.read",
+            Self::SessionsEnd => "bekci.sessions.end",
+            Self::BlocksWrite => "bekci.blocks.write",
+        }
+    }
+
+    fn permission(self) -> Result<Permission, NameError> {
+        Permission::new(self.name())
+    }
+}
+
+/// The API where it is mounted.
+#[derive(Debug)]
+struct Mounted {
+    bekci: Bekci,
+    guard: Arc<AuthGuard>,
+    prefix: String,
+}
+
+impl Mounted {
+    fn rule(&self, right: Right) -> Result<RouteRule, NameError> {
+        let mut rule = RouteRule::guarded(&self.prefix, GuardChain::new([Arc::clone(&self.guard)]));
+        rule.permissions.push(right.permission()?);
+        rule.consistency = Consistency::Direct;
+        Ok(rule)
+    }
+}
+
+impl Bekci {
+    /// Mounts the [management API](crate::admin) under the prefix, for those signed in through the guard: `App::new().configure(bekci.mount_admin("/admin/v1",
+    /// "admin"))`. Where there is no such guard nothing is mounted.
+    pub fn mount_admin(&self, prefix: &str, guard: &str) -> impl FnOnce(&mut ServiceConfig) + use<> {
+        let mounted = self.watch().guard(guard).map(|guard| Mounted {
+            bekci: self.clone(),
+            guard: Arc::clone(guard),
+            prefix: prefix.trim_end_matches('/').to_owned(),
+        });
+        move |config| {
+            if let Some(mounted) = mounted {
+                mount(mounted, config);
+            }
+        }
+    }
+}
+
+fn mount(mounted: Mounted, config: &mut ServiceConfig) {
+    let calls = web::scope(&mounted.prefix)
+        .app_data(Data::new(mounted))
+        // As resources, so that another method is 405 with what is allowed.
+        .service(
+            web::resource("/principals/{model}")
+                .get(via(principals::list))
+                .post(via(principals::add)),
+        )
+        .service(
+            web::resource("/principals/{model}/{id}")
+                .get(via(principals::show))
+                .patch(via(principals::change))
+                .delete(via(principals::remove)),
+        )
+        .service(web::resource("/principals/{model}/{id}/status").put(via(status::set)))
+        .service(web::resource("/principals/{model}/{id}/roles").put(via(rights::set_roles)))
+        .service(web::resource("/principals/{model}/{id}/permissions").put(via(rights::set_permissions)))
+        .service(
+            web::resource("/principals/{model}/{id}/sessions")
+                .get(via(sessions::list))
+                .delete(via(sessions::end_all)),
+        )
+        .service(web::resource("/principals/{model}/{id}/sessions/{sid}").delete(via(sessions::end_one)))
+        .service(web::resource("/roles").get(via(roles::list)).post(via(roles::add)))
+        .service(
+            web::resource("/roles/{id}")
+                .get(via(roles::show))
+                .patch(via(roles::rename))
+                .delete(via(roles::remove)),
+        )
+        .service(web::resource("/roles/{id}/permissions").put(via(roles::set_permissions)))
+        .service(
+            web::resource("/permissions")
+                .get(via(roles::permissions))
+                .post(via(roles::add_permission)),
+        )
+        .service(web::resource("/permissions/{id}").delete(via(roles::remove_permission)))
+        .service(
+            web::resource("/blocks")
+                .post(via(blocks::add))
+                .delete(via(blocks::lift)),
+        )
+        .default_service(web::to(|request| refused(request, ErrorCode::NotFound)));
+    config.service(calls);
+}
+
+/// A call as a handler that tells its result as the request wants it.
+fn via<F, R>(
+    run: F,
+) -> impl Fn(Data<Mounted>, HttpRequest, Payload) -> LocalBoxFuture<'static, HttpResponse> + Clone + 'static
+where
+    F: Fn(Call) -> R + Copy + 'static,
+    R: Future<Output = Answer> + 'static,
+{
+    move |mounted, request, payload| {
+        Box::pin(async move {
+            let answer = run(Call::new(mounted, request.clone(), payload)).await;
+            told(&request, answer)
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! What a principal holds: `PUT …/roles` and `PUT …/permissions`. Each makes the lists of one scope what the body says.
+
+use bekci_core::{Identity, Permission, RoleName, ScopedRights, TenantName};
+use bekci_store::{DirectoryError, Scope};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    Right,
+    audit::Event,
+    authority::{Reach, resolve},
+    call::{Answer, Call, Caller},
+};
+use crate::{auth::body::invalid, respond::Refusal};
+
+/// More than anybody lists by hand.
+const MAX_LISTED: usize = 500;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Roles {
+    guard: Option<String>,
+    tenant: Option<String>,
+    roles: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Permissions {
+    guard: Option<String>,
+    tenant: Option<String>,
+    granted: Vec<String>,
+    denied: Vec<String>,
+}
+
+/// Texts as names of their kind, each once.
+pub(super) fn names<T: std::str::FromStr<Err = bekci_core::NameError> + PartialEq>(
+    field: &str,
+    texts: &[String],
+) -> Result<Vec<T>, Refusal> {
+    if texts.len() > MAX_LISTED {
+        return Err(invalid(field, "lists more than 500"));
+    }
+    let mut names: Vec<T> = Vec::with_capacity(texts.len());
+    for text in texts {
+        let name = text
+            .parse()
+            .map_err(|fault: bekci_core::NameError| invalid(field, &fault.to_string()))?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+pub(super) fn tenant(text: Option<&str>) -> Result<Option<TenantName>, Refusal> {
+    let name = text.map(TenantName::new).transpose();
+    name.map_err(|fault| invalid("tenant", &fault.to_string()))
+}
+
+/// What somebody holds in the scope now.
+fn held<'a>(target: &'a Identity, scope: &Scope) -> Option<&'a ScopedRights> {
+    let mut scopes = target.rights.iter().filter(|held| held.guard == scope.guard);
+    scopes.find(|held| held.tenant == scope.tenant)
+}
+
+fn scope(caller: &Caller, guard: Option<&str>, tenant_text: Option<&str>) -> Result<Scope, Refusal> {
+    let model = &caller.model()?.name;
+    Ok(Scope {
+        guard: caller.guard(guard, |of| of == model)?,
+        tenant: tenant(tenant_text)?,
+    })
+}
+
+fn without<'a, T: PartialEq>(these: &'a [T], others: &[T]) -> Vec<&'a T> {
+    these.iter().filter(|one| !others.contains(one)).collect()
+}
+
+pub(super) async fn set_roles(call: Call) -> Answer {
+    let (caller, payload) = call.by(Right::RightsWrite).await?;
+    let target = caller.target().await?;
+    let body: Roles = caller.body(payload).await?;
+    let scope = scope(&caller, body.guard.as_deref(), body.tenant.as_deref())?;
+    let wanted: Vec<RoleName> = names("roles", &body.roles)?;
+    caller.not_self(&target)?;
+    caller.outranks(&target, Reach::Management).await?;
+    let before = held(&target, &scope).map(|held| &*held.roles).unwrap_or_default();
+    let (added, removed) = (without(&wanted, before), without(before, &wanted));
+    let known = caller.roles_of(&scope.guard).await?;
+    for name in &added {
+        let role = resolve(&known, scope.tenant.as_ref(), name);
+        let role = role.ok_or_else(|| invalid("roles", &format!("there is no role {name} here")))?;
+        caller.may_give_role(role, scope.tenant.as_ref())?;
+    }
+    let data = json!({"key": target.key.as_str(), "guard": scope.guard, "tenant": scope.tenant, "roles": wanted});
+    let details = json!({"guard": scope.guard, "tenant": scope.tenant, "added": added, "removed": removed});
+    let event = Event::new("rights.changed", Some(&target.key), details);
+    let rights = caller.mounted.bekci.rights();
+    let result = rights.sync_roles(&target.key, &scope, &wanted).await;
+    caller.done(result.map_err(DirectoryError::Store), event, data)
+}
+
+pub(super) async fn set_permissions(call: Call) -> Answer {
+    let (caller, payload) = call.by(Right::RightsWrite).await?;
+    let target = caller.target().await?;
+    let body: Permissions = caller.body(payload).await?;
+    let scope = scope(&caller, body.guard.as_deref(), body.tenant.as_deref())?;
+    let granted: Vec<Permission> = names("granted", &body.granted)?;
+    let denied: Vec<Permission> = names("denied", &body.denied)?;
+    if granted.iter().any(|permission| denied.contains(permission)) {
+        return Err(invalid("denied", "denies what is granted beside it"));
+    }
+    caller.not_self(&target)?;
+    caller.outranks(&target, Reach::Management).await?;
+    let before = held(&target, &scope);
+    let added = without(&granted, before.map(|held| &*held.granted).unwrap_or_default());
+    let lifted = without(before.map(|held| &*held.denied).unwrap_or_default(), &denied);
+    // Who lifts a denial gives what was denied.
+    for permission in added.iter().chain(&lifted) {
+        caller.may_give(permission, scope.tenant.as_ref())?;
+    }
+    let data = json!({"key": target.key.as_str(), "guard": scope.guard, "tenant": scope.tenant, "granted": granted, "denied": denied});
+    let event = Event::new("rights.changed", Some(&target.key), data.clone());
+    let rights = caller.mounted.bekci.rights();
+    let result = rights.sync_permissions(&target.key, &scope, &granted, &denied).await;
+    caller.done(result.map_err(DirectoryError::Store), event, data)
+}
