@@ -17,12 +17,11 @@ use actix_web::{
     HttpResponse, ResponseError,
     http::{
         StatusCode,
-        header::{CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
+        header::{
+            CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+            X_CONTENT_TYPE_OPTIONS,
+        },
     },
-};
-use actix_web_httpauth::headers::www_authenticate::{
-    WwwAuthenticate,
-    bearer::{Bearer, Error as BearerError},
 };
 use bekci_core::{AuthError, Challenge, ErrorCode};
 use bekci_signin::SignInError;
@@ -33,9 +32,6 @@ pub(crate) use foreign::{json_fault, translated};
 pub use messages::{Language, message};
 pub(crate) use voice::only;
 pub use voice::{REQUEST_ID, RequestId, Voice};
-
-/// The realm of every challenge. One for all guards: it must not tell which guard would have let somebody in.
-const REALM: &str = "bekci";
 
 /// A request that is answered with one of the contract's codes.
 ///
@@ -128,7 +124,7 @@ impl Refusal {
             .insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
             .insert_header((CONTENT_LANGUAGE, voice.language.tag()));
         if let Some(challenge) = bearer_challenge(self.challenge) {
-            answer.insert_header(WwwAuthenticate(challenge));
+            answer.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
         }
         if let Some(wait) = self.retry_after {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -166,14 +162,15 @@ impl Refusal {
     }
 }
 
-fn bearer_challenge(challenge: Challenge) -> Option<Bearer> {
-    let bearer = Bearer::build().realm(REALM);
+/// The parameters are parted by commas (RFC 9110 section 11.6.1), which actix-web-httpauth leaves out. One realm for all guards: it must not tell which guard would
+/// have let somebody in.
+fn bearer_challenge(challenge: Challenge) -> Option<&'static str> {
     match challenge {
         Challenge::None => None,
-        Challenge::Bare => Some(bearer.finish()),
-        Challenge::InvalidRequest => Some(bearer.error(BearerError::InvalidRequest).finish()),
-        Challenge::InvalidToken => Some(bearer.error(BearerError::InvalidToken).finish()),
-        Challenge::InsufficientScope => Some(bearer.error(BearerError::InsufficientScope).finish()),
+        Challenge::Bare => Some("Bearer realm=\"bekci\""),
+        Challenge::InvalidRequest => Some("Bearer realm=\"bekci\", error=\"invalid_request\""),
+        Challenge::InvalidToken => Some("Bearer realm=\"bekci\", error=\"invalid_token\""),
+        Challenge::InsufficientScope => Some("Bearer realm=\"bekci\", error=\"insufficient_scope\""),
     }
 }
 

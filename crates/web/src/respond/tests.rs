@@ -22,9 +22,9 @@ fn plain() -> Voice {
 #[test]
 fn every_auth_error_has_its_status_code_and_challenge() {
     let bare = Some("Bearer realm=\"bekci\"");
-    let request = Some("Bearer realm=\"bekci\" error=\"invalid_request\"");
-    let token = Some("Bearer realm=\"bekci\" error=\"invalid_token\"");
-    let scope = Some("Bearer realm=\"bekci\" error=\"insufficient_scope\"");
+    let request = Some("Bearer realm=\"bekci\", error=\"invalid_request\"");
+    let token = Some("Bearer realm=\"bekci\", error=\"invalid_token\"");
+    let scope = Some("Bearer realm=\"bekci\", error=\"insufficient_scope\"");
     let blocked = AuthError::TokenBlocked {
         reason: "stolen".into(),
         until: None,
@@ -166,7 +166,7 @@ fn a_wait_is_told_in_whole_seconds_rounded_up() {
 #[test]
 fn every_sign_in_error_has_its_status_code_and_challenge() {
     let bare = Some("Bearer realm=\"bekci\"");
-    let request = Some("Bearer realm=\"bekci\" error=\"invalid_request\"");
+    let request = Some("Bearer realm=\"bekci\", error=\"invalid_request\"");
     let field = SignInError::Field {
         field: "identifier",
         rule: "must not be empty",

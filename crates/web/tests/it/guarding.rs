@@ -221,7 +221,7 @@ async fn two_credentials_are_400_and_a_bad_one_is_never_passed_over() {
         assert_eq!(answer.refusal(), (400, "AMBIGUOUS_CREDENTIALS"), "case {at}");
         assert_eq!(
             answer.challenge(),
-            Some("Bearer realm=\"bekci\" error=\"invalid_request\""),
+            Some("Bearer realm=\"bekci\", error=\"invalid_request\""),
             "case {at}"
         );
     }
@@ -312,7 +312,7 @@ async fn what_a_route_asks_must_be_held() {
     assert_eq!(answer.body["error"]["details"], json!({"missing": "role editor"}));
     assert_eq!(
         answer.challenge(),
-        Some("Bearer realm=\"bekci\" error=\"insufficient_scope\"")
+        Some("Bearer realm=\"bekci\", error=\"insufficient_scope\"")
     );
     assert_eq!(
         send(&app, bearer(TestRequest::get().uri("/editors/me"), &editor))
@@ -381,7 +381,7 @@ async fn bans_ends_of_sessions_and_lost_accounts_are_told_apart() {
     assert_eq!(answer.refusal(), (401, "TOKEN_INVALID"));
     assert_eq!(
         answer.challenge(),
-        Some("Bearer realm=\"bekci\" error=\"invalid_token\"")
+        Some("Bearer realm=\"bekci\", error=\"invalid_token\"")
     );
     town.change("admin:1", |identity| identity.exists = false);
     assert_eq!(send(&app, me()).await.refusal(), (401, "IDENTITY_NOT_FOUND"));

@@ -57,14 +57,14 @@ async fn a_refusal_is_the_gateways_own_and_tells_no_identity() {
             Some("Bearer old"),
             401,
             "TOKEN_EXPIRED",
-            Some("Bearer realm=\"bekci\" error=\"invalid_token\""),
+            Some("Bearer realm=\"bekci\", error=\"invalid_token\""),
         ),
         (
             "/manage/x",
             Some("Bearer good"),
             403,
             "FORBIDDEN",
-            Some("Bearer realm=\"bekci\" error=\"insufficient_scope\""),
+            Some("Bearer realm=\"bekci\", error=\"insufficient_scope\""),
         ),
     ] {
         let request = forward_auth("GET", path);
