@@ -13,7 +13,7 @@ use crate::failure::{Failure, or_fail};
 use crate::folder::TempDir;
 use crate::nursery;
 use crate::port::try_free_port;
-use crate::program::{find_program, run};
+use crate::program::{find_program, name_of, run};
 use crate::user::User;
 
 /// How often a server is looked at while it starts or ends.
@@ -177,7 +177,7 @@ impl Service {
     }
 
     fn log_path(&self) -> PathBuf {
-        self.folder.join(format!("{}.log", self.program))
+        self.folder.join(format!("{}.log", name_of(Path::new(&self.program))))
     }
 
     fn log(&self) -> String {
