@@ -27,7 +27,7 @@ pub(crate) enum Action {
         /// The name, where the model has that attribute
         #[arg(long)]
         name: Option<String>,
-        /// A role, global, in the model's guard of the same name; made if missing, and `super-admin` then permits everything
+        /// A role, global, in the guard that has the model's name, else in the first for it; made if missing, and `super-admin` then permits everything
         #[arg(long)]
         role: Option<RoleName>,
         /// Reads the password from standard input; it is never an argument
@@ -58,7 +58,9 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
         role,
         ..
     } = action;
-    let guard = config.guards.iter().find(|(_, guard)| guard.model == *model);
+    let guards = || config.guards.iter().filter(|(_, guard)| guard.model == *model);
+    let guard = guards().find(|(name, _)| name.as_str() == model.as_str());
+    let guard = guard.or_else(|| guards().next());
     let (guard, section) = guard.ok_or_else(|| Failure(format!("no guard is for model {model}")))?;
     let password = password_from_stdin()?;
     let policy = bekci_signin::PasswordPolicy::new(usize::try_from(section.password_min_length).unwrap_or(15));
@@ -66,7 +68,9 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
         .into_iter()
         .flatten()
         .collect();
-    policy.check(&password, &about).map_err(Failure::of)?;
+    policy
+        .check(&password, &about)
+        .map_err(|error| Failure(format!("the password {error}")))?;
     let database = assemble::database(config).await.map_err(Failure::of)?;
     assemble::schema(config, &database, config.database.auto_migrate)
         .await
