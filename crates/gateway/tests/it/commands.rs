@@ -1,0 +1,230 @@
+//! The commands that do their work and end.
+
+use std::path::{Path, PathBuf};
+
+use bekci_test_support::{Postgres, TempDir, psql, sqlite3_cli};
+use serde_json::Value;
+
+use crate::{
+    house::{House, Kind, PASSWORD, Ran, run, run_in},
+    http::post,
+};
+
+/// A configuration in a folder of its own.
+struct Place {
+    folder: TempDir,
+    config: PathBuf,
+}
+
+impl Place {
+    fn new(text: &str) -> Self {
+        let folder = TempDir::new("place");
+        let config = folder.path().join("bekci.toml");
+        std::fs::write(&config, text).unwrap();
+        Self { folder, config }
+    }
+
+    /// Two guards on this database, listening nowhere in particular.
+    fn on(database: &str) -> Self {
+        Self::new(&format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nops_listen = \"127.0.0.1:0\"\n[database]\nurl = \"{database}\"\n"
+        ))
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        run(&self.config, arguments, "")
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+#[test]
+fn wrong_usage_exits_2_and_says_what_is_wrong() {
+    let folder = TempDir::new("usage");
+    for (arguments, said) in [
+        (&["dmo"][..], "'demo'"),
+        (&["demo", "--listen", "nowhere"], "--listen"),
+        (&["principal", "add", "--model", "customer"], "--email"),
+        (&["principal", "add", "--password", "x"], "'--password-stdin'"),
+        (&["migrate", "sideways"], "sideways"),
+        (&["config", "show", "--output", "xml"], "json"),
+        (&[], "Usage"),
+    ] {
+        let ran = run_in(folder.path(), arguments, "");
+        assert_eq!(ran.code, Some(2), "{arguments:?}: {ran:?}");
+        assert!(ran.err.contains(said), "{arguments:?}: {ran:?}");
+    }
+}
+
+#[test]
+fn config_check_names_every_mistake_with_its_line() {
+    let place = Place::new(
+        "[server]\nlisten = \"nowhere\"\nworkrs = 3\n[guards.customer]\nmodel = \"Customer\"\naccess_ttl_seconds = 0\n\
+         [[routes]]\nid = \"x\"\npaths = [\"/x\"]\nguards = [\"customr\"]\nupstream = \"http://127.0.0.1:9\"\n",
+    );
+    let ran = place.run(&["config", "check"]);
+    assert_eq!(ran.code, Some(1));
+    for (line, said) in [
+        (2, "listen"),
+        (3, "workers"),
+        (5, "model"),
+        (6, "access_ttl_seconds"),
+        (10, "customr"),
+    ] {
+        let place = format!("bekci.toml:{line}:");
+        let told = ran.err.lines().find(|told| told.contains(&place));
+        assert!(
+            told.is_some_and(|told| told.contains(said)),
+            "{line} {said}: {}",
+            ran.err
+        );
+    }
+}
+
+#[test]
+fn config_check_says_what_is_good_and_which_route_is_never_reached() {
+    let route = |id: &str, methods: &str| {
+        let to = "public = true\nupstream = \"http://127.0.0.1:9\"";
+        format!("[[routes]]\nid = \"{id}\"\npaths = [\"/x\"]\nmethods = [{methods}]\n{to}\n")
+    };
+    let place = Place::new(&format!(
+        "{}{}{}",
+        route("all", "\"*\""),
+        route("reading", "\"GET\", \"HEAD\""),
+        route("writing", "\"POST\", \"PUT\", \"PATCH\", \"DELETE\", \"OPTIONS\"")
+    ));
+    let ran = place.run(&["config", "check"]).success();
+    assert!(ran.out.contains("2 guards, 3 routes"), "{}", ran.out);
+    assert!(
+        ran.out.contains("warning: route all can never be reached"),
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
+fn config_show_masks_secrets() {
+    let place = Place::new(
+        "[database]\nurl = \"postgres://bekci:pa55-in-url@db/x\"\n[redis]\nenabled = true\npassword = \"pa55-of-redis\"\n\
+         [token]\nalgorithm = \"HS256\"\n[secrets]\n\
+         jwt = \"pa55-of-jwt-0123456789-0123456789-0123456789-0123456789-0123456789\"\n",
+    );
+    for output in ["text", "json"] {
+        let ran = place.run(&["config", "show", "--output", output]).success();
+        assert!(!ran.out.contains("pa55") && !ran.err.contains("pa55"), "{ran:?}");
+        assert!(ran.out.contains("HS256"));
+    }
+}
+
+#[test]
+fn migrate_makes_the_schema_once_and_tells_what_is_missing() {
+    let place = Place::new("");
+    let status = |place: &Place| -> Value {
+        let ran = place.run(&["migrate", "status", "--output", "json"]).success();
+        serde_json::from_str(&ran.out).unwrap()
+    };
+    let before = status(&place);
+    assert_eq!(before["current"], false);
+    assert_eq!(before["missingTables"].as_array().unwrap().len(), 2, "{before}");
+
+    assert!(place.run(&["migrate", "up"]).success().out.contains("customers"));
+    assert_eq!(status(&place)["current"], true);
+    assert_eq!(place.run(&["migrate", "up"]).success().out, "nothing to do\n");
+
+    let refused = place.run(&["migrate", "down"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.err.contains("--yes"), "{refused:?}");
+}
+
+#[test]
+fn the_statements_that_migrate_prints_make_the_schema() {
+    let place = Place::new("");
+    let sql = place.run(&["migrate", "up", "--sql"]).success().out;
+    std::fs::create_dir(place.path().join("data")).unwrap();
+    sqlite3_cli(&place.path().join("data/bekci.db"), &sql);
+    assert_eq!(place.run(&["migrate", "status"]).success().out, "up to date\n");
+
+    let url = Postgres::shared().fresh_database("printed");
+    let place = Place::on(&url);
+    psql(&url, &place.run(&["migrate", "up", "--sql"]).success().out);
+    assert_eq!(place.run(&["migrate", "status"]).success().out, "up to date\n");
+}
+
+#[test]
+fn an_account_made_by_the_command_signs_in() {
+    let house = House::shared(Kind::Sqlite);
+    for guard in ["customer", "admin"] {
+        let body = serde_json::json!({"email": format!("first@{guard}.test"), "password": PASSWORD});
+        let answer = post(&format!("/auth/{guard}/login")).json(&body).to(house.address());
+        assert_eq!(answer.verdict(), "200");
+        assert_eq!(answer.json()["data"]["user"]["key"], format!("{guard}:1"));
+    }
+}
+
+#[test]
+fn a_password_that_is_no_good_makes_no_account() {
+    let place = Place::new("");
+    let add = [
+        "principal",
+        "add",
+        "--model",
+        "customer",
+        "--email",
+        "a@b.test",
+        "--password-stdin",
+    ];
+    for password in ["short", "", "correct horse battery staple"] {
+        let ran = run(&place.config, &add, password);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.err.contains("the password"), "{ran:?}");
+    }
+    let ran = run(
+        &place.config,
+        &[
+            "principal",
+            "add",
+            "--model",
+            "partner",
+            "--email",
+            "a@b.test",
+            "--password-stdin",
+        ],
+        "",
+    );
+    assert!(ran.err.contains("partner"), "{ran:?}");
+}
+
+#[test]
+fn on_a_server_database_serve_makes_no_keys_and_no_schema_and_says_which_command_does() {
+    let url = Postgres::shared().fresh_database("bare");
+    let place = Place::on(&url);
+
+    let ran = place.run(&["serve"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.err.contains("bekci migrate up") && ran.err.contains("auto_migrate"),
+        "{ran:?}"
+    );
+
+    place.run(&["migrate", "up"]).success();
+    let ran = place.run(&["serve"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.err.contains("root") && ran.err.contains("bekci key generate"),
+        "{ran:?}"
+    );
+
+    let made = place.run(&["key", "generate"]).success();
+    assert_eq!(made.out.lines().count(), 3, "{made:?}");
+    assert_eq!(place.run(&["key", "generate"]).success().out, "nothing is missing\n");
+    let keys = place.path().join("data/keys");
+    std::fs::remove_dir_all(keys.join("admin")).unwrap();
+    let ran = place.run(&["serve"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.err.contains("guard admin") && ran.err.contains("bekci key generate"),
+        "{ran:?}"
+    );
+}

@@ -1,0 +1,271 @@
+//! A database with accounts, and two `bekci serve` processes on it.
+
+use std::{
+    fmt::Write as _,
+    io::Write as _,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use bekci_test_support::{Postgres, Redis, Server, Service, TempDir, find_program, free_port, psql, sqlite3_cli};
+
+use crate::{echo::Echo, http::get};
+
+pub const BEKCI: &str = env!("CARGO_BIN_EXE_bekci");
+/// Everybody's.
+pub const PASSWORD: &str = "lantern orbit meadow seven";
+/// Δ of the houses, in milliseconds.
+pub const STALENESS_MS: u64 = 1_000;
+const ISSUER: &str = "https://bekci.test";
+
+/// Which stores a house stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Sqlite,
+    SqliteRedis,
+    Postgres,
+    PostgresRedis,
+}
+
+/// Runs each function of a suite on every store.
+macro_rules! on_every_store {
+    ($($name:ident),* $(,)?) => {
+        crate::house::on_every_store!(@kind sqlite, Sqlite, $($name),*);
+        crate::house::on_every_store!(@kind sqlite_and_redis, SqliteRedis, $($name),*);
+        crate::house::on_every_store!(@kind postgres, Postgres, $($name),*);
+        crate::house::on_every_store!(@kind postgres_and_redis, PostgresRedis, $($name),*);
+    };
+    (@kind $module:ident, $kind:ident, $($name:ident),*) => {
+        mod $module {
+            $(#[test]
+            fn $name() {
+                super::$name(crate::house::House::shared(crate::house::Kind::$kind));
+            })*
+        }
+    };
+}
+pub(crate) use on_every_store;
+
+/// A running `bekci serve`.
+pub struct Node {
+    pub address: SocketAddr,
+    pub ops: SocketAddr,
+    _server: Server,
+    _folder: TempDir,
+}
+
+pub struct House {
+    pub nodes: Vec<Node>,
+    pub redis: Option<Redis>,
+    database: String,
+    file: PathBuf,
+    folder: TempDir,
+}
+
+impl House {
+    /// The house that all tests of a kind share, each with accounts of its own.
+    pub fn shared(kind: Kind) -> &'static Self {
+        static SHARED: [OnceLock<House>; 4] = [const { OnceLock::new() }; 4];
+        SHARED[kind as usize].get_or_init(|| Self::new(kind, 2))
+    }
+
+    pub fn new(kind: Kind, nodes: usize) -> Self {
+        let folder = TempDir::new("house");
+        let file = folder.path().join("bekci.db");
+        let database = match kind {
+            Kind::Sqlite | Kind::SqliteRedis => format!("sqlite://{}", file.display()),
+            Kind::Postgres | Kind::PostgresRedis => Postgres::shared().fresh_database("house"),
+        };
+        let redis = matches!(kind, Kind::SqliteRedis | Kind::PostgresRedis).then(Redis::start);
+        let mut house = Self {
+            nodes: Vec::new(),
+            redis,
+            database,
+            file,
+            folder,
+        };
+        house.furnish();
+        house.nodes = (0..nodes).map(|_| house.open_node()).collect();
+        house
+    }
+
+    /// Schema, keys and the first accounts by the commands, other roles from outside.
+    fn furnish(&self) {
+        let config = self.folder.path().join("commands.toml");
+        std::fs::write(&config, self.config(free_port(), free_port())).unwrap();
+        let run = |arguments: &[&str], input: &str| run(&config, arguments, input).success();
+        run(&["key", "generate"], "");
+        run(&["migrate", "up"], "");
+        self.age_keys();
+        let add = |model: &str, email: &str, role: &str| {
+            let arguments = ["principal", "add", "--password-stdin", "--name", "First"];
+            let about = ["--model", model, "--email", email, "--role", role];
+            run(&[&arguments[..], &about[..]].concat(), PASSWORD);
+        };
+        add("customer", "first@customer.test", "buyer");
+        add("admin", "first@admin.test", "super-admin");
+        self.sql(
+            "INSERT INTO bekci_roles (guard, tenant, name) VALUES ('customer', '', 'reader'), ('admin', '', 'support'), ('shop', '', 'keeper')",
+        );
+    }
+
+    /// Makes the keys old, so that a token that is long past is not older than its key.
+    fn age_keys(&self) {
+        for guard in ["admin", "customer", "shop"] {
+            let path = self.key_file(guard);
+            let text = std::fs::read_to_string(&path).unwrap();
+            let created = text.lines().find(|line| line.starts_with("Created:")).unwrap();
+            std::fs::write(&path, text.replace(created, "Created: 2020-01-01T00:00:00Z")).unwrap();
+        }
+    }
+
+    /// The private key of a guard.
+    pub fn key_file(&self, guard: &str) -> PathBuf {
+        let files = std::fs::read_dir(self.folder.path().join("keys").join(guard)).unwrap();
+        let mut files = files.map(|file| file.unwrap().path());
+        files
+            .find(|path| path.extension().is_some_and(|kind| kind == "pem"))
+            .unwrap()
+    }
+
+    fn config(&self, port: u16, ops: u16) -> String {
+        let echo = Echo::shared().address;
+        let mut text = format!(
+            "[server]\nlisten = \"127.0.0.1:{port}\"\nops_listen = \"127.0.0.1:{ops}\"\npublic_url = \"{ISSUER}\"\nworkers = 2\n\
+             shutdown_timeout_seconds = 1\n[database]\nurl = \"{}\"\nmax_connections = 8\n[identity_cache]\nmax_staleness_ms = {STALENESS_MS}\n\
+             poll_ms = 10\n[token]\nkeys_dir = \"{keys}\"\nleeway_seconds = 0\n[secrets]\nroot = {{ file = \"{keys}/root\" }}\n",
+            self.database,
+            keys = self.folder.path().join("keys").display(),
+        );
+        if let Some(redis) = &self.redis {
+            writeln!(text, "[redis]\nenabled = true\nurl = \"{}\"", redis.url()).unwrap();
+        }
+        for (guard, more) in [
+            ("admin", ""),
+            ("customer", ""),
+            ("shop", "model = \"customer\"\nauth_path = \"/shop-api/v1/auth\"\n"),
+        ] {
+            let cost = "{ memory_kib = 7168, iterations = 1, lanes = 1 }";
+            writeln!(text, "[guards.{guard}]\npassword_hash = {cost}\n{more}").unwrap();
+        }
+        text.push_str(
+            "[models.customer]\nidentifiers = [\"email:nocase\"]\ncached_attributes = [\"email\", \"name\"]\n",
+        );
+        let up = format!("upstream = \"http://{echo}\"");
+        let hasty = format!("upstream = {{ urls = [\"http://{echo}\"], timeout_ms = 200 }}");
+        let dead = format!("upstream = \"http://127.0.0.1:{}\"", free_port());
+        for (id, rule, upstream) in [
+            ("public", "public = true", &up),
+            ("me", "guards = [\"customer\"]", &up),
+            ("direct", "guards = [\"customer\"]\nconsistency = \"direct\"", &up),
+            (
+                "orders",
+                "guards = [\"customer\", \"admin\"]\nroles = [\"buyer\", \"super-admin\"]",
+                &up,
+            ),
+            ("office", "guards = [\"admin\"]\npermissions = [\"orders.manage\"]", &up),
+            (
+                "fresh",
+                "guards = [\"admin\"]\nkind = \"fresh:300\"\nconsistency = \"direct\"",
+                &up,
+            ),
+            ("guests", "guards = [\"customer\"]\nkind = \"guest\"", &up),
+            ("both", "guards = [\"customer\", \"admin\"]", &up),
+            ("shop", "guards = [\"shop\"]", &up),
+            ("ws", "guards = [\"customer\"]", &up),
+            ("hasty", "public = true", &hasty),
+            ("dead", "public = true", &dead),
+        ] {
+            writeln!(
+                text,
+                "[[routes]]\nid = \"{id}\"\npaths = [\"/{id}/**\"]\n{rule}\n{upstream}"
+            )
+            .unwrap();
+        }
+        text
+    }
+
+    fn open_node(&self) -> Node {
+        let folder = TempDir::new("node");
+        let ops = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let server = Server::on_free_port(|port| {
+            std::fs::write(folder.path().join("bekci.toml"), self.config(port, ops.port())).unwrap();
+            Service::new(BEKCI, port, &folder)
+                .args(["serve"])
+                .ready_when(move |_| std::net::TcpStream::connect(ops).is_ok() && get("/readyz").to(ops).status == 200)
+        });
+        Node {
+            address: server.address(),
+            ops,
+            _server: server,
+            _folder: folder,
+        }
+    }
+
+    /// Where the first node listens.
+    pub fn address(&self) -> SocketAddr {
+        self.nodes[0].address
+    }
+
+    /// Writes to the database from outside.
+    pub fn sql(&self, sql: &str) -> String {
+        if self.database.starts_with("sqlite:") {
+            sqlite3_cli(&self.file, sql)
+        } else {
+            psql(&self.database, sql)
+        }
+    }
+}
+
+/// What a command answered.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    pub fn success(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self
+    }
+}
+
+/// Runs `bekci` with a configuration to its end.
+pub fn run(config: &Path, arguments: &[&str], input: &str) -> Ran {
+    let config = config.to_str().unwrap();
+    run_in(
+        config_folder(config),
+        &[&["--config", config][..], arguments].concat(),
+        input,
+    )
+}
+
+fn config_folder(config: &str) -> &Path {
+    Path::new(config).parent().unwrap()
+}
+
+/// Runs `bekci` in a folder to its end, which comes by itself or by the end of this process.
+pub fn run_in(folder: &Path, arguments: &[&str], input: &str) -> Ran {
+    let mut child = Command::new(find_program("setpriv").unwrap())
+        .args(["--pdeathsig", "TERM", "--", "timeout", "60", BEKCI])
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that reads nothing may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ran {
+        code: output.status.code(),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
+}

@@ -1,0 +1,22 @@
+//! The `bekci` binary as a process, asked over sockets: its commands, the demo, the gate, sessions on two nodes, the proxy, operations.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    unreachable_pub,
+    reason = "a test that cannot go on shows where, and its helpers are for this binary alone"
+)]
+
+mod commands;
+mod demo;
+mod echo;
+mod forge;
+mod gate;
+mod house;
+mod http;
+mod identities;
+mod operating;
+mod people;
+mod proxying;
+mod refusing;
+mod sessions;

@@ -1,0 +1,6 @@
+//! Sessions on two nodes, on every store.
+
+mod bans;
+mod cookies;
+mod leaving;
+mod refreshing;
