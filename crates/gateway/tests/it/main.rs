@@ -11,6 +11,7 @@ mod commands;
 mod demo;
 mod echo;
 mod forge;
+mod fronts;
 mod gate;
 mod house;
 mod http;
