@@ -6,7 +6,6 @@
 mod attempt;
 mod audit;
 mod csrf;
-mod entropy;
 mod error;
 mod keyed;
 mod password;
@@ -17,7 +16,6 @@ pub use attempt::{
     Identifier, MAX_DEVICE_NAME_CHARS, MAX_IDENTIFIER_CHARS, PasswordAttempt, SignedIn, SignedInBy, SignedOut,
 };
 pub use csrf::csrf_token;
-pub use entropy::OsEntropy;
 pub use error::{AttemptResult, SignInError};
 pub use keyed::{MAX_DEVICE_ID_CHARS, MIN_DEVICE_ID_CHARS, device_hash};
 pub use password::{

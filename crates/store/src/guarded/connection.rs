@@ -1,9 +1,8 @@
 use std::{future::Future, pin::Pin};
 
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, IsolationLevel, QueryResult,
-    QueryStream, SqliteTransactionMode, Statement, StatementBuilder, StreamTrait, TransactionError, TransactionOptions,
-    TransactionSession, TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, QueryStream,
+    SqliteTransactionMode, Statement, StatementBuilder, StreamTrait, TransactionOptions, TransactionSession,
 };
 
 use super::{GuardedTransaction, only_reads, refuse_streamed_write};
@@ -28,7 +27,8 @@ impl GuardedConnection {
         self.node.db()
     }
 
-    async fn begin_guarded(&self, options: TransactionOptions) -> Result<GuardedTransaction, DbErr> {
+    /// Begins a transaction.
+    pub(super) async fn open(&self, options: TransactionOptions) -> Result<GuardedTransaction, DbErr> {
         GuardedTransaction::outermost(&self.node, options).await
     }
 
@@ -37,7 +37,7 @@ impl GuardedConnection {
     where
         F: for<'c> FnOnce(&'c GuardedTransaction) -> Pin<Box<dyn Future<Output = Result<T, DbErr>> + Send + 'c>>,
     {
-        let transaction = self.begin_guarded(TransactionOptions::default()).await?;
+        let transaction = self.open(TransactionOptions::default()).await?;
         match run(&transaction).await {
             Ok(value) => transaction.commit().await.map(|()| value),
             Err(error) => {
@@ -130,55 +130,4 @@ pub(super) fn with_writer_lock(mut options: TransactionOptions) -> TransactionOp
     options
 }
 
-#[async_trait::async_trait]
-impl TransactionTrait for GuardedConnection {
-    type Transaction = GuardedTransaction;
-
-    async fn begin(&self) -> Result<GuardedTransaction, DbErr> {
-        self.begin_guarded(TransactionOptions::default()).await
-    }
-
-    async fn begin_with_config(
-        &self,
-        isolation_level: Option<IsolationLevel>,
-        access_mode: Option<AccessMode>,
-    ) -> Result<GuardedTransaction, DbErr> {
-        self.begin_guarded(TransactionOptions {
-            isolation_level,
-            access_mode,
-            sqlite_transaction_mode: None,
-        })
-        .await
-    }
-
-    async fn begin_with_options(&self, options: TransactionOptions) -> Result<GuardedTransaction, DbErr> {
-        self.begin_guarded(options).await
-    }
-
-    async fn transaction<F, T, E>(&self, callback: F) -> Result<T, TransactionError<E>>
-    where
-        F: for<'c> FnOnce(&'c GuardedTransaction) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>> + Send,
-        T: Send,
-        E: std::fmt::Display + std::fmt::Debug + Send,
-    {
-        self.transaction_with_config(callback, None, None).await
-    }
-
-    async fn transaction_with_config<F, T, E>(
-        &self,
-        callback: F,
-        isolation_level: Option<IsolationLevel>,
-        access_mode: Option<AccessMode>,
-    ) -> Result<T, TransactionError<E>>
-    where
-        F: for<'c> FnOnce(&'c GuardedTransaction) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>> + Send,
-        T: Send,
-        E: std::fmt::Display + std::fmt::Debug + Send,
-    {
-        let transaction = self
-            .begin_with_config(isolation_level, access_mode)
-            .await
-            .map_err(TransactionError::Connection)?;
-        transaction.finish(callback).await
-    }
-}
+begins_transactions!(GuardedConnection);

@@ -9,6 +9,73 @@
 //! - The hook's own outbox statement is recognised by its text. Outside a transaction the statement that it belongs to has been committed and numbered by then, so
 //!   that it only asks for the refresh.
 
+/// Implements `TransactionTrait` over `open`, which begins a transaction or a savepoint.
+macro_rules! begins_transactions {
+    ($type:ident) => {
+        #[async_trait::async_trait]
+        impl sea_orm::TransactionTrait for $type {
+            type Transaction = crate::guarded::GuardedTransaction;
+
+            async fn begin(&self) -> Result<crate::guarded::GuardedTransaction, sea_orm::DbErr> {
+                self.open(sea_orm::TransactionOptions::default()).await
+            }
+
+            async fn begin_with_config(
+                &self,
+                isolation_level: Option<sea_orm::IsolationLevel>,
+                access_mode: Option<sea_orm::AccessMode>,
+            ) -> Result<crate::guarded::GuardedTransaction, sea_orm::DbErr> {
+                self.open(sea_orm::TransactionOptions {
+                    isolation_level,
+                    access_mode,
+                    sqlite_transaction_mode: None,
+                })
+                .await
+            }
+
+            async fn begin_with_options(
+                &self,
+                options: sea_orm::TransactionOptions,
+            ) -> Result<crate::guarded::GuardedTransaction, sea_orm::DbErr> {
+                self.open(options).await
+            }
+
+            async fn transaction<F, T, E>(&self, callback: F) -> Result<T, sea_orm::TransactionError<E>>
+            where
+                F: for<'c> FnOnce(
+                        &'c crate::guarded::GuardedTransaction,
+                    ) -> std::pin::Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>>
+                    + Send,
+                T: Send,
+                E: std::fmt::Display + std::fmt::Debug + Send,
+            {
+                self.transaction_with_config(callback, None, None).await
+            }
+
+            async fn transaction_with_config<F, T, E>(
+                &self,
+                callback: F,
+                isolation_level: Option<sea_orm::IsolationLevel>,
+                access_mode: Option<sea_orm::AccessMode>,
+            ) -> Result<T, sea_orm::TransactionError<E>>
+            where
+                F: for<'c> FnOnce(
+                        &'c crate::guarded::GuardedTransaction,
+                    ) -> std::pin::Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>>
+                    + Send,
+                T: Send,
+                E: std::fmt::Display + std::fmt::Debug + Send,
+            {
+                let transaction = self
+                    .begin_with_config(isolation_level, access_mode)
+                    .await
+                    .map_err(sea_orm::TransactionError::Connection)?;
+                transaction.finish(callback).await
+            }
+        }
+    };
+}
+
 mod connection;
 mod transaction;
 

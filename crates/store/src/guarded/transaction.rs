@@ -1,9 +1,8 @@
 use std::{future::Future, pin::Pin};
 
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, IsolationLevel, QueryResult,
-    Statement, StatementBuilder, StreamTrait, TransactionError, TransactionOptions, TransactionSession,
-    TransactionStream, TransactionTrait,
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement, StatementBuilder,
+    StreamTrait, TransactionError, TransactionOptions, TransactionSession, TransactionStream, TransactionTrait,
 };
 
 use super::{connection::with_writer_lock, refuse_streamed_write};
@@ -35,7 +34,8 @@ impl GuardedTransaction {
         })
     }
 
-    async fn nested(&self, options: TransactionOptions) -> Result<Self, DbErr> {
+    /// Begins a savepoint.
+    pub(super) async fn open(&self, options: TransactionOptions) -> Result<Self, DbErr> {
         let inner = self.inner.begin_with_options(options).await?;
         Ok(Self {
             inner,
@@ -145,55 +145,4 @@ impl StreamTrait for GuardedTransaction {
     }
 }
 
-#[async_trait::async_trait]
-impl TransactionTrait for GuardedTransaction {
-    type Transaction = GuardedTransaction;
-
-    async fn begin(&self) -> Result<GuardedTransaction, DbErr> {
-        self.nested(TransactionOptions::default()).await
-    }
-
-    async fn begin_with_config(
-        &self,
-        isolation_level: Option<IsolationLevel>,
-        access_mode: Option<AccessMode>,
-    ) -> Result<GuardedTransaction, DbErr> {
-        self.nested(TransactionOptions {
-            isolation_level,
-            access_mode,
-            sqlite_transaction_mode: None,
-        })
-        .await
-    }
-
-    async fn begin_with_options(&self, options: TransactionOptions) -> Result<GuardedTransaction, DbErr> {
-        self.nested(options).await
-    }
-
-    async fn transaction<F, T, E>(&self, callback: F) -> Result<T, TransactionError<E>>
-    where
-        F: for<'c> FnOnce(&'c GuardedTransaction) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>> + Send,
-        T: Send,
-        E: std::fmt::Display + std::fmt::Debug + Send,
-    {
-        self.transaction_with_config(callback, None, None).await
-    }
-
-    async fn transaction_with_config<F, T, E>(
-        &self,
-        callback: F,
-        isolation_level: Option<IsolationLevel>,
-        access_mode: Option<AccessMode>,
-    ) -> Result<T, TransactionError<E>>
-    where
-        F: for<'c> FnOnce(&'c GuardedTransaction) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>> + Send,
-        T: Send,
-        E: std::fmt::Display + std::fmt::Debug + Send,
-    {
-        let transaction = self
-            .begin_with_config(isolation_level, access_mode)
-            .await
-            .map_err(TransactionError::Connection)?;
-        transaction.finish(callback).await
-    }
-}
+begins_transactions!(GuardedTransaction);

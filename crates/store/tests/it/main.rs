@@ -10,6 +10,7 @@
 )]
 
 mod barriers;
+mod directory;
 mod interleavings;
 mod policies;
 mod scene;
