@@ -1,189 +1,22 @@
 //! nginx, HAProxy and Caddy, each with its file of `config/deploy`, between clients and an application that only they may reach: what the application sees is what
 //! Bekci decided, whatever the client says.
 
+mod scene;
+
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
-    sync::OnceLock,
 };
 
-use bekci_test_support::{Server, Service, TempDir, find_program, free_port, unique};
+use bekci_test_support::{Server, Service, TempDir, free_port, unique};
 use serde_json::Value;
 
+use self::scene::{CONFIG, Front, Gateway, caddy, haproxy, nginx, signed_in};
 use crate::{
     echo::Echo,
-    house::{BEKCI, PASSWORD, run},
-    http::{Answer, Ask, ask, get, post},
+    house::BEKCI,
+    http::{Ask, ask, get, post},
 };
-
-/// A gateway that believes 127.0.0.1, and a customer who is signed in.
-struct Gateway {
-    server: Server,
-    token: String,
-    _folder: TempDir,
-}
-
-impl Gateway {
-    fn shared() -> &'static Self {
-        static SHARED: OnceLock<Gateway> = OnceLock::new();
-        SHARED.get_or_init(Self::start)
-    }
-
-    fn start() -> Self {
-        let folder = TempDir::new("fronts");
-        let config = folder.path().join("bekci.toml");
-        let ops = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-        let mut added = false;
-        let server = Server::on_free_port(|port| {
-            let text = CONFIG
-                .replace("{port}", &port.to_string())
-                .replace("{ops}", &ops.port().to_string())
-                .replace("{folder}", folder.path().to_str().unwrap());
-            std::fs::write(&config, text).unwrap();
-            if !added {
-                let add = ["principal", "add", "--password-stdin", "--name", "Zoë"];
-                let about = ["--model", "customer", "--email", "zoe@customer.test", "--role", "buyer"];
-                run(&config, &[&add[..], &about[..]].concat(), PASSWORD).success();
-                added = true;
-            }
-            Service::new(BEKCI, port, &folder)
-                .args(["serve"])
-                .ready_when(move |_| std::net::TcpStream::connect(ops).is_ok() && get("/readyz").to(ops).status == 200)
-        });
-        let body = serde_json::json!({"email": "zoe@customer.test", "password": PASSWORD});
-        let signed_in = post("/auth/customer/login").json(&body).to(server.address());
-        assert_eq!(signed_in.status, 200);
-        let token = signed_in.json()["data"]["accessToken"].as_str().unwrap().to_owned();
-        Self {
-            server,
-            token,
-            _folder: folder,
-        }
-    }
-}
-
-const CONFIG: &str = r#"
-[server]
-listen = "127.0.0.1:{port}"
-ops_listen = "127.0.0.1:{ops}"
-public_url = "http://bekci.test"
-trusted_proxies = ["127.0.0.1"]
-workers = 1
-shutdown_timeout_seconds = 1
-[database]
-url = "sqlite://{folder}/bekci.db"
-[token]
-keys_dir = "{folder}/keys"
-[secrets]
-root = { file = "{folder}/keys/root" }
-[guards.customer]
-password_hash = { memory_kib = 7168, iterations = 1, lanes = 1 }
-sign_in_url = "/sign-in"
-[models.customer]
-cached_attributes = ["email", "name"]
-[[routes]]
-id = "public"
-paths = ["/public/**"]
-public = true
-[[routes]]
-id = "me"
-paths = ["/me/**"]
-guards = ["customer"]
-[[routes]]
-id = "office"
-paths = ["/office/**"]
-guards = ["customer"]
-permissions = ["orders.manage"]
-"#;
-
-/// A proxy with its shipped file, changed in its addresses alone.
-struct Front {
-    server: Server,
-    _folder: TempDir,
-}
-
-fn shipped(file: &str, port: u16) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../config/deploy")
-        .join(file);
-    std::fs::read_to_string(path)
-        .unwrap()
-        .replace("127.0.0.1:8000", &format!("127.0.0.1:{port}"))
-        .replace(":8000 {", &format!(":{port} {{"))
-        .replace("127.0.0.1:8080", &Gateway::shared().server.address().to_string())
-        .replace("127.0.0.1:9000", &Echo::shared().address.to_string())
-}
-
-fn nginx() -> &'static Front {
-    static SHARED: OnceLock<Front> = OnceLock::new();
-    SHARED.get_or_init(|| {
-        Front::start(|port, folder| {
-            std::fs::write(folder.path().join("bekci.conf"), shipped("nginx.conf", port)).unwrap();
-            let kept = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|what| format!("{what}_temp_path {what};"));
-            let main = format!(
-                "daemon off; master_process off; pid nginx.pid; events {{}} http {{ access_log off; {} include bekci.conf; }}",
-                kept.concat()
-            );
-            std::fs::write(folder.path().join("nginx.conf"), main).unwrap();
-            Service::new("nginx", port, folder).args(["-e", "stderr", "-c", "nginx.conf", "-p", "."])
-        })
-    })
-}
-
-fn haproxy() -> &'static Front {
-    static SHARED: OnceLock<Front> = OnceLock::new();
-    SHARED.get_or_init(|| {
-        Front::start(|port, folder| {
-            for file in ["haproxy.cfg", "bekci.lua"] {
-                std::fs::write(folder.path().join(file), shipped(file, port)).unwrap();
-            }
-            Service::new("haproxy", port, folder).args(["-db", "-f", "haproxy.cfg"])
-        })
-    })
-}
-
-fn caddy() -> &'static Front {
-    static SHARED: OnceLock<Front> = OnceLock::new();
-    SHARED.get_or_init(|| {
-        Front::start(|port, folder| {
-            // Without its administration, which listens on one port for all, and in a home of its own, where it writes.
-            let text = format!("{{\n\tadmin off\n}}\n{}", shipped("Caddyfile", port));
-            std::fs::write(folder.path().join("Caddyfile"), text).unwrap();
-            let home = ["HOME=.", "XDG_CONFIG_HOME=.", "XDG_DATA_HOME=."];
-            let run = ["run", "--config", "Caddyfile", "--adapter", "caddyfile"];
-            let caddy = find_program("caddy").unwrap();
-            Service::new("env", port, folder).args(home).args([caddy]).args(run)
-        })
-    })
-}
-
-impl Front {
-    fn start(service: impl Fn(u16, &TempDir) -> Service) -> Self {
-        let folder = TempDir::new("front");
-        let server = Server::on_free_port(|port| service(port, &folder));
-        Self {
-            server,
-            _folder: folder,
-        }
-    }
-
-    fn ask(&self, request: &Ask) -> Answer {
-        request.to(self.server.address())
-    }
-
-    /// What the application sees of a request that is let through.
-    #[track_caller]
-    fn seen(&self, request: &Ask) -> Value {
-        let answer = self.ask(request);
-        assert_eq!(answer.status, 200, "{answer:?} {}", self.server.log());
-        answer.json()
-    }
-}
-
-fn signed_in(request: Ask) -> Ask {
-    request.bearer(&Gateway::shared().token)
-}
 
 /// A path of its own below a route, so that the application can tell whether it was reached.
 fn path(route: &str) -> String {
@@ -373,10 +206,20 @@ macro_rules! behind_each_front {
     };
     (@front $module:ident, $front:ident, $($name:ident),*) => {
         mod $module {
+            fn shared() -> &'static super::Front {
+                static SHARED: std::sync::OnceLock<super::Front> = std::sync::OnceLock::new();
+                SHARED.get_or_init(|| super::Front::start(super::$front, super::Gateway::shared().server.address()))
+            }
+
             $(#[test]
             fn $name() {
-                super::$name(super::$front());
+                super::$name(shared());
             })*
+
+            #[test]
+            fn without_an_answer_of_bekci_nobody_is_let_in() {
+                super::is_closed(&super::Front::start(super::$front, super::nobody()));
+            }
         }
     };
 }
@@ -390,6 +233,19 @@ behind_each_front!(
     the_original_method_asks_for_proof_of_origin,
     a_browser_is_sent_to_sign_in,
 );
+
+/// Where nobody listens.
+fn nobody() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()))
+}
+
+fn is_closed(front: &Front) {
+    for path in [path("me"), path("public")] {
+        let answer = front.ask(&signed_in(get(&path)));
+        assert!([502, 503].contains(&answer.status), "{answer:?}");
+        assert!(!Echo::shared().saw(&path), "{path}");
+    }
+}
 
 /// The status of an answer to a request from another address of this machine.
 fn status_from(source: [u8; 4], request: &Ask) -> u16 {
@@ -420,4 +276,42 @@ fn metadata_are_believed_from_a_trusted_proxy_alone() {
     assert_eq!(status_from([127, 0, 0, 1], &request), 200);
     assert_eq!(status_from([127, 0, 0, 2], &request), 403);
     assert_eq!(status_from([127, 0, 0, 2], &signed_in(request)), 403);
+}
+
+#[test]
+fn with_a_listener_of_their_own_the_endpoints_are_nowhere_else() {
+    let folder = TempDir::new("apart");
+    let config = folder.path().join("bekci.toml");
+    let (decisions, ops) = (nobody(), nobody());
+    let server = Server::on_free_port(|port| {
+        let text = CONFIG
+            .replace("[server]", &format!("[server]\ndecision_listen = \"{decisions}\""))
+            .replace("{port}", &port.to_string())
+            .replace("{ops}", &ops.port().to_string())
+            .replace("{folder}", folder.path().to_str().unwrap());
+        // A route for everything: it must not lead there either.
+        let everything = format!(
+            "[[routes]]\nid = \"all\"\npaths = [\"/**\"]\npublic = true\nupstream = \"http://{}\"\n",
+            Echo::shared().address
+        );
+        std::fs::write(&config, text + everything.as_str()).unwrap();
+        Service::new(BEKCI, port, &folder).args(["serve"])
+    });
+    let asks = |path: &str| {
+        get(path)
+            .header("x-forwarded-method", "GET")
+            .header("x-forwarded-proto", "http")
+            .header("x-forwarded-host", "bekci.test")
+            .header("x-forwarded-uri", "/public/x")
+            .header("x-original-method", "GET")
+            .header("x-original-url", "http://bekci.test/public/x")
+    };
+    for path in ["/forward-auth", "/auth-request", "/ext-authz/public/x"] {
+        assert_eq!(asks(path).to(decisions).status, 200, "{path}");
+        assert_eq!(asks(path).to(server.address()).verdict(), "404 NOT_FOUND", "{path}");
+    }
+    assert_eq!(get("/ext-authz").to(server.address()).status, 404);
+    assert_eq!(get("/public/x").to(decisions).status, 404);
+    assert_eq!(post("/auth/customer/login").to(decisions).status, 404);
+    assert_eq!(get(&path("anywhere")).to(server.address()).status, 200);
 }

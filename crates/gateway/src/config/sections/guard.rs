@@ -242,7 +242,8 @@ settings! {
         password_hash: PasswordHash = Toml("'argon2id'");
         /// Where a client may be sent with a code; compared exactly.
         redirect_uris: Vec<RedirectUri> = Toml("[]");
-        /// The page to which a browser without a session is sent; empty: none.
+        /// The page to which a browser without a session is sent; empty: none. The address that was asked for is its `return_to`, if its origin is that of
+        /// `server.public_url` or of one of `redirect_uris`.
         sign_in_url: Option<PageUrl> = Toml("''");
         /// How often its calls may be made, each as `N/sec`, `N/min`, `N/hour` or `N/day`.
         rate_limit: RateLimits = Toml("{}");
