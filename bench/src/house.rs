@@ -1,0 +1,118 @@
+//! A whole Bekci on a database of its own, with somebody signed in.
+
+use std::{path::PathBuf, sync::Arc};
+
+use bekci::{Bekci, PolicyModel, Settings};
+use bekci_core::{
+    AuthGuard, Entropy, GuardName, IdKind, ModelName, ModelSpec, Permission, PrincipalKey, RoleName, RootSecret,
+};
+use bekci_store::{NewAccount, Scope};
+use bekci_token::OsEntropy;
+use secrecy::{ExposeSecret, SecretString};
+
+/// What is measured.
+pub(crate) struct House {
+    pub(crate) bekci: Bekci,
+    pub(crate) guard: Arc<AuthGuard>,
+    pub(crate) key: PrincipalKey,
+    pub(crate) bearer: String,
+    _folder: Folder,
+}
+
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _removed = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl House {
+    pub(crate) async fn build() -> Self {
+        let mut random = [0; 32];
+        OsEntropy.fill(&mut random).unwrap();
+        let name: String = random[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let folder = Folder(std::env::temp_dir().join(format!("bekci-bench-{name}")));
+        std::fs::create_dir_all(&folder.0).unwrap();
+        let url = SecretString::from(format!("sqlite://{}", folder.0.join("bench.db").display()));
+        let (guard, model) = (GuardName::new("admin").unwrap(), ModelName::new("admin").unwrap());
+        let settings = Settings::new(
+            "http://127.0.0.1:8080",
+            folder.0.join("keys"),
+            RootSecret::new(&random).unwrap(),
+        );
+        let policy = PolicyModel::parse(include_str!("../../config/casbin_model.conf")).unwrap();
+        let bekci = Bekci::builder(settings)
+            .database(bekci::connect(&url, 4).await.unwrap())
+            .policy(Arc::new(policy))
+            .model(ModelSpec::new(model.clone(), "admins"))
+            .auth_guard(AuthGuard::new(guard.clone(), model.clone(), IdKind::Integer, false))
+            .build()
+            .await
+            .unwrap();
+        bekci.migrate().await.unwrap();
+        let key = Self::account(&bekci, &guard, &model).await;
+        let guard = bekci.watch().guard("admin").map(Arc::clone).unwrap();
+        let attempt = bekci_signin_attempt();
+        let signed_in = bekci.sign_in().password(&guard, attempt).await.unwrap();
+        let bearer = format!("Bearer {}", signed_in.access.expose_secret());
+        while !bekci.store().is_trusted() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        Self {
+            bekci,
+            guard,
+            key,
+            bearer,
+            _folder: folder,
+        }
+    }
+
+    async fn account(bekci: &Bekci, guard: &GuardName, model: &ModelName) -> PrincipalKey {
+        let hash = bekci.passwords().hash(SecretString::from(PASSWORD)).await.unwrap();
+        let account = NewAccount {
+            columns: vec![
+                ("email".to_owned(), EMAIL.to_owned()),
+                ("name".to_owned(), "Ada".to_owned()),
+            ],
+            password_hash: Some(hash),
+            verified: true,
+        };
+        let (key, _) = bekci.store().create_account(model, &account).await.unwrap();
+        let (scope, role) = (Scope::global(guard.clone()), RoleName::new("super-admin").unwrap());
+        let many: Vec<Permission> = (0..30)
+            .map(|n| Permission::new(&format!("area{n}.view")).unwrap())
+            .chain([Permission::new("*").unwrap()])
+            .collect();
+        bekci.rights().put_role(&scope, &role, &many).await.unwrap();
+        bekci.rights().assign_role(&key, &scope, &[role]).await.unwrap();
+        let seed = bekci::parse_csv(&seed())
+            .unwrap()
+            .into_iter()
+            .map(|numbered| numbered.line)
+            .collect::<Vec<_>>();
+        bekci.store().policies().seed(&seed).await.unwrap();
+        key
+    }
+}
+
+const EMAIL: &str = "ada@example.com";
+const PASSWORD: &str = "a long enough password";
+
+fn seed() -> String {
+    let others: String = (0..9)
+        .map(|n| format!("p, role:admin:support, *, /area{n}/**, GET, allow\n"))
+        .collect();
+    others + "p, role:admin:super-admin, *, /api/**, *, allow\n"
+}
+
+fn bekci_signin_attempt() -> bekci_signin::PasswordAttempt {
+    bekci_signin::PasswordAttempt {
+        identifier: bekci_signin::Identifier::new(EMAIL).unwrap(),
+        password: SecretString::from(PASSWORD),
+        device_name: None,
+        device_id: None,
+        replaces: None,
+        tenant: None,
+    }
+}
