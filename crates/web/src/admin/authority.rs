@@ -87,6 +87,12 @@ impl Caller {
         self.may_give_name(&role.scope.guard, &role.name)
     }
 
+    /// Whether the caller was given a role of this name, in any tenant.
+    pub(super) fn was_given(&self, guard: &GuardName, name: &RoleName) -> bool {
+        let mut scopes = self.who.principal().view.identity.rights.iter();
+        scopes.any(|scope| scope.guard == *guard && scope.roles.contains(name))
+    }
+
     /// The roles of a guard.
     pub(super) async fn roles_of(&self, guard: &GuardName) -> Result<Vec<RoleEntry>, Refusal> {
         let roles = self.mounted.bekci.rights().roles(guard).await;

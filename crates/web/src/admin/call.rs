@@ -252,3 +252,42 @@ pub(super) fn page(items: Vec<Value>, next: Option<String>) -> Success {
     let next = next.map(|mark| BASE64_URL_SAFE_NO_PAD.encode(mark));
     Success::ok(json!({"items": items, "next": next}))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(error: DirectoryError) -> (u16, Value) {
+        let answer = refusal(error).render(&Voice::read(&actix_web::http::header::HeaderMap::new()));
+        let status = answer.status().as_u16();
+        let bytes = actix_web::body::MessageBody::try_into_bytes(answer.into_body()).unwrap();
+        let body: Value = serde_json::from_slice(&bytes).unwrap();
+        (status, body.pointer("/error/details").cloned().unwrap_or_default())
+    }
+
+    #[test]
+    fn a_commit_whose_outcome_is_not_known_says_so_and_no_error_of_the_database_is_told() {
+        let why = || "postgres://user:secret@host is gone".to_owned();
+        let unknown = DirectoryError::Store(StoreError::CommitUnknown(why()));
+        assert_eq!(told(unknown), (503, json!({"outcome": "unknown"})));
+        let unavailable = DirectoryError::Store(StoreError::Unavailable(why()));
+        assert_eq!(told(unavailable), (503, Value::Null));
+        assert_eq!(told(DirectoryError::Gone), (404, Value::Null));
+        assert_eq!(told(DirectoryError::InUse), (409, json!({"reason": "in use"})));
+    }
+
+    #[test]
+    fn a_limit_is_from_1_to_200_and_a_cursor_one_that_was_given() {
+        let limit = |text: &str| Paging::new(Some(text.to_owned()), None).limit().ok();
+        assert_eq!(limit("1"), Some(1));
+        assert_eq!(limit("200"), Some(200));
+        for bad in ["0", "201", "-1", "", "1.0", "x"] {
+            assert_eq!(limit(bad), None, "{bad}");
+        }
+        let number = |text: &str| Paging::new(None, Some(text.to_owned())).number().ok();
+        assert_eq!(number(&BASE64_URL_SAFE_NO_PAD.encode("17")), Some(17));
+        for bad in ["17", "*", ""] {
+            assert_eq!(number(bad), None, "{bad}");
+        }
+    }
+}

@@ -23,7 +23,7 @@
 //!    permission given. A role is held where each permission of it is, and the role itself is, or `bekci.roles.give.<guard>.<role>` is: routes and policies may ask for
 //!    roles by name. The same is asked for what a role is to permit, and for what it permits already when it is changed or deleted. Rights that the caller
 //!    holds in one tenant alone do not count here.
-//! 2. Nobody changes its own rights, status, credentials or tenant, nor deletes itself.
+//! 2. Nobody changes its own rights, status, credentials or tenant, nor deletes itself; a role that the caller holds itself is renamed only where it holds `*`.
 //! 3. Nobody acts on a principal that holds, in the guard of this API, what the caller could not give it. Who changes credentials could sign in as the
 //!    principal: then what it holds in every guard counts.
 //! 4. A body is JSON, without fields that nobody asked for; what is not canonical or not there is 404; no answer holds a password hash.

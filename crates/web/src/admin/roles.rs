@@ -139,6 +139,11 @@ pub(super) async fn rename(call: Call) -> Answer {
     if name != role.name {
         caller.may_give_name(&role.scope.guard, &role.name)?;
         caller.may_give_name(&role.scope.guard, &name)?;
+        // The caller would hold another role than before: only who may do everything gains nothing by it.
+        if caller.was_given(&role.scope.guard, &role.name) {
+            let everything = Permission::new("*").map_err(|fault| Refusal::misconfigured(fault.to_string()))?;
+            caller.may_give(&everything, None)?;
+        }
     }
     let details = json!({"roleRenamed": {"id": role.id, "guard": role.scope.guard, "from": role.name, "to": name}});
     let result = caller.directory().rename_role(role.id, &name).await;

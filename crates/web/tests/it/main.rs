@@ -9,6 +9,7 @@
 
 mod admin;
 mod admin_accounts;
+mod admin_giving;
 mod admin_rights;
 mod admin_sessions;
 mod admin_status;
