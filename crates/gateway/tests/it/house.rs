@@ -52,7 +52,7 @@ pub(crate) use on_every_store;
 pub struct Node {
     pub address: SocketAddr,
     pub ops: SocketAddr,
-    _server: Server,
+    pub server: Server,
     _folder: TempDir,
 }
 
@@ -72,17 +72,22 @@ impl House {
     }
 
     pub fn new(kind: Kind, nodes: usize) -> Self {
-        let folder = TempDir::new("house");
-        let file = folder.path().join("bekci.db");
         let database = match kind {
-            Kind::Sqlite | Kind::SqliteRedis => format!("sqlite://{}", file.display()),
-            Kind::Postgres | Kind::PostgresRedis => Postgres::shared().fresh_database("house"),
+            Kind::Sqlite | Kind::SqliteRedis => None,
+            Kind::Postgres | Kind::PostgresRedis => Some(Postgres::shared().fresh_database("house")),
         };
         let redis = matches!(kind, Kind::SqliteRedis | Kind::PostgresRedis).then(Redis::start);
+        Self::on(database, redis, nodes)
+    }
+
+    /// On this server database, else on a file of its own.
+    pub fn on(database: Option<String>, redis: Option<Redis>, nodes: usize) -> Self {
+        let folder = TempDir::new("house");
+        let file = folder.path().join("bekci.db");
         let mut house = Self {
             nodes: Vec::new(),
             redis,
-            database,
+            database: database.unwrap_or_else(|| format!("sqlite://{}", file.display())),
             file,
             folder,
         };
@@ -199,7 +204,7 @@ impl House {
         Node {
             address: server.address(),
             ops,
-            _server: server,
+            server,
             _folder: folder,
         }
     }

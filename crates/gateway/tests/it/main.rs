@@ -10,6 +10,7 @@
 mod commands;
 mod demo;
 mod echo;
+mod faults;
 mod forge;
 mod fronts;
 mod gate;
