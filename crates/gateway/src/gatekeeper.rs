@@ -11,9 +11,11 @@ use actix_web::{
     web,
 };
 use bekci::{Reading, Refusal, Voice};
-use bekci_core::{Admission, AuthError, Clock, ErrorCode, Gate};
+use bekci_core::{Admission, AuthError, Clock, ErrorCode, Gate, IssueError};
+use secrecy::SecretString;
 
 use crate::{
+    internal_token::InternalTokens,
     ops::Metrics,
     proxy::{Forward, Proxy, ProxyError},
     routes::{Host, Route, RouteMiss, RouteTable, Verb},
@@ -25,6 +27,8 @@ pub(crate) struct Gatekeeper {
     pub(crate) gate: Gate,
     pub(crate) routes: RouteTable,
     pub(crate) proxy: Proxy,
+    /// Makes `X-Auth-Token`; `None`: upstreams get none.
+    pub(crate) internal: Option<InternalTokens>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -36,6 +40,7 @@ enum Refused {
     Gate(AuthError),
     Upstream(ProxyError),
     NoUpstream,
+    NoToken(IssueError),
 }
 
 /// What is told of a request when it is over.
@@ -81,13 +86,20 @@ pub(crate) async fn handle(keeper: web::Data<Gatekeeper>, request: HttpRequest, 
             began,
         );
     };
+    let internal_token = match keeper.internal_token(&admission, &route) {
+        Ok(token) => token,
+        Err(error) => {
+            let refused = Refused::NoToken(error);
+            return keeper.refuse(&request, &voice, &route.id, Some(&admission), &refused, began);
+        }
+    };
     let forward = Forward {
         request: &request,
         path: &found.path,
         host: &host,
         upstream,
         principal: admission.principal.as_ref(),
-        internal_token: None,
+        internal_token: internal_token.as_ref(),
         request_id: voice.request_id.as_str(),
     };
     match keeper
@@ -133,6 +145,14 @@ fn told_of<'a>(route: &'a str, admission: Option<&'a Admission>) -> Told<'a> {
 }
 
 impl Gatekeeper {
+    /// The token for the upstream, where somebody acts.
+    fn internal_token(&self, admission: &Admission, route: &Route) -> Result<Option<SecretString>, IssueError> {
+        let asked = self.internal.as_ref().zip(admission.principal.as_ref());
+        asked
+            .map(|(tokens, principal)| tokens.token(principal, &route.id))
+            .transpose()
+    }
+
     /// The one decision, for what is proxied and for what another proxy asks about.
     pub(crate) async fn admit(
         &self,
@@ -196,6 +216,7 @@ impl Gatekeeper {
             Refused::Gate(error) => (Refusal::from(error.clone()), None),
             Refused::Upstream(error) => (Refusal::new(error.code(), error.to_string()), None),
             Refused::NoUpstream => (Refusal::new(ErrorCode::NotFound, "the route has no upstream"), None),
+            Refused::NoToken(error) => (Refusal::new(ErrorCode::Internal, error.to_string()), None),
         };
         let mut answer = refusal.render(voice);
         if let Some(status) = status.and_then(|status| StatusCode::from_u16(status).ok()) {

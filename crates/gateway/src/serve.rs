@@ -16,6 +16,7 @@ use crate::{
     config::Config,
     decision::{self, Decisions},
     gatekeeper::{self, Gatekeeper},
+    internal_token::InternalTokens,
     ops::{self, Metrics},
     proxy::{self, Proxy, ProxyParts, TrustedProxies},
     readiness::Ready,
@@ -82,6 +83,7 @@ pub(crate) async fn start(config: &Config) -> Result<Running, ServeError> {
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
         }),
+        internal: Some(InternalTokens::new(bekci.clone())),
         clock,
         metrics: Arc::clone(&metrics),
     });

@@ -15,7 +15,7 @@ fn house() -> &'static House {
 }
 
 /// The identity headers that the upstream received, each with its one value.
-fn identity(answer: &Answer) -> Value {
+pub(crate) fn identity(answer: &Answer) -> Value {
     assert_eq!(answer.verdict(), "200");
     let told = answer.json();
     let headers = told["headers"].as_object().unwrap().iter();
@@ -158,9 +158,12 @@ fn a_token_of_another_kind_opens_nothing() {
         forge::sign(house, "customer", &header, &claims)
     };
     let unsigned = tokens.access.rsplit_once('.').unwrap().0;
+    let told = get("/me/told").bearer(&tokens.access).to(house.address()).json();
+    let for_upstream = told["headers"]["x-auth-token"][0].as_str().unwrap_or("none");
     for token in [
         tokens.refresh.clone(),
         tokens.session.clone(),
+        for_upstream.to_owned(),
         with_type(json!("JWT")),
         with_type(json!("refresh+jwt")),
         with_type(Value::Null),

@@ -17,6 +17,7 @@ mod gate;
 mod house;
 mod http;
 mod identities;
+mod internal;
 mod operating;
 mod people;
 mod proxying;

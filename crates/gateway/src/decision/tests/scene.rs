@@ -122,6 +122,7 @@ impl Scene {
                 clock: Arc::<FakeClock>::clone(&clock),
             }),
             routes: routes(&guard),
+            internal: None,
             proxy: Proxy::new(ProxyParts {
                 trusted: trusted.clone(),
                 pseudonym: "bekci-test".into(),
