@@ -121,7 +121,7 @@ impl Store {
         let shared = settings.redis.as_ref().map(|redis| {
             SharedCache::new(
                 redis,
-                settings.cache.ttl,
+                (settings.cache.ttl, settings.cache.shared_answer),
                 settings.root.derive(Purpose::Seal, None),
                 Arc::clone(&settings.clock),
             )

@@ -28,7 +28,6 @@ use sha2::Sha256;
 const SCHEMA: u32 = 1;
 /// Longer values are not read as entries.
 const MOST_BYTES: usize = 1 << 20;
-const ANSWER_WITHIN: Duration = Duration::from_millis(100);
 const LEAVE_ALONE: Duration = Duration::from_secs(1);
 
 /// Where Redis is.
@@ -79,6 +78,7 @@ pub(crate) struct SharedCache {
     connection: tokio::sync::OnceCell<ConnectionManager>,
     prefix: String,
     ttl: Duration,
+    answer_within: Duration,
     seal: SecretBox<[u8; 32]>,
     clock: Arc<dyn Clock>,
     alone_until: AtomicU64,
@@ -96,7 +96,7 @@ impl std::fmt::Debug for SharedCache {
 impl SharedCache {
     pub(crate) fn new(
         settings: &RedisSettings,
-        ttl: Duration,
+        (ttl, answer_within): (Duration, Duration),
         seal: SecretBox<[u8; 32]>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SharedCacheError> {
@@ -114,6 +114,7 @@ impl SharedCache {
             connection: tokio::sync::OnceCell::new(),
             prefix: settings.prefix.clone(),
             ttl,
+            answer_within,
             seal,
             clock,
             alone_until: AtomicU64::new(0),
@@ -141,8 +142,8 @@ impl SharedCache {
     async fn connection(&self) -> redis::RedisResult<ConnectionManager> {
         let made = self.connection.get_or_try_init(|| async {
             let config = redis::aio::ConnectionManagerConfig::new()
-                .set_connection_timeout(Some(ANSWER_WITHIN * 5))
-                .set_response_timeout(Some(ANSWER_WITHIN))
+                .set_connection_timeout(Some(self.answer_within * 5))
+                .set_response_timeout(Some(self.answer_within))
                 .set_number_of_retries(1);
             ConnectionManager::new_with_config(self.client.clone(), config).await
         });
@@ -154,7 +155,7 @@ impl SharedCache {
         if self.left_alone() {
             return None;
         }
-        let answer = tokio::time::timeout(ANSWER_WITHIN * 2, async { run(self.connection().await?).await }).await;
+        let answer = tokio::time::timeout(self.answer_within * 2, async { run(self.connection().await?).await }).await;
         match answer {
             Ok(Ok(value)) => Some(value),
             // A key that holds something else is no entry; the server is well.

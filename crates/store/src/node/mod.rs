@@ -45,6 +45,8 @@ pub struct CacheSettings {
     pub poll: Duration,
     /// How long an entry lives in the shared cache.
     pub ttl: Duration,
+    /// How long the shared cache may take to answer; then it is left alone for a second, and identities come from the database.
+    pub shared_answer: Duration,
     /// How many bytes of identities are kept in this process.
     pub l1_bytes: usize,
 }
@@ -55,6 +57,7 @@ impl Default for CacheSettings {
             max_staleness: None,
             poll: Duration::from_millis(50),
             ttl: Duration::from_secs(7_200),
+            shared_answer: Duration::from_millis(100),
             l1_bytes: 256 << 20,
         }
     }
