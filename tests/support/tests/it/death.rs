@@ -2,8 +2,10 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+
+use bekci_test_support::TempDir;
 
 use crate::{eventually, listens};
 
@@ -16,8 +18,10 @@ struct Holder {
 }
 
 impl Holder {
-    fn start() -> Self {
+    /// Starts one whose temporary folder is `temporary`: what other tests start there would remove what the dead left, too.
+    fn start(temporary: &Path) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_test-servers"))
+            .env("TMPDIR", temporary)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -54,7 +58,8 @@ impl Holder {
 
 #[test]
 fn servers_of_a_killed_process_die_with_it_and_the_next_process_removes_their_folders() {
-    let mut killed = Holder::start();
+    let temporary = TempDir::new("h");
+    let mut killed = Holder::start(temporary.path());
     assert!(listens(killed.redis) && listens(killed.postgres));
 
     killed.kill();
@@ -69,16 +74,17 @@ fn servers_of_a_killed_process_die_with_it_and_the_next_process_removes_their_fo
 
     assert!(
         killed.sqlite_folder.exists(),
-        "nobody is there who could have removed it"
+        "nobody shares its temporary folder, so nobody can have removed it"
     );
-    let mut next = Holder::start();
+    let mut next = Holder::start(temporary.path());
     assert!(!killed.sqlite_folder.exists());
     next.let_go();
 }
 
 #[test]
 fn a_process_that_ends_well_leaves_no_server_and_no_folder_of_one() {
-    let mut holder = Holder::start();
+    let temporary = TempDir::new("h");
+    let mut holder = Holder::start(temporary.path());
     holder.let_go();
     assert!(!listens(holder.redis) && !listens(holder.postgres));
     assert!(!holder.sqlite_folder.exists());
