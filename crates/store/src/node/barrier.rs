@@ -46,6 +46,7 @@ impl Node {
         let mut longest = Duration::ZERO;
         let mut look = FIRST_LOOK;
         loop {
+            self.points().reach("barrier.look").await;
             longest = others.iter().map(|other| other.delta).fold(longest, Duration::max);
             let waiting = others
                 .iter()

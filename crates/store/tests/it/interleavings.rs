@@ -284,13 +284,17 @@ async fn a_writer_waits_for_the_longest_lease_of_a_stuck_node_and_no_longer(scen
         .await;
     let who = key("customer:1");
     assert!(!Ask::of(&who, &scene.customer).can(&stuck, "orders.view").await);
+    writer.failpoints().hold("barrier.look");
     let write = tokio::spawn({
         let writer = writer.clone();
         async move { writer.connection().execute_unprepared(GIVE).await.map(|_| ()) }
     });
-    until(|| writer.metrics().barrier_waits == 1).await;
+    writer.failpoints().reached("barrier.look", 1).await;
     writer_clock.advance_uptime(Duration::from_millis(3_100));
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    writer.failpoints().pass_one("barrier.look");
+    // It has looked at the later time, and looks again.
+    writer.failpoints().reached("barrier.look", 2).await;
+    writer.failpoints().release("barrier.look");
     assert!(
         !write.is_finished(),
         "3.1 s is less than 1.05 times the stuck node's 3 s, though more than the writer's own Δ"
