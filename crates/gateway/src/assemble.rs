@@ -269,6 +269,15 @@ fn policy(config: &Config) -> Result<Option<(PolicyModel, Vec<NumberedLine>)>, A
 
 /// Puts together everything but the routes, on a database whose schema is what this version needs.
 pub(crate) async fn bekci(config: &Config, database: DatabaseConnection) -> Result<Bekci, AssembleError> {
+    together(config, database, false).await
+}
+
+/// The same for a command that does its work and ends.
+pub(crate) async fn quiet(config: &Config, database: DatabaseConnection) -> Result<Bekci, AssembleError> {
+    together(config, database, true).await
+}
+
+async fn together(config: &Config, database: DatabaseConnection, quiet: bool) -> Result<Bekci, AssembleError> {
     let mut settings = Settings::new(
         config.server.public_url.as_str(),
         &config.token.keys_dir,
@@ -285,6 +294,9 @@ pub(crate) async fn bekci(config: &Config, database: DatabaseConnection) -> Resu
     settings.cache.poll = config.identity_cache.poll_ms.duration();
     settings.cache.ttl = config.identity_cache.ttl_seconds.duration();
     let mut builder = Bekci::builder(settings).database(database);
+    if quiet {
+        builder = builder.quiet();
+    }
     if let Some(url) = config.redis.effective_url() {
         builder = builder.redis(RedisSettings {
             url,
@@ -319,12 +331,13 @@ pub(crate) fn routes(
     config: &Config,
     guards: &[Arc<AuthGuard>],
 ) -> Result<(RouteTable, Vec<RouteProblem>), AssembleError> {
-    let specs: Result<Vec<RouteSpec>, AssembleError> = config
-        .routes
-        .iter()
-        .map(|route| route_spec(config, route, guards))
-        .collect();
-    RouteTable::new(specs?).map_err(AssembleError::Routes)
+    RouteTable::new(route_specs(config, guards)?).map_err(AssembleError::Routes)
+}
+
+/// The routes of the configuration one by one, in its order.
+pub(crate) fn route_specs(config: &Config, guards: &[Arc<AuthGuard>]) -> Result<Vec<RouteSpec>, AssembleError> {
+    let routes = config.routes.iter();
+    routes.map(|route| route_spec(config, route, guards)).collect()
 }
 
 fn route_spec(config: &Config, route: &types::Route, guards: &[Arc<AuthGuard>]) -> Result<RouteSpec, AssembleError> {

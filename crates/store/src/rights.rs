@@ -1,5 +1,7 @@
 //! Rights: who holds what, and what roles permit. Each call is one transaction, in force on every node when it returns; nothing changes rights in a cache alone.
 
+mod taking;
+
 use bekci_core::{GuardName, Permission, PrincipalKey, RoleName, TenantName, signin::StoreError};
 use sea_orm::{ConnectionTrait, DbErr, TransactionTrait, Value};
 

@@ -75,6 +75,7 @@ pub struct Builder {
     guards: Vec<AuthGuard>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    quiet: bool,
     problem: Option<BuildError>,
 }
 
@@ -89,6 +90,7 @@ impl Builder {
             guards: Vec::new(),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
+            quiet: false,
             problem: None,
         }
     }
@@ -173,6 +175,13 @@ impl Builder {
         self
     }
 
+    /// For a process that does one thing and ends: it decides by fresh reads alone, so that no writer waits for it, and its own writes wait for every node as any do.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
+    }
+
     fn broken(mut self, problem: BuildError) -> Self {
         self.problem.get_or_insert(problem);
         self
@@ -211,20 +220,20 @@ impl Builder {
         let keys = Arc::new(self.keys(&guards, database.get_database_backend() == DbBackend::Sqlite)?);
         let hasher = PasswordHasher::new(self.settings.passwords, Arc::clone(&self.entropy))?;
         let root = Arc::new(self.settings.root);
-        let store = Store::open(
-            database.clone(),
-            StoreSettings {
-                models: self.models.clone(),
-                guards: guards.clone(),
-                cache: self.settings.cache,
-                redis: self.redis,
-                policy: self.policy,
-                root: Arc::clone(&root),
-                clock: Arc::clone(&self.clock),
-                entropy: Arc::clone(&self.entropy),
-            },
-        )
-        .await?;
+        let settings = StoreSettings {
+            models: self.models.clone(),
+            guards: guards.clone(),
+            cache: self.settings.cache,
+            redis: self.redis,
+            policy: self.policy,
+            root: Arc::clone(&root),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+        };
+        let store = match self.quiet {
+            true => Store::open_quiet(database.clone(), settings).await?,
+            false => Store::open(database.clone(), settings).await?,
+        };
         let gate = Gate::new(GateParts {
             verifier: keys.clone(),
             identities: store.identities(),

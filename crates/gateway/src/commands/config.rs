@@ -21,10 +21,7 @@ pub(crate) enum Action {
 pub(crate) fn run(action: &Action, file: Option<&Path>) -> Result<Answer, Failure> {
     let loaded = load(file)?;
     if let Action::Show = action {
-        return Ok(Answer {
-            text: loaded.show(),
-            json: loaded.show_json(),
-        });
+        return Ok(Answer::new(loaded.show(), loaded.show_json()));
     }
     let guards: Vec<_> = assemble::guards(&loaded.config)
         .into_iter()
@@ -45,8 +42,6 @@ pub(crate) fn run(action: &Action, file: Option<&Path>) -> Result<Answer, Failur
     for warning in &warnings {
         text.push_str(&format!("\nwarning: {warning}"));
     }
-    Ok(Answer {
-        text,
-        json: json!({"file": read, "guards": guards.len(), "routes": routes.iter().count(), "warnings": warnings}),
-    })
+    let json = json!({"file": read, "guards": guards.len(), "routes": routes.iter().count(), "warnings": warnings});
+    Ok(Answer::new(text, json))
 }

@@ -47,8 +47,5 @@ pub(crate) fn run(action: &Action, config: &Config) -> Result<Answer, Failure> {
             .collect::<Vec<_>>()
             .join("\n")
     };
-    Ok(Answer {
-        text,
-        json: json!({"made": made}),
-    })
+    Ok(Answer::new(text, json!({"made": made})))
 }

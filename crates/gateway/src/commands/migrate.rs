@@ -39,13 +39,11 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
             _ => migration::sea_orm_migration::sea_orm::DbBackend::Postgres,
         };
         let text = migration::sql(backend, &tables).map_err(Failure::of)?;
-        return Ok(Answer {
-            json: json!({"sql": text}),
-            text,
-        });
+        let json = json!({"sql": text});
+        return Ok(Answer::new(text, json));
     }
     if let Action::Down { yes: false } = action {
-        return Err(Failure("sessions, roles and bans would be lost; say --yes".to_owned()));
+        return Err(Failure::of("sessions, roles and bans would be lost; say --yes"));
     }
     let db = assemble::database(config).await.map_err(Failure::of)?;
     match action {
@@ -61,17 +59,12 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
                     listed(&report.watched)
                 )
             };
-            Ok(Answer {
-                text,
-                json: json!({"applied": report.applied, "created": report.created, "watched": report.watched}),
-            })
+            let json = json!({"applied": report.applied, "created": report.created, "watched": report.watched});
+            Ok(Answer::new(text, json))
         }
         Action::Down { .. } => {
             migration::down(&db).await.map_err(Failure::of)?;
-            Ok(Answer {
-                text: "removed".to_owned(),
-                json: json!({"removed": true}),
-            })
+            Ok(Answer::new("removed", json!({"removed": true})))
         }
         Action::Status => {
             let status = migration::status(&db, &tables).await.map_err(Failure::of)?;
@@ -86,7 +79,7 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
                 )
             };
             let json = json!({"current": status.is_current(), "pending": status.pending, "missingTables": status.missing_tables, "missingTriggers": status.missing_watches});
-            Ok(Answer { text, json })
+            Ok(Answer::new(text, json))
         }
     }
 }

@@ -1,29 +1,29 @@
 //! The command line. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
+mod answer;
 mod config;
+mod desk;
+mod grant;
+mod input;
 mod keys;
 mod migrate;
+mod permission;
 mod principal;
+#[cfg(test)]
+mod reference;
+mod role;
 
-use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+
+pub(crate) use answer::{Answer, Failure, Output};
 
 use crate::{
     config::{Config, Loaded, types::LogFormat},
     demo, serve,
 };
-
-/// How a command answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// For people.
-    #[default]
-    Text,
-    /// For machines: one JSON value.
-    Json,
-}
 
 #[derive(Debug, Parser)]
 #[command(
@@ -70,23 +70,26 @@ enum Command {
         after_help = "Example:\n  bekci principal add --model admin --email ada@example.com --role super-admin --password-stdin < password.txt"
     )]
     Principal(principal::Action),
-}
-
-/// What a command failed with, for people.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Failure(pub(crate) String);
-
-impl Failure {
-    pub(crate) fn of(error: impl std::fmt::Display) -> Self {
-        Self(error.to_string())
-    }
-}
-
-/// What a command answers, in both forms.
-pub(crate) struct Answer {
-    pub(crate) text: String,
-    pub(crate) json: serde_json::Value,
+    /// Roles: what there is to hold
+    #[command(
+        subcommand,
+        after_help = "Example:\n  bekci role allow support tickets.close --guard admin"
+    )]
+    Role(role::Action),
+    /// The permissions that are known
+    #[command(subcommand, after_help = "Example:\n  bekci permission list --guard admin")]
+    Permission(permission::Action),
+    /// Gives a principal roles and permissions
+    #[command(after_help = "Example:\n  bekci grant customer:42 --role buyer --permission orders.refund --tenant acme")]
+    Grant(grant::Rights),
+    /// Takes roles and permissions from a principal; no node decides by them any more when it is done
+    #[command(after_help = "Example:\n  bekci revoke customer:42 --role buyer")]
+    Revoke(grant::Rights),
+    /// Forbids a principal what some role or grant may give it: a denial wins
+    #[command(
+        after_help = "Examples:\n  bekci deny customer:42 --permission orders.place\n  bekci deny customer:42 --permission orders.place --lift"
+    )]
+    Deny(grant::Denial),
 }
 
 /// Runs the command line of this process.
@@ -105,24 +108,8 @@ pub fn run() -> ExitCode {
     let output = arguments.output;
     match actix_web::rt::System::new().block_on(dispatch(arguments)) {
         Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(answer)) => tell(output, &answer),
-        Err(failure) => {
-            let _written = writeln!(std::io::stderr().lock(), "bekci: {failure}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn tell(output: Output, answer: &Answer) -> ExitCode {
-    let mut out = std::io::stdout().lock();
-    let written = match output {
-        Output::Text => writeln!(out, "{}", answer.text.trim_end()),
-        Output::Json => writeln!(out, "{}", answer.json),
-    };
-    if written.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+        Ok(Some(answer)) => answer.tell(output),
+        Err(failure) => failure.tell(output),
     }
 }
 
@@ -149,18 +136,23 @@ async fn dispatch(arguments: Arguments) -> Result<Option<Answer>, Failure> {
         Command::Migrate(action) => migrate::run(&action, &quietly(config.as_deref())?).await.map(Some),
         Command::Key(action) => keys::run(&action, &quietly(config.as_deref())?).map(Some),
         Command::Principal(action) => principal::run(&action, &quietly(config.as_deref())?).await.map(Some),
+        Command::Role(action) => role::run(&action, &quietly(config.as_deref())?).await.map(Some),
+        Command::Permission(action) => permission::run(&action, &quietly(config.as_deref())?).await.map(Some),
+        Command::Grant(rights) => grant::grant(&rights, &quietly(config.as_deref())?).await.map(Some),
+        Command::Revoke(rights) => grant::revoke(&rights, &quietly(config.as_deref())?).await.map(Some),
+        Command::Deny(denial) => grant::deny(&denial, &quietly(config.as_deref())?).await.map(Some),
     }
 }
 
-/// The configuration for a command that does its work and ends: only warnings are logged.
+/// The configuration for a command that does its work and ends: warnings are logged, and what it changed.
 fn quietly(file: Option<&std::path::Path>) -> Result<Config, Failure> {
-    log_to_stderr("warn", LogFormat::Human);
+    log_to_stderr("warn,bekci::audit=info", LogFormat::Human);
     Ok(load(file)?.config)
 }
 
 pub(crate) fn load(file: Option<&std::path::Path>) -> Result<Loaded, Failure> {
     crate::config::load(file, crate::config::environment()).map_err(|problems| {
-        Failure(format!(
+        Failure::invalid(format!(
             "the configuration is at fault:\n{}",
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
         ))

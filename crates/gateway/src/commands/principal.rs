@@ -1,15 +1,20 @@
-//! `bekci principal`.
+//! `bekci principal`: accounts.
 
-use std::io::Read;
+mod add;
+mod show;
+mod status;
 
-use bekci_core::{GuardName, ModelName, RoleName};
-use bekci_store::{NewAccount, Scope};
+use bekci_core::{ModelName, PrincipalKey};
+use bekci_store::AccountQuery;
 use clap::Subcommand;
-use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Answer, Failure};
-use crate::{assemble, config::Config};
+use super::{
+    Answer, Failure,
+    answer::{in_force, listed, table},
+    desk::{at_desk, note},
+};
+use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
@@ -17,115 +22,117 @@ pub(crate) enum Action {
     #[command(
         after_help = "Example:\n  bekci principal add --model admin --email ada@example.com --role super-admin --password-stdin < password.txt"
     )]
-    Add {
+    Add(add::New),
+    /// The accounts of a model, in order of id
+    #[command(after_help = "Example:\n  bekci principal list --model customer --search ann")]
+    List {
         /// The model
         #[arg(long)]
         model: ModelName,
-        /// The address to sign in with
+        /// Text that an identifier or attribute contains, whatever its case, or the id itself
         #[arg(long)]
-        email: String,
-        /// The name, where the model has that attribute
+        search: Option<String>,
+        /// How many at most
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+        /// Where the page before said that the next one begins
+        #[arg(long, value_name = "MARK")]
+        after: Option<String>,
+    },
+    /// All that is kept of an account, and what it may, put together
+    #[command(after_help = "Example:\n  bekci principal show customer:42")]
+    Show {
+        /// As customer:42
+        key: PrincipalKey,
+    },
+    /// Bans an account: every node refuses it when this is done
+    #[command(after_help = "Example:\n  bekci principal ban customer:42 --reason chargebacks --for 7d")]
+    Ban(status::Ban),
+    /// Lifts a ban: the status before comes back
+    #[command(after_help = "Example:\n  bekci principal unban customer:42")]
+    Unban {
+        /// As customer:42
+        key: PrincipalKey,
+    },
+    /// Deletes an account, with its rights, bans and blocks; its sessions end
+    #[command(after_help = "Example:\n  bekci principal delete customer:42 --yes")]
+    Delete {
+        /// As customer:42
+        key: PrincipalKey,
+        /// Says that the loss is meant
         #[arg(long)]
-        name: Option<String>,
-        /// A role, global, in the guard that has the model's name, else in the first for it; made if missing, and `super-admin` then permits everything
-        #[arg(long)]
-        role: Option<RoleName>,
-        /// Reads the password from standard input; it is never an argument
-        #[arg(long, required = true)]
-        password_stdin: bool,
+        yes: bool,
     },
 }
 
-fn password_from_stdin() -> Result<SecretString, Failure> {
-    let mut text = String::new();
-    std::io::stdin()
-        .lock()
-        .take(4_096)
-        .read_to_string(&mut text)
-        .map_err(Failure::of)?;
-    let password = text
-        .strip_suffix('\n')
-        .map(|line| line.strip_suffix('\r').unwrap_or(line))
-        .unwrap_or(&text);
-    Ok(SecretString::from(password))
-}
-
 pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Failure> {
-    let Action::Add {
-        model,
-        email,
-        name,
-        role,
-        ..
-    } = action;
-    let guards = || config.guards.iter().filter(|(_, guard)| guard.model == *model);
-    let guard = guards().find(|(name, _)| name.as_str() == model.as_str());
-    let guard = guard.or_else(|| guards().next());
-    let (guard, section) = guard.ok_or_else(|| Failure(format!("no guard is for model {model}")))?;
-    let password = password_from_stdin()?;
-    let policy = bekci_signin::PasswordPolicy::new(usize::try_from(section.password_min_length).unwrap_or(15));
-    let about: Vec<&str> = [Some(email.as_str()), name.as_deref(), Some("bekci")]
-        .into_iter()
-        .flatten()
-        .collect();
-    policy
-        .check(&password, &about)
-        .map_err(|error| Failure(format!("the password {error}")))?;
-    let database = assemble::database(config).await.map_err(Failure::of)?;
-    assemble::schema(config, &database, config.database.auto_migrate)
-        .await
-        .map_err(Failure::of)?;
-    let bekci = assemble::bekci(config, database).await.map_err(Failure::of)?;
-    let added = add(&bekci, model, guard, email, name.as_deref(), role.as_ref(), password).await;
-    bekci.close().await;
-    added
+    match action {
+        Action::Add(new) => add::run(new, config).await,
+        Action::List {
+            model,
+            search,
+            limit,
+            after,
+        } => {
+            let query = AccountQuery {
+                text: search.clone(),
+                after: after.clone(),
+                limit: *limit,
+            };
+            list(model, &query, config).await
+        }
+        Action::Show { key } => at_desk(config, async |desk| show::run(desk, key).await).await,
+        Action::Ban(order) => at_desk(config, async |desk| order.run(desk).await).await,
+        Action::Unban { key } => at_desk(config, async |desk| status::unban(desk, key).await).await,
+        Action::Delete { yes: false, .. } => Err(Failure::of(
+            "the account, its rights and its sessions would be lost; say --yes",
+        )),
+        Action::Delete { key, yes: true } => delete(key, config).await,
+    }
 }
 
-async fn add(
-    bekci: &bekci::Bekci,
-    model: &ModelName,
-    guard: &GuardName,
-    email: &str,
-    name: Option<&str>,
-    role: Option<&RoleName>,
-    password: SecretString,
-) -> Result<Answer, Failure> {
-    let hash = bekci.passwords().hash(password).await.map_err(Failure::of)?;
-    let mut columns = vec![("email".to_owned(), email.to_owned())];
-    columns.extend(name.map(|name| ("name".to_owned(), name.to_owned())));
-    let account = NewAccount {
-        columns,
-        password_hash: Some(hash),
-        verified: true,
-    };
-    let (key, _) = bekci
-        .store()
-        .create_account(model, &account)
-        .await
-        .map_err(Failure::of)?;
-    if let Some(role) = role {
-        let scope = Scope::global(guard.clone());
-        let known = bekci.rights().roles(guard).await.map_err(Failure::of)?;
-        if !known.iter().any(|entry| entry.name == *role && entry.scope == scope) {
-            let everything = (role.as_str() == "super-admin")
-                .then(|| bekci_core::Permission::new("*"))
-                .transpose()
-                .map_err(Failure::of)?;
-            let permissions: Vec<_> = everything.into_iter().collect();
-            bekci
-                .rights()
-                .put_role(&scope, role, &permissions)
-                .await
-                .map_err(Failure::of)?;
+async fn list(model: &ModelName, query: &AccountQuery, config: &Config) -> Result<Answer, Failure> {
+    at_desk(config, async |desk| {
+        desk.model(model)?;
+        let page = desk.directory().list(model, query).await?;
+        let rows: Vec<[String; 5]> = page
+            .accounts
+            .iter()
+            .map(|account| {
+                let attributes = account.attributes.iter().filter(|(_, value)| !value.is_null());
+                [
+                    account.key.to_string(),
+                    account.status.as_deref().unwrap_or("-").to_owned(),
+                    if account.verified { "yes" } else { "no" }.to_owned(),
+                    listed(&account.tenant),
+                    listed(attributes.map(|(name, value)| format!("{name}={}", plain(value)))),
+                ]
+            })
+            .collect();
+        let mut text = table(["key", "status", "verified", "tenant", "attributes"], &rows);
+        if let Some(next) = &page.next {
+            text.push_str(&format!("more: --after {next}"));
         }
-        bekci
-            .rights()
-            .assign_role(&key, &scope, std::slice::from_ref(role))
-            .await
-            .map_err(Failure::of)?;
-    }
-    Ok(Answer {
-        text: format!("made {key}"),
-        json: json!({"key": key.to_string(), "role": role.map(RoleName::as_str)}),
+        let items: Vec<Value> = page.accounts.iter().map(bekci::admin::account_json).collect();
+        Ok(Answer::new(text, json!({"items": items, "next": page.next})))
     })
+    .await
+}
+
+/// A value without the quotes of JSON.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+async fn delete(key: &PrincipalKey, config: &Config) -> Result<Answer, Failure> {
+    at_desk(config, async |desk| {
+        let key = desk.account(key).await?.key;
+        in_force(&desk.directory().remove(&key).await?)?;
+        note("account.deleted", Some(&key), &json!({}));
+        Ok(Answer::new(
+            format!("deleted {key}"),
+            json!({"key": key, "deleted": true}),
+        ))
+    })
+    .await
 }

@@ -29,7 +29,7 @@ mod tree;
 mod values;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};

@@ -11,6 +11,8 @@ use std::{
 
 use bekci_test_support::{Postgres, Redis, Server, Service, TempDir, find_program, free_port, psql, sqlite3_cli};
 
+use serde_json::Value;
+
 use crate::{echo::Echo, http::get};
 
 pub const BEKCI: &str = env!("CARGO_BIN_EXE_bekci");
@@ -212,6 +214,17 @@ impl House {
     /// Where the first node listens.
     pub fn address(&self) -> SocketAddr {
         self.nodes[0].address
+    }
+
+    /// Runs a command beside the nodes, on their database.
+    pub fn command(&self, arguments: &[&str], input: &str) -> Ran {
+        run(&self.folder.path().join("commands.toml"), arguments, input)
+    }
+
+    /// The same, and what it said in JSON.
+    pub fn told(&self, arguments: &[&str]) -> Value {
+        let ran = self.command(&[arguments, &["--output", "json"]].concat(), "");
+        serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("no JSON: {ran:?}"))
     }
 
     /// Writes to the database from outside.

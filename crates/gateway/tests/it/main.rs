@@ -18,6 +18,7 @@ mod house;
 mod http;
 mod identities;
 mod internal;
+mod managing;
 mod operating;
 mod people;
 mod proxying;

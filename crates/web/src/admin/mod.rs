@@ -52,6 +52,11 @@ use bekci_core::{AuthGuard, Consistency, ErrorCode, GuardChain, NameError, Permi
 use futures_util::future::LocalBoxFuture;
 
 use self::call::{Answer, Call};
+pub use self::{
+    principals::{account as account_json, whole as principal_json},
+    roles::shown as role_json,
+    sessions::shown as session_json,
+};
 use crate::{
     Bekci,
     auth::answer::{refused, told},

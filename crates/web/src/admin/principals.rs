@@ -52,8 +52,9 @@ pub(super) async fn list(call: Call) -> Answer {
     Ok(page(found.accounts.iter().map(account).collect(), found.next))
 }
 
-/// The columns of an account that may be shown.
-fn account(identity: &Identity) -> Value {
+/// The columns of an account that may be shown, as the management API and the commands tell them.
+#[must_use]
+pub fn account(identity: &Identity) -> Value {
     json!({
         "key": identity.key.as_str(),
         "model": identity.key.model(),
@@ -66,8 +67,9 @@ fn account(identity: &Identity) -> Value {
     })
 }
 
-/// All that is kept of a principal beside its sessions.
-fn whole(identity: &Identity) -> Value {
+/// All that is kept of a principal beside its sessions, as the management API and the commands tell it.
+#[must_use]
+pub fn whole(identity: &Identity) -> Value {
     let mut shown = account(identity);
     let rights: Vec<Value> = identity
         .rights

@@ -54,7 +54,9 @@ struct NewPermission {
     name: String,
 }
 
-fn shown(role: &RoleEntry) -> Value {
+/// A role with what it permits, as the management API and the commands tell it.
+#[must_use]
+pub fn shown(role: &RoleEntry) -> Value {
     json!({
         "id": role.id,
         "guard": role.scope.guard,

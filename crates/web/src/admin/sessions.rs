@@ -26,7 +26,9 @@ fn store(caller: &Caller) -> std::sync::Arc<dyn SignInStore> {
     caller.mounted.bekci.store().sign_in_store()
 }
 
-fn shown(session: &SessionEntry) -> Value {
+/// A session as the management API and the commands tell it.
+#[must_use]
+pub fn shown(session: &SessionEntry) -> Value {
     json!({
         "id": session.id.to_string(),
         "guard": session.guard,

@@ -158,8 +158,8 @@ fn a_change_is_told_with_whether_a_running_gateway_takes_it_over() {
     );
 }
 
-/// Compares a file that is made from the table of settings with what the table says now; under `BEKCI_WRITE_GENERATED=1` it is written anew instead.
-fn is_generated(file: &str, text: &str) {
+/// Compares a file that is made from the code with what the code says now; under `BEKCI_WRITE_GENERATED=1` it is written anew instead.
+pub(crate) fn is_generated(file: &str, text: &str) {
     let asked = crate::config::environment().any(|(name, value)| name == "BEKCI_WRITE_GENERATED" && value == "1");
     if asked {
         std::fs::write(repository(file), text).unwrap();

@@ -2,7 +2,7 @@
 
 mod contradictions;
 mod environment;
-mod files;
+pub(crate) mod files;
 mod mistakes;
 mod mutations;
 mod not_built;

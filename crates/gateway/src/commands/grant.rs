@@ -1,0 +1,203 @@
+//! `bekci grant`, `bekci revoke`, `bekci deny`: what a principal holds.
+
+use bekci_core::{
+    Consistency, GuardName, Held, Identity, IdentityVersion, Need, Permission, PrincipalKey, RoleName, TenantName,
+};
+use bekci_store::Scope;
+use clap::{ArgGroup, Args};
+use serde_json::{Value, json};
+
+use super::{
+    Answer, Failure,
+    answer::{in_force, listed},
+    desk::{Desk, at_desk, note},
+};
+use crate::config::Config;
+
+/// Roles and permissions of one principal, in one guard.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("rights").args(["roles", "permissions"]).required(true).multiple(true)))]
+pub(crate) struct Rights {
+    /// Whose, as customer:42
+    key: PrincipalKey,
+    /// A role; may be repeated
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<RoleName>,
+    /// A permission, as orders.view or orders.*; may be repeated
+    #[arg(long = "permission", value_name = "PERMISSION")]
+    permissions: Vec<Permission>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Permissions that a principal is denied, or not any more.
+#[derive(Debug, Args)]
+pub(crate) struct Denial {
+    /// Whose, as customer:42
+    key: PrincipalKey,
+    /// A permission, as orders.view or orders.*; may be repeated
+    #[arg(long = "permission", value_name = "PERMISSION", required = true)]
+    permissions: Vec<Permission>,
+    /// Takes the denial back; what grants the permission otherwise counts again
+    #[arg(long)]
+    lift: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
+struct Place {
+    /// The guard in which they count; else the model's only one, else the one of the model's name
+    #[arg(long)]
+    guard: Option<GuardName>,
+    /// The tenant in which they count; else everywhere
+    #[arg(long)]
+    tenant: Option<TenantName>,
+}
+
+impl Place {
+    fn scope(&self, desk: &Desk<'_>, key: &PrincipalKey) -> Result<Scope, Failure> {
+        Ok(Scope {
+            guard: desk.guard_for(self.guard.as_ref(), key)?,
+            tenant: self.tenant.clone(),
+        })
+    }
+}
+
+pub(crate) async fn grant(rights: &Rights, config: &Config) -> Result<Answer, Failure> {
+    at_desk(config, async |desk| {
+        let key = desk.account(&rights.key).await?.key;
+        let scope = rights.place.scope(desk, &key)?;
+        for role in &rights.roles {
+            desk.role(&scope, role).await?;
+        }
+        let store = desk.bekci.rights();
+        if !rights.roles.is_empty() {
+            in_force(&store.assign_role(&key, &scope, &rights.roles).await?)?;
+        }
+        if !rights.permissions.is_empty() {
+            in_force(&store.give(&key, &scope, &rights.permissions).await?)?;
+        }
+        let details = details(&scope, &json!({"roles": rights.roles, "granted": rights.permissions}));
+        note("rights.changed", Some(&key), &details);
+        held_now(desk, &key, &scope, &[]).await
+    })
+    .await
+}
+
+pub(crate) async fn revoke(rights: &Rights, config: &Config) -> Result<Answer, Failure> {
+    at_desk(config, async |desk| {
+        let key = desk.account(&rights.key).await?.key;
+        let scope = rights.place.scope(desk, &key)?;
+        let store = desk.bekci.rights();
+        if !rights.roles.is_empty() {
+            in_force(&store.remove_role(&key, &scope, &rights.roles).await?)?;
+        }
+        if !rights.permissions.is_empty() {
+            in_force(&store.withdraw(&key, &scope, &rights.permissions).await?)?;
+        }
+        let taken = json!({"removed": rights.roles, "withdrawn": rights.permissions});
+        note("rights.changed", Some(&key), &details(&scope, &taken));
+        held_now(desk, &key, &scope, &rights.permissions).await
+    })
+    .await
+}
+
+pub(crate) async fn deny(denial: &Denial, config: &Config) -> Result<Answer, Failure> {
+    at_desk(config, async |desk| {
+        let key = desk.account(&denial.key).await?.key;
+        let scope = denial.place.scope(desk, &key)?;
+        let store = desk.bekci.rights();
+        let committed = match denial.lift {
+            true => store.lift(&key, &scope, &denial.permissions).await?,
+            false => store.deny(&key, &scope, &denial.permissions).await?,
+        };
+        in_force(&committed)?;
+        let what = if denial.lift { "lifted" } else { "denied" };
+        let done = details(&scope, &json!({what: denial.permissions}));
+        note("rights.changed", Some(&key), &done);
+        held_now(desk, &key, &scope, &[]).await
+    })
+    .await
+}
+
+fn details(scope: &Scope, what: &Value) -> Value {
+    json!({"guard": scope.guard, "tenant": scope.tenant, "change": what})
+}
+
+/// What a principal may in a guard, everything put together: its roles, its permissions, and those of `asked` that it may.
+pub(crate) struct Effective {
+    pub(crate) roles: Vec<String>,
+    pub(crate) permissions: Vec<String>,
+    pub(crate) still: Vec<Permission>,
+}
+
+/// Puts together what the principal may, from a read that begins now.
+pub(crate) async fn effective(
+    desk: &Desk<'_>,
+    key: &PrincipalKey,
+    scope: &Scope,
+    asked: &[Permission],
+) -> Result<Effective, Failure> {
+    let identities = desk.bekci.identities();
+    let need = Need {
+        key,
+        guard: &scope.guard,
+        tenant: scope.tenant.as_ref(),
+        at_least: IdentityVersion(0),
+        policy: false,
+        consistency: Consistency::Direct,
+    };
+    let view = identities.read(&need, identities.ticket()).await;
+    let view = view.map_err(|error| Failure::coded(bekci_core::ErrorCode::StoreUnavailable, error))?;
+    let held = Held {
+        identity: &view.identity,
+        guard: &scope.guard,
+        tenant: scope.tenant.as_ref(),
+        roles: &view.roles,
+    };
+    let own = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+    Ok(Effective {
+        roles: own(held.role_names()),
+        permissions: own(held.permission_names()),
+        still: asked
+            .iter()
+            .filter(|permission| held.can(permission))
+            .cloned()
+            .collect(),
+    })
+}
+
+fn direct<'a>(identity: &'a Identity, scope: &Scope) -> Option<&'a bekci_core::ScopedRights> {
+    let mut scopes = identity.rights.iter().filter(|held| held.guard == scope.guard);
+    scopes.find(|held| held.tenant == scope.tenant)
+}
+
+/// What the principal holds in the scope after a change. `taken`: what was taken from it, and may be held all the same.
+async fn held_now(desk: &Desk<'_>, key: &PrincipalKey, scope: &Scope, taken: &[Permission]) -> Result<Answer, Failure> {
+    let identity = desk.account(key).await?;
+    let held = direct(&identity, scope);
+    let roles = held.map(|held| &*held.roles).unwrap_or_default();
+    let granted = held.map(|held| &*held.granted).unwrap_or_default();
+    let denied = held.map(|held| &*held.denied).unwrap_or_default();
+    let still = effective(desk, key, scope, taken).await?.still;
+    let place = scope.tenant.as_ref().map(|tenant| format!(", tenant {tenant}"));
+    let mut text = format!(
+        "{key} now holds in guard {}{}:\n  roles    {}\n  granted  {}\n  denied   {}",
+        scope.guard,
+        place.unwrap_or_default(),
+        listed(roles),
+        listed(granted),
+        listed(denied)
+    );
+    for permission in &still {
+        text.push_str(&format!(
+            "\nwarning: it still may {permission}, by a role or a wider grant; `bekci deny {key} --permission {permission}` forbids it whatever grants it"
+        ));
+    }
+    let json = json!({
+        "key": key, "guard": scope.guard, "tenant": scope.tenant,
+        "roles": roles, "granted": granted, "denied": denied, "stillHeld": still,
+    });
+    Ok(Answer::new(text, json))
+}
