@@ -16,6 +16,8 @@ mod files;
 mod links;
 #[path = "tidy/packages.rs"]
 mod packages;
+#[path = "tidy/packaging.rs"]
+mod packaging;
 #[path = "tidy/source.rs"]
 mod source;
 #[path = "tidy/tree.rs"]
@@ -114,4 +116,18 @@ fn the_continuous_integration_runs_the_tests_as_everyone_does() {
 fn both_licences_are_there_in_full() {
     let tree = Tree::of_the_workspace();
     assert_tidy(&files::check_licences(|path| tree.text(path)));
+}
+
+#[test]
+fn what_the_dockerfile_and_compose_name_is_there() {
+    let tree = Tree::of_the_workspace();
+    let manifest: toml::Table = tree.text("Cargo.toml").unwrap().parse().unwrap();
+    let rust = manifest["workspace"]["package"]["rust-version"].as_str().unwrap();
+    let has = |path: &str| tree.has(path);
+    assert_tidy(&packaging::check_dockerfile(
+        &tree.text("Dockerfile").unwrap(),
+        rust,
+        has,
+    ));
+    assert_tidy(&packaging::check_compose(&tree.text("compose.yaml").unwrap(), has));
 }

@@ -17,6 +17,7 @@ mod gate;
 mod house;
 mod http;
 mod identities;
+mod image;
 mod internal;
 mod managing;
 mod operating;

@@ -1,6 +1,7 @@
 //! The configuration as a whole: what loads, what is refused and where, and that the files made from the table of settings are true.
 
 mod contradictions;
+mod deployment;
 mod environment;
 pub(crate) mod files;
 mod mistakes;
