@@ -113,6 +113,8 @@ pub struct AuthGuard {
     pub claims: Vec<(String, String)>,
     /// Where a browser is sent to sign in; empty: nowhere.
     pub sign_in_url: String,
+    /// How many characters a new password has at least. Not asked at sign-in.
+    pub password_min_length: usize,
 }
 
 impl AuthGuard {
@@ -130,6 +132,7 @@ impl AuthGuard {
             session: SessionRules::default(),
             claims: Vec::new(),
             sign_in_url: String::new(),
+            password_min_length: 15,
             name,
             model,
             id_kind,

@@ -31,7 +31,7 @@ pub mod signin;
 pub mod testing;
 mod token;
 
-pub use authorize::{AccessRequest, Authorizer, BrokenPolicy, Permit, PolicyCompiler, PolicyLine, Verdict};
+pub use authorize::{AccessRequest, Authorizer, BrokenPolicy, Explained, Permit, PolicyCompiler, PolicyLine, Verdict};
 pub use clock::{Clock, Entropy};
 pub use error::{AuthError, Challenge, ErrorCode};
 pub use gate::{Admission, Gate, GateParts};

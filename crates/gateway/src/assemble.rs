@@ -179,6 +179,7 @@ pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
             .as_ref()
             .map(|url| url.as_str().to_owned())
             .unwrap_or_default(),
+        password_min_length: usize::try_from(section.password_min_length).unwrap_or(usize::MAX),
     });
     guards.collect()
 }

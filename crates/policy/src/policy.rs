@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use bekci_core::{AccessRequest, Authorizer, PolicyLine, Verdict, canonical_path};
+use bekci_core::{AccessRequest, Authorizer, Explained, PolicyLine, Verdict, canonical_path};
 
 use crate::{
     cache::Decisions,
@@ -99,14 +99,18 @@ impl CasbinPolicy {
 
     /// The verdict, and whether it may be kept.
     fn evaluate(&self, request: &AccessRequest<'_>) -> (Verdict, bool) {
-        let tenant = request.tenant.map(|tenant| tenant.as_str()).unwrap_or_default();
-        match self.judge(request.subjects().collect(), tenant, request.object, request.action) {
-            Ok(judged) => (verdict(judged), true),
+        match self.judge_request(request) {
+            Ok(judged) => (verdict(&judged), true),
             Err(error) => {
                 tracing::error!(principal = %request.principal, object = request.object, %error, "policy evaluation failed, request denied");
                 (deny(error.to_string()), false)
             }
         }
+    }
+
+    fn judge_request(&self, request: &AccessRequest<'_>) -> Result<Judged, PolicyError> {
+        let tenant = request.tenant.map(|tenant| tenant.as_str()).unwrap_or_default();
+        self.judge(request.subjects().collect(), tenant, request.object, request.action)
     }
 }
 
@@ -114,8 +118,8 @@ fn deny(reason: impl Into<Box<str>>) -> Verdict {
     Verdict::Deny { reason: reason.into() }
 }
 
-fn verdict(judged: Judged) -> Verdict {
-    let line = judged.line.map(|values| print_line("p", &values));
+fn verdict(judged: &Judged) -> Verdict {
+    let line = judged.line.as_ref().map(|values| print_line("p", values));
     match (judged.allowed, line) {
         (true, Some(line)) => Verdict::Allow {
             reason: format!("allowed by policy line: {line}").into(),
@@ -144,6 +148,23 @@ impl Authorizer for CasbinPolicy {
         match unaskable(request) {
             Some(reason) => deny(reason),
             None => self.decisions.get_or(request, || self.evaluate(request)),
+        }
+    }
+
+    fn explain(&self, request: &AccessRequest<'_>) -> Explained {
+        let judged = match unaskable(request) {
+            Some(reason) => Err(deny(reason)),
+            None => self.judge_request(request).map_err(|error| deny(error.to_string())),
+        };
+        match judged {
+            Ok(judged) => Explained {
+                verdict: verdict(&judged),
+                line: judged.line.map(|values| PolicyLine {
+                    kind: "p".to_owned(),
+                    values,
+                }),
+            },
+            Err(verdict) => Explained { verdict, line: None },
         }
     }
 }

@@ -116,6 +116,9 @@ pub enum SignInError {
         /// The position in the order of changes.
         position: i64,
     },
+    /// The connection was lost while committing: whether it was done is not known. The same call again is safe.
+    #[error("{0}")]
+    CommitUnknown(Box<str>),
     /// Something that should have been set up was not, or the machine failed.
     #[error("{0}")]
     Internal(Box<str>),
@@ -138,7 +141,7 @@ impl SignInError {
             Self::GuardMismatch => ErrorCode::GuardMismatch,
             Self::NotFound => ErrorCode::NotFound,
             Self::Busy => ErrorCode::RateLimited,
-            Self::StoreUnavailable(_) | Self::Pending { .. } => ErrorCode::StoreUnavailable,
+            Self::StoreUnavailable(_) | Self::Pending { .. } | Self::CommitUnknown(_) => ErrorCode::StoreUnavailable,
             Self::Internal(_) => ErrorCode::Internal,
         }
     }
@@ -149,9 +152,12 @@ impl SignInError {
         match self {
             Self::CredentialInvalid => AttemptResult::FailureCredentialInvalid,
             Self::IdentityAmbiguous { .. } => AttemptResult::FailureIdentityAmbiguous,
-            Self::Field { .. } | Self::Busy | Self::StoreUnavailable(_) | Self::Pending { .. } | Self::Internal(_) => {
-                AttemptResult::FailureUncategorized
-            }
+            Self::Field { .. }
+            | Self::Busy
+            | Self::StoreUnavailable(_)
+            | Self::Pending { .. }
+            | Self::CommitUnknown(_)
+            | Self::Internal(_) => AttemptResult::FailureUncategorized,
             Self::Banned { .. }
             | Self::RefreshInvalid
             | Self::RefreshExpired
@@ -175,7 +181,22 @@ impl SignInError {
     /// After how many seconds a try may succeed, for `Retry-After`.
     #[must_use]
     pub fn retry_after_seconds(&self) -> Option<u32> {
-        matches!(self, Self::Busy | Self::StoreUnavailable(_) | Self::Pending { .. }).then_some(1)
+        let may_succeed = match self {
+            Self::Busy | Self::StoreUnavailable(_) | Self::Pending { .. } | Self::CommitUnknown(_) => true,
+            Self::Field { .. }
+            | Self::CredentialInvalid
+            | Self::IdentityAmbiguous { .. }
+            | Self::Banned { .. }
+            | Self::RefreshInvalid
+            | Self::RefreshExpired
+            | Self::RefreshReused
+            | Self::AmbiguousCredentials
+            | Self::TokenMissing
+            | Self::GuardMismatch
+            | Self::NotFound
+            | Self::Internal(_) => false,
+        };
+        may_succeed.then_some(1)
     }
 }
 
@@ -183,9 +204,8 @@ impl From<StoreError> for SignInError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Pending { position } => Self::Pending { position },
-            StoreError::Unavailable(_) | StoreError::CommitUnknown(_) => {
-                Self::StoreUnavailable(error.to_string().into())
-            }
+            StoreError::Unavailable(_) => Self::StoreUnavailable(error.to_string().into()),
+            StoreError::CommitUnknown(_) => Self::CommitUnknown(error.to_string().into()),
             StoreError::Refused(why) => Self::Internal(why.into()),
         }
     }

@@ -46,7 +46,7 @@ pub use failpoint::Failpoints;
 pub use guarded::{GuardedConnection, GuardedTransaction};
 pub use keys::ChangeKey;
 pub use node::{CacheSettings, Metrics, MetricsSnapshot};
-pub use policies::Policies;
+pub use policies::{Policies, PolicyPage};
 pub use rights::{Rights, RoleEntry, Scope};
 pub use shared::{RedisSettings, SharedCacheError};
 
@@ -244,6 +244,16 @@ impl Store {
         }
         transaction.commit_with(Barrier::Always).await?.confirmed()?;
         Ok(())
+    }
+
+    /// Whether every node decides by the change at a position; 0, which a commit tells that changed nothing, stands for all that is committed now. `None`: no such
+    /// position was given.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn holds(&self, position: i64) -> Result<Option<bool>, StoreError> {
+        let asked = self.node.holds(position).await;
+        asked.map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 
     /// Writes the use of sessions that was noted and not written yet.

@@ -7,7 +7,7 @@ use crate::{
     Store,
     commit::{Barrier, CommitError, Committed},
     guarded::GuardedTransaction,
-    node::policy_lines,
+    node::{policy_lines, policy_page},
     sql::statement,
 };
 
@@ -15,6 +15,15 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Policies {
     store: Store,
+}
+
+/// Lines in the order in which they were added.
+#[derive(Clone, Debug)]
+pub struct PolicyPage {
+    /// The lines, each with its number.
+    pub lines: Vec<(i64, PolicyLine)>,
+    /// The number after which the next page begins; `None`: this is the last one.
+    pub next: Option<i64>,
 }
 
 /// A line has a kind and at most this many values.
@@ -77,6 +86,27 @@ impl Policies {
     /// [`StoreError::Unavailable`].
     pub async fn lines(&self) -> Result<Vec<PolicyLine>, StoreError> {
         policy_lines(self.store.node.db()).await.map_err(unavailable)
+    }
+
+    /// A page of lines in the order in which they were added, each with its number, and the number after which the next page begins.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn page(&self, after: i64, limit: u16) -> Result<PolicyPage, StoreError> {
+        let limit = usize::from(limit.max(1));
+        let mut lines = policy_page(self.store.node.db(), after, limit + 1)
+            .await
+            .map_err(unavailable)?;
+        let more = lines.len() > limit;
+        lines.truncate(limit);
+        let next = lines.last().filter(|_| more).map(|(id, _)| *id);
+        Ok(PolicyPage { lines, next })
+    }
+
+    /// Whether there is a policy model: without one no line can be judged, and none decides anything.
+    #[must_use]
+    pub fn have_model(&self) -> bool {
+        self.store.node.asks_policy()
     }
 
     /// Adds lines; one that is there already is no error. In force on every node at return.

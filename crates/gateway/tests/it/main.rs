@@ -20,6 +20,7 @@ mod identities;
 mod image;
 mod internal;
 mod managing;
+mod office;
 mod operating;
 mod people;
 mod proxying;

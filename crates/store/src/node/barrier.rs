@@ -68,6 +68,23 @@ impl Node {
         }
     }
 
+    /// Whether every node decides by the change at a position, asked at any time after its commit; 0 stands for all that is committed now. `None`: no such
+    /// position was given yet.
+    pub(crate) async fn holds(&self, position: i64) -> Result<Option<bool>, DbErr> {
+        let highest = self.highest_position().await?;
+        if position > highest {
+            return Ok(None);
+        }
+        let position = if position == 0 { highest } else { position };
+        // This node has a row like any other, so it counts without being told apart.
+        let nodes = self.nodes("").await?;
+        Ok(Some(
+            nodes
+                .iter()
+                .all(|node| node.acknowledged >= position || !node.may_trust()),
+        ))
+    }
+
     async fn barrier_begin(&self, position: Option<i64>) -> Result<(i64, Vec<Other>), DbErr> {
         self.points().reach("barrier.begin").await;
         let position = match position {
@@ -87,12 +104,17 @@ impl Node {
     }
 
     async fn others(&self) -> Result<Vec<Other>, DbErr> {
+        self.nodes(self.0.membership.name()).await
+    }
+
+    /// The nodes but for the one of this name.
+    async fn nodes(&self, but: &str) -> Result<Vec<Other>, DbErr> {
         let now = now_micros(self.backend());
         let sql =
             format!("SELECT acknowledged, delta_ms, {now} - seen_at AS silent FROM coherence_nodes WHERE node <> $1");
         let rows = self
             .db()
-            .query_all_raw(statement(self.backend(), sql, [self.0.membership.name().into()]))
+            .query_all_raw(statement(self.backend(), sql, [but.into()]))
             .await?;
         rows.into_iter()
             .map(|row| {

@@ -34,7 +34,7 @@ use crate::{failpoint::Failpoints, keys::ChangeKey, shared::SharedCache};
 
 pub(crate) use hints::hints;
 pub use metrics::{Metrics, MetricsSnapshot};
-pub(crate) use policy::lines as policy_lines;
+pub(crate) use policy::{lines as policy_lines, page as policy_page};
 
 /// How memory is used and how long it is trusted.
 #[derive(Clone, Debug)]

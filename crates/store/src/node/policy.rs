@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bekci_core::{Authorizer, BrokenPolicy, PolicyCompiler, PolicyLine, Stamp};
 use parking_lot::RwLock;
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use super::Node;
 use crate::sql::statement;
@@ -78,22 +78,37 @@ impl Policies {
 pub(crate) async fn lines<C: ConnectionTrait>(db: &C) -> Result<Vec<PolicyLine>, DbErr> {
     let sql = "SELECT kind, v0, v1, v2, v3, v4, v5 FROM bekci_policies ORDER BY id";
     let rows = db.query_all_raw(statement(db.get_database_backend(), sql, [])).await?;
-    rows.into_iter()
-        .map(|row| {
-            let mut values = Vec::with_capacity(6);
-            for column in ["v0", "v1", "v2", "v3", "v4", "v5"] {
-                values.push(row.try_get::<String>("", column)?);
-            }
-            // A casbin line is as long as its last value that is not empty.
-            while values.last().is_some_and(String::is_empty) {
-                values.pop();
-            }
-            Ok(PolicyLine {
-                kind: row.try_get("", "kind")?,
-                values,
-            })
-        })
+    rows.iter().map(line).collect()
+}
+
+/// At most `limit` lines, each with its number, from behind a number.
+pub(crate) async fn page<C: ConnectionTrait>(
+    db: &C,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<(i64, PolicyLine)>, DbErr> {
+    let sql =
+        format!("SELECT id, kind, v0, v1, v2, v3, v4, v5 FROM bekci_policies WHERE id > $1 ORDER BY id LIMIT {limit}");
+    let query = statement(db.get_database_backend(), sql, [after.into()]);
+    let rows = db.query_all_raw(query).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("", "id")?, line(row)?)))
         .collect()
+}
+
+fn line(row: &QueryResult) -> Result<PolicyLine, DbErr> {
+    let mut values = Vec::with_capacity(6);
+    for column in ["v0", "v1", "v2", "v3", "v4", "v5"] {
+        values.push(row.try_get::<String>("", column)?);
+    }
+    // A casbin line is as long as its last value that is not empty.
+    while values.last().is_some_and(String::is_empty) {
+        values.pop();
+    }
+    Ok(PolicyLine {
+        kind: row.try_get("", "kind")?,
+        values,
+    })
 }
 
 impl Node {

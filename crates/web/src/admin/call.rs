@@ -52,6 +52,15 @@ impl Call {
 
     /// Asks the gate, before anything else of the request is looked at.
     pub(super) async fn by(self, right: Right) -> Result<(Caller, Payload), Refusal> {
+        self.admitted(Some(right)).await
+    }
+
+    /// The same for a call that anybody may make who is signed in, and that has no body.
+    pub(super) async fn signed_in(self) -> Result<Caller, Refusal> {
+        Ok(self.admitted(None).await?.0)
+    }
+
+    async fn admitted(self, right: Option<Right>) -> Result<(Caller, Payload), Refusal> {
         let reading = Reading::of(&self.request).map_err(AuthError::from)?;
         let rule = self.mounted.rule(right);
         let rule = rule.map_err(|fault| Refusal::misconfigured(fault.to_string()))?;
@@ -116,12 +125,22 @@ impl Caller {
         found.ok_or_else(|| not_found("no such account"))
     }
 
-    /// The number that the path names.
+    /// The number of a row that the path names.
     pub(super) fn number(&self) -> Result<i64, Refusal> {
-        let text = self.part("id");
+        let number = self.whole("id")?;
+        if number > 0 {
+            Ok(number)
+        } else {
+            Err(not_found("rows are counted from 1"))
+        }
+    }
+
+    /// A part of the path that is a whole number, 0 or more.
+    pub(super) fn whole(&self, part: &str) -> Result<i64, Refusal> {
+        let text = self.part(part);
         let number = text.parse::<i64>().ok();
         // One spelling for each.
-        let number = number.filter(|number| *number > 0 && number.to_string() == text);
+        let number = number.filter(|number| *number >= 0 && number.to_string() == text);
         number.ok_or_else(|| not_found("not a canonical number"))
     }
 

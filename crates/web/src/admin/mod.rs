@@ -16,6 +16,9 @@
 //! | `bekci.sessions.read` | `GET /principals/{model}/{id}/sessions` |
 //! | `bekci.sessions.end` | `DELETE /principals/{model}/{id}/sessions`, `DELETE …/sessions/{sid}` |
 //! | `bekci.blocks.write` | `POST /blocks`, `DELETE /blocks` |
+//! | `bekci.policies.read` | `GET /policies`, `POST /policies/check`; with `bekci.principals.read` beside it a check by the roles that an account holds |
+//! | `bekci.policies.manage` | `POST /policies`, `DELETE /policies` |
+//! | none | `GET /changes/{position}`, for anybody signed in through the guard |
 //!
 //! The rules beside it:
 //!
@@ -29,13 +32,18 @@
 //! 4. A body is JSON, without fields that nobody asked for; what is not canonical or not there is 404; no answer holds a password hash.
 //! 5. When a call has answered 200, its change holds on every node; 202 says that it is committed and that not every node has confirmed it yet; 503 with
 //!    `details.outcome` `unknown` that the connection was lost while committing, and that a retry is safe.
-//! 6. Each change is an event of the target `bekci::audit`, with the caller's key.
+//! 6. A policy line decides by role or account name on every route that asks the policy, so who may change lines may let anybody, itself included, through all of
+//!    those routes. Nothing smaller would hold: `bekci.policies.manage` is that power, alone, and is given like any permission by who holds it. It opens no call of this API,
+//!    since these ask permissions, which no line gives.
+//! 7. Each change is an event of the target `bekci::audit`, with the caller's key.
 
 mod audit;
 mod authority;
 mod blocks;
 mod call;
+mod changes;
 mod fields;
+mod policies;
 mod principals;
 mod rights;
 mod roles;
@@ -75,6 +83,8 @@ enum Right {
     SessionsRead,
     SessionsEnd,
     BlocksWrite,
+    PoliciesRead,
+    PoliciesManage,
 }
 
 impl Right {
@@ -90,6 +100,8 @@ impl Right {
             Self::SessionsRead => "bekci.sessions.read",
             Self::SessionsEnd => "bekci.sessions.end",
             Self::BlocksWrite => "bekci.blocks.write",
+            Self::PoliciesRead => "bekci.policies.read",
+            Self::PoliciesManage => "bekci.policies.manage",
         }
     }
 
@@ -107,9 +119,10 @@ struct Mounted {
 }
 
 impl Mounted {
-    fn rule(&self, right: Right) -> Result<RouteRule, NameError> {
+    /// What a call asks of who makes it; `None`: to be signed in.
+    fn rule(&self, right: Option<Right>) -> Result<RouteRule, NameError> {
         let mut rule = RouteRule::guarded(&self.prefix, GuardChain::new([Arc::clone(&self.guard)]));
-        rule.permissions.push(right.permission()?);
+        rule.permissions.extend(right.map(Right::permission).transpose()?);
         rule.consistency = Consistency::Direct;
         Ok(rule)
     }
@@ -175,6 +188,14 @@ fn mount(mounted: Mounted, config: &mut ServiceConfig) {
                 .post(via(blocks::add))
                 .delete(via(blocks::lift)),
         )
+        .service(
+            web::resource("/policies")
+                .get(via(policies::list))
+                .post(via(policies::add))
+                .delete(via(policies::remove)),
+        )
+        .service(web::resource("/policies/check").post(via(policies::check)))
+        .service(web::resource("/changes/{position}").get(via(changes::show)))
         .default_service(web::to(|request| refused(request, ErrorCode::NotFound)));
     config.service(calls);
 }

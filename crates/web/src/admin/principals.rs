@@ -1,6 +1,6 @@
 //! Accounts: listed, shown, added, changed, removed.
 
-use bekci_core::{Block, Identity, ModelSpec};
+use bekci_core::{Block, Identity, ModelName, ModelSpec};
 use bekci_signin::{HashError, PasswordPolicy, SignInError};
 use bekci_store::{AccountChange, AccountQuery};
 use secrecy::SecretString;
@@ -103,8 +103,20 @@ pub(super) async fn show(call: Call) -> Answer {
 }
 
 /// Hashes a new password, if the policy takes it.
-async fn hashed(caller: &Caller, password: SecretString, about: &[&str]) -> Result<SecretString, Refusal> {
-    let judged = PasswordPolicy::default().check(&password, about);
+async fn hashed(
+    caller: &Caller,
+    model: &ModelName,
+    password: SecretString,
+    about: &[&str],
+) -> Result<SecretString, Refusal> {
+    // The account may come in by any guard of its model, so the one that asks most decides.
+    let guards = caller.mounted.bekci.watch().guards();
+    let asked = guards
+        .filter(|guard| guard.model == *model)
+        .map(|guard| guard.password_min_length)
+        .max();
+    let policy = asked.map_or_else(PasswordPolicy::default, PasswordPolicy::new);
+    let judged = policy.check(&password, about);
     judged.map_err(|weak| invalid("password", &weak.to_string()))?;
     caller
         .mounted
@@ -123,10 +135,15 @@ fn texts<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<String> {
     values.filter_map(|value| value.as_str().map(str::to_owned)).collect()
 }
 
-async fn change_of(caller: &Caller, wanted: Wanted, about: Vec<String>) -> Result<AccountChange, Refusal> {
+async fn change_of(
+    caller: &Caller,
+    model: &ModelName,
+    wanted: Wanted,
+    about: Vec<String>,
+) -> Result<AccountChange, Refusal> {
     let about: Vec<&str> = about.iter().map(String::as_str).collect();
     let password_hash = match wanted.password {
-        Some(password) => Some(hashed(caller, password, &about).await?),
+        Some(password) => Some(hashed(caller, model, password, &about).await?),
         None => None,
     };
     Ok(AccountChange {
@@ -152,7 +169,7 @@ pub(super) async fn add(call: Call) -> Answer {
         caller.demand(Right::RightsWrite)?;
     }
     let about = texts(wanted.columns.iter().map(|(_, value)| value));
-    let account = change_of(&caller, wanted, about).await?;
+    let account = change_of(&caller, &spec.name, wanted, about).await?;
     let (key, committed) = caller.directory().add(&spec.name, &account).await.map_err(refusal)?;
     let event = Event::new("account.registered", Some(&key), json!({"by": "management"}));
     let data = json!({"key": key.as_str(), "model": key.model(), "id": key.id()});
@@ -178,7 +195,7 @@ pub(super) async fn change(call: Call) -> Answer {
     let mut events = events_of(&wanted);
     let new = wanted.columns.iter().map(|(_, value)| value);
     let about = texts(new.chain(target.attributes.values()));
-    let change = change_of(&caller, wanted, about).await?;
+    let change = change_of(&caller, &caller.model()?.name, wanted, about).await?;
     let done = caller.directory().change(&target.key, &change).await;
     let (committed, ended) = match done {
         Ok(changed) => (Ok(changed.committed), changed.ended),

@@ -14,7 +14,7 @@ use actix_web::{
     error::InternalError,
     http::{
         StatusCode,
-        header::{CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+        header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS},
     },
 };
 use bekci_core::{AuthError, ErrorCode, canonical_path};
@@ -86,8 +86,8 @@ where
 fn finish<B: MessageBody>(answered: ServiceResponse<B>, voice: &Voice) -> ServiceResponse<EitherBody<B>> {
     let retold = match answered.response().error() {
         Some(error) => told(error, voice),
-        None => is_default_not_found(answered.response())
-            .then(|| Refusal::new(ErrorCode::NotFound, "nothing is mounted here").render(voice)),
+        None if is_bare(answered.response()) => default_of(answered.response(), voice),
+        None => None,
     };
     let mut answered = match retold {
         Some(answer) => answered.into_response(answer.map_into_right_body()),
@@ -97,11 +97,27 @@ fn finish<B: MessageBody>(answered: ServiceResponse<B>, voice: &Voice) -> Servic
     answered
 }
 
-/// Actix's own "not found": no body and no type. An application's own has either.
-fn is_default_not_found<B: MessageBody>(answer: &HttpResponse<B>) -> bool {
-    answer.status() == StatusCode::NOT_FOUND
-        && matches!(answer.body().size(), BodySize::None | BodySize::Sized(0))
-        && !answer.headers().contains_key(CONTENT_TYPE)
+/// No body and no type, as Actix's own "not found" and "method not allowed". An application's own have either.
+fn is_bare<B: MessageBody>(answer: &HttpResponse<B>) -> bool {
+    matches!(answer.body().size(), BodySize::None | BodySize::Sized(0)) && !answer.headers().contains_key(CONTENT_TYPE)
+}
+
+/// What Actix answers where nothing is mounted, or not for this method, told like any other refusal.
+fn default_of<B>(answer: &HttpResponse<B>, voice: &Voice) -> Option<HttpResponse<BoxBody>> {
+    match answer.status() {
+        StatusCode::NOT_FOUND => Some(Refusal::new(ErrorCode::NotFound, "nothing is mounted here").render(voice)),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            let refusal = Refusal::new(ErrorCode::MalformedRequest, "nothing is mounted for this method");
+            let mut told = refusal.render(voice);
+            *told.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            // RFC 9110 section 15.5.6: it says which methods there are.
+            for allowed in answer.headers().get_all(ALLOW) {
+                told.headers_mut().append(ALLOW, allowed.clone());
+            }
+            Some(told)
+        }
+        _ => None,
+    }
 }
 
 fn told(error: &Error, voice: &Voice) -> Option<HttpResponse<BoxBody>> {

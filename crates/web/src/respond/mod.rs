@@ -238,6 +238,7 @@ impl From<SignInError> for Refusal {
                 .detail_if("until", until.and_then(moment)),
             SignInError::AmbiguousCredentials => refusal.challenged(Challenge::InvalidRequest),
             SignInError::Pending { position } => refusal.detail("effective", "pending").detail("position", position),
+            SignInError::CommitUnknown(_) => refusal.detail("outcome", "unknown"),
             SignInError::CredentialInvalid
             | SignInError::IdentityAmbiguous { .. }
             | SignInError::RefreshInvalid

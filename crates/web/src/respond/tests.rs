@@ -112,6 +112,13 @@ fn a_ban_tells_its_reason_and_end_and_a_missing_right_its_name() {
 }
 
 #[test]
+fn a_sign_out_whose_commit_is_not_known_says_so() {
+    let (status, _, body) = told(&SignInError::CommitUnknown("lost".into()).into(), &plain());
+    assert_eq!(status, 503);
+    assert_eq!(body["error"]["details"], json!({"outcome": "unknown"}));
+}
+
+#[test]
 fn what_the_store_said_stays_in_the_log() {
     let refusal = Refusal::from(AuthError::StoreUnavailable("postgres://u:p@db refused".into()));
     let (_, _, body) = told(&refusal, &plain());
@@ -206,6 +213,12 @@ fn every_sign_in_error_has_its_status_code_and_challenge() {
             None,
         ),
         (SignInError::Pending { position: 3 }, 503, "STORE_UNAVAILABLE", None),
+        (
+            SignInError::CommitUnknown("lost".into()),
+            503,
+            "STORE_UNAVAILABLE",
+            None,
+        ),
         (SignInError::Internal("key".into()), 500, "INTERNAL", None),
     ];
     for (error, status, code, challenge) in cases {

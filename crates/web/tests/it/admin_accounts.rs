@@ -6,9 +6,9 @@ use actix_web::test::TestRequest;
 use serde_json::{Value, json};
 
 use crate::{
-    admin::{ask, clerk, login, office, staffed},
+    admin::{ask, clerk, login, office, staffed, staffed_in},
     calls::send,
-    house::PASSWORD,
+    house::{House, PASSWORD},
 };
 
 /// One that may be set; the house's own is too common for that.
@@ -323,5 +323,30 @@ async fn a_search_looks_at_identifiers_attributes_and_the_id_and_takes_no_wildca
         let found: Vec<&str> = items.iter().map(|item| item["id"].as_str().unwrap()).collect();
         assert_eq!(found, expected, "{model} {text}");
     }
+    house.bekci.close().await;
+}
+
+#[actix_web::test]
+async fn a_new_password_is_as_long_as_the_guard_of_its_model_asks_that_asks_most() {
+    let longer = House::built("http://localhost", |builder| {
+        builder.with(|guard| guard.password_min_length = 20)
+    });
+    let house = staffed_in(longer.await).await;
+    let app = office!(house.bekci);
+    let root = login(&app, "admin", "root").await;
+    let account = |name: &str, password: &str| {
+        Some(json!({"email": format!("{name}@example.com"), "login": name, "password": password}))
+    };
+    let (of_18, of_20) = ("seven wooden boats", "seven wooden boats a");
+    let refused = ask(&app, &root, "POST /principals/customer", account("kim", of_18)).await;
+    assert_eq!(
+        refused.body["error"]["details"]["fields"],
+        json!({"password": "must have at least 20 characters"})
+    );
+    let taken = ask(&app, &root, "POST /principals/customer", account("kim", of_20)).await;
+    assert_eq!(taken.status, 200, "{taken:?}");
+    let admin = Some(json!({"email": "kay@example.com", "password": of_18}));
+    let taken = ask(&app, &root, "POST /principals/admin", admin).await;
+    assert_eq!(taken.status, 200, "{taken:?}");
     house.bekci.close().await;
 }

@@ -10,6 +10,7 @@
 mod admin;
 mod admin_accounts;
 mod admin_giving;
+mod admin_policies;
 mod admin_rights;
 mod admin_sessions;
 mod admin_status;
