@@ -85,29 +85,31 @@ pub enum CookieLookup<'a> {
     Several,
 }
 
+/// What stands for a value that is no text: it was presented, and is nobody's token.
+const NO_TEXT: &str = "\u{FFFD}";
+
 /// Looks for a cookie by its exact name (RFC 6265 section 4.2.1; the `__Host-` prefix counts case). The value is taken as it stands: quotes are
-/// not removed and nothing is decoded.
+/// not removed and nothing is decoded; one that is not UTF-8 is given as U+FFFD. Bytes of another cookie hide none.
 #[must_use]
 pub fn cookie<'a>(headers: &[&'a [u8]], name: &str) -> CookieLookup<'a> {
-    let mut found = CookieLookup::Absent;
-    let pairs = headers
-        .iter()
-        .filter_map(|header| std::str::from_utf8(header).ok())
-        .flat_map(|header| header.split(';'));
-    for pair in pairs {
-        let Some((key, value)) = pair.split_once('=') else {
-            continue;
-        };
-        if key.trim_start_matches([' ', '\t']) != name || value.is_empty() {
-            continue;
-        }
-        match found {
-            CookieLookup::Absent => found = CookieLookup::One(value),
-            CookieLookup::One(other) if other == value => {}
-            _ => return CookieLookup::Several,
+    let mut found: Option<&'a [u8]> = None;
+    for pair in headers.iter().flat_map(|header| header.split(|byte| *byte == b';')) {
+        let start = pair.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let value = pair
+            .get(start..)
+            .and_then(|pair| pair.strip_prefix(name.as_bytes()))
+            .and_then(|rest| rest.strip_prefix(b"="))
+            .filter(|value| !value.is_empty());
+        match (value, found) {
+            (None, _) => {}
+            (Some(value), None) => found = Some(value),
+            (Some(value), Some(other)) if other == value => {}
+            (Some(_), Some(_)) => return CookieLookup::Several,
         }
     }
-    found
+    found.map_or(CookieLookup::Absent, |value| {
+        CookieLookup::One(std::str::from_utf8(value).unwrap_or(NO_TEXT))
+    })
 }
 
 #[cfg(test)]

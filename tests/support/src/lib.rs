@@ -23,6 +23,7 @@
 //! redis.cli(&["SET", &format!("{prefix}7"), "sold"]);
 //! ```
 
+mod chance;
 mod failure;
 mod folder;
 mod nursery;
@@ -36,6 +37,7 @@ mod user;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+pub use chance::{Chance, Mutator, by_chance, corpus};
 pub use failure::Failure;
 pub use folder::TempDir;
 pub use port::free_port;

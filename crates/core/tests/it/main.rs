@@ -1,6 +1,11 @@
 //! The gate over little models of its ports: who decides, what moves in between, and what cannot be told.
-#![expect(clippy::unwrap_used, reason = "a test has nothing better to do with an error")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test has nothing better to do with an error"
+)]
 
+mod inputs;
 mod ports;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@
 
 mod against_casbin;
 mod generic_models;
+mod inputs;
 mod loading;
 mod requests;
 mod shipped;

@@ -7,6 +7,7 @@
 )]
 
 mod audit;
+mod inputs;
 mod leave;
 mod model;
 mod password;
