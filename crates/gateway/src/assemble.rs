@@ -52,6 +52,9 @@ pub(crate) enum AssembleError {
         /// Why.
         error: std::io::Error,
     },
+    /// A store that was opened beside the running one did not come to decide from memory.
+    #[error("the new store has not read the database's changes in time")]
+    NotReady,
     /// A route's upstream cannot be.
     #[error("route {route}: {problem}")]
     Upstream {

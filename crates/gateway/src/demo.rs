@@ -16,8 +16,9 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::{
-    config::{self, Config},
+    config::{self, Loaded},
     echo::{self, EchoCount},
+    generation,
     seed::{self, Person, SeedError},
     serve::{self, ServeError},
 };
@@ -113,10 +114,12 @@ pub(crate) async fn run(listen: SocketAddr, as_json: bool) -> Result<(), DemoErr
     };
     let (upstream, upstream_address) = start_echo()?;
     let config_path = folder.0.join("bekci.toml");
-    let config = write_config(&folder.0, &config_path, listen, upstream_address)?;
-    let running = serve::start(&config).await?;
-    serve::until_trusted(&running.bekci).await;
-    let accounts = accounts(&running.bekci).await?;
+    let loaded = write_config(&folder.0, &config_path, listen, upstream_address)?;
+    let running = serve::start(loaded, Some(config_path.clone())).await?;
+    let bekci = running.bekci();
+    generation::until_trusted(&bekci).await;
+    let accounts = accounts(&bekci).await?;
+    drop(bekci);
     let facts = Facts {
         url: format!("http://{}", running.address),
         ops_url: format!("http://{}", running.ops_address),
@@ -159,7 +162,7 @@ fn start_echo() -> Result<(ServerHandle, SocketAddr), DemoError> {
 }
 
 /// The shipped configuration with the demo's folder and ports, written down so that other commands can be tried on it.
-fn write_config(folder: &Path, path: &Path, listen: SocketAddr, upstream: SocketAddr) -> Result<Config, DemoError> {
+fn write_config(folder: &Path, path: &Path, listen: SocketAddr, upstream: SocketAddr) -> Result<Loaded, DemoError> {
     let ops = SocketAddr::new(listen.ip(), free_port()?);
     let text = SHIPPED
         .replace("\"127.0.0.1:8080\"", &format!("\"{listen}\""))
@@ -181,10 +184,8 @@ fn write_config(folder: &Path, path: &Path, listen: SocketAddr, upstream: Socket
     }
     std::fs::write(path, text).map_err(machine("the demo's configuration cannot be written"))?;
     let loaded = config::load(Some(path), std::iter::empty());
-    let loaded = loaded.map_err(|problems| {
-        DemoError::Config(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-    })?;
-    Ok(loaded.config)
+    loaded
+        .map_err(|problems| DemoError::Config(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
 }
 
 async fn accounts(bekci: &Bekci) -> Result<[Account; 3], DemoError> {

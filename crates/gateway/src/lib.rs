@@ -7,6 +7,7 @@ mod decision;
 mod demo;
 pub mod echo;
 mod gatekeeper;
+mod generation;
 mod internal_token;
 pub mod ops;
 pub mod proxy;

@@ -1,29 +1,27 @@
 //! The listeners: public traffic, and the one for those who run the gateway.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
+use actix_service::IntoServiceFactory;
 use actix_web::{
-    App, HttpServer,
-    dev::{Server, ServerHandle},
+    App, Error, HttpServer,
+    body::MessageBody,
+    dev::{AppConfig, Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse},
     web,
 };
 use bekci::Bekci;
-use bekci_core::{AuthGuard, Clock};
 use bekci_store::SystemClock;
+use futures_util::future::LocalBoxFuture;
+use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     assemble::{self, AssembleError},
-    config::Config,
-    decision::{self, Decisions},
-    gatekeeper::{self, Gatekeeper},
-    internal_token::InternalTokens,
+    config::{Config, Loaded},
+    decision, gatekeeper,
+    generation::{Current, Generation, Ground, Renewing, Turner},
     ops::{self, Metrics},
-    proxy::{self, Proxy, ProxyParts, TrustedProxies},
     readiness::Ready,
 };
-
-/// How often upstreams with a health path are asked.
-const HEALTH_EVERY: Duration = Duration::from_secs(5);
 
 /// Why the gateway does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -46,58 +44,39 @@ pub(crate) enum ServeError {
 
 /// A gateway that listens.
 pub(crate) struct Running {
-    pub(crate) bekci: Bekci,
     pub(crate) address: SocketAddr,
     pub(crate) ops_address: SocketAddr,
+    current: Current,
     public: Server,
     ops: Server,
     decisions: Option<Server>,
+    turning: JoinHandle<()>,
+    stop: watch::Sender<bool>,
 }
 
-/// Puts the gateway together, brings the schema up to date where that is wanted, and listens.
-pub(crate) async fn start(config: &Config) -> Result<Running, ServeError> {
-    let database = assemble::database(config).await?;
-    assemble::schema(config, &database, config.database.auto_migrate).await?;
-    let bekci = assemble::bekci(config, database).await?;
-    let guards: Vec<Arc<AuthGuard>> = bekci.watch().guards().cloned().collect();
-    let (routes, unreachable) = assemble::routes(config, &guards)?;
-    for problem in unreachable {
-        tracing::warn!("{problem}");
-    }
-    let metrics = Arc::new(Metrics::default());
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    for upstream in routes.iter().filter_map(|route| route.upstream.clone()) {
-        if upstream.is_asked_for_health() {
-            actix_web::rt::spawn(proxy::watch(upstream, Arc::clone(&clock), HEALTH_EVERY));
-        }
-    }
-    let server = config.server.clone();
-    let trusted = TrustedProxies::new(move |peer| server.trusts(peer));
-    let keeper = web::Data::new(Gatekeeper {
-        gate: bekci.gate().clone(),
-        routes,
-        proxy: Proxy::new(ProxyParts {
-            trusted,
-            pseudonym: format!("bekci-{}", bekci.store().node_name().get(..12).unwrap_or_default()).into(),
-            own_origin: config.server.public_url.as_str().into(),
-            clock: Arc::clone(&clock),
-            metrics: Arc::clone(&metrics),
-        }),
-        internal: Some(InternalTokens::new(bekci.clone())),
-        clock,
-        metrics: Arc::clone(&metrics),
-    });
-    let decisions = web::Data::new(Decisions::new(config, keeper.clone().into_inner()));
-    let (public, address) = listen_public(config, &bekci, keeper, decisions.clone())?;
-    let decisions = listen_decisions(config, &bekci, decisions)?;
-    let (ops, ops_address) = listen_ops(config, &bekci, metrics)?;
+/// Puts the gateway together, brings the schema up to date where that is wanted, and listens. `file`: the configuration as it was named, to be read again.
+pub(crate) async fn start(loaded: Loaded, file: Option<PathBuf>) -> Result<Running, ServeError> {
+    let ground = Ground {
+        database: assemble::database(&loaded.config).await?,
+        metrics: Arc::new(Metrics::default()),
+        clock: Arc::new(SystemClock),
+    };
+    let config = loaded.config.clone();
+    let current = Current::new(Generation::build(&ground, loaded, None).await?);
+    let (public, address) = listen_public(&config, &current)?;
+    let decisions = listen_decisions(&config, &current)?;
+    let (ops, ops_address) = listen_ops(&config, &current, Arc::clone(&ground.metrics))?;
+    let turner = Turner::new(ground, current.clone(), file, can_be_mounted);
+    let (stop, stopped) = watch::channel(false);
     Ok(Running {
-        bekci,
         address,
         ops_address,
+        current,
         public,
         ops,
         decisions,
+        turning: actix_web::rt::spawn(turner.run(stopped)),
+        stop,
     })
 }
 
@@ -108,69 +87,81 @@ fn workers(config: &Config) -> usize {
     }
 }
 
-fn listen_public(
-    config: &Config,
-    bekci: &Bekci,
-    keeper: web::Data<Gatekeeper>,
-    decisions: web::Data<Decisions>,
-) -> Result<(Server, SocketAddr), ServeError> {
+/// What answers on the public listener.
+fn public_app(
+    generation: &Generation,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + use<>>,
+        Error = Error,
+        InitError = (),
+    > + use<>,
+> {
+    let bekci = generation.bekci();
+    let decides_elsewhere = generation.loaded.config.server.decision_listen.is_some();
+    let decisions = generation.decisions.clone();
+    App::new()
+        .wrap(bekci.middleware())
+        .app_data(generation.keeper.clone())
+        .configure(bekci.mount("/auth"))
+        .configure(bekci.mount_admin("/admin/v1", "admin"))
+        .configure(move |service| match decides_elsewhere {
+            true => decision::configure_absence(service),
+            false => decision::configure(service, decisions),
+        })
+        .default_service(web::to(gatekeeper::handle))
+}
+
+/// Whether every part of a generation's application can be made, as each worker will make it.
+fn can_be_mounted(generation: &Generation) -> LocalBoxFuture<'static, bool> {
+    let building = public_app(generation).into_factory().new_service(AppConfig::default());
+    Box::pin(async move { building.await.is_ok() })
+}
+
+fn listen_public(config: &Config, current: &Current) -> Result<(Server, SocketAddr), ServeError> {
     let address = config.server.listen;
-    let bekci = bekci.clone();
-    let decides_elsewhere = config.server.decision_listen.is_some();
-    let server = HttpServer::new(move || {
-        let decisions = decisions.clone();
-        App::new()
-            .wrap(bekci.middleware())
-            .app_data(keeper.clone())
-            .configure(bekci.mount("/auth"))
-            .configure(bekci.mount_admin("/admin/v1", "admin"))
-            .configure(move |service| match decides_elsewhere {
-                true => decision::configure_absence(service),
-                false => decision::configure(service, decisions),
-            })
-            .default_service(web::to(gatekeeper::handle))
-    })
-    .workers(workers(config))
-    .max_connections(usize::try_from(config.limits.max_connections).unwrap_or(25_000))
-    .client_request_timeout(config.limits.head_timeout_seconds.duration())
-    .keep_alive(config.limits.keep_alive_seconds.duration())
-    .shutdown_timeout(u64::from(config.server.shutdown_timeout_seconds.get()))
-    .h1_allow_half_closed(false)
-    .disable_signals()
-    .bind(address)
-    .map_err(|error| ServeError::Listen { address, error })?;
+    let current = current.clone();
+    let server = HttpServer::new(move || Renewing::new(&current, public_app))
+        .workers(workers(config))
+        .max_connections(usize::try_from(config.limits.max_connections).unwrap_or(25_000))
+        .client_request_timeout(config.limits.head_timeout_seconds.duration())
+        .keep_alive(config.limits.keep_alive_seconds.duration())
+        .shutdown_timeout(u64::from(config.server.shutdown_timeout_seconds.get()))
+        .h1_allow_half_closed(false)
+        .disable_signals()
+        .bind(address)
+        .map_err(|error| ServeError::Listen { address, error })?;
     let bound = server.addrs().first().copied().unwrap_or(address);
     Ok((server.run(), bound))
 }
 
-fn listen_decisions(
-    config: &Config,
-    bekci: &Bekci,
-    decisions: web::Data<Decisions>,
-) -> Result<Option<Server>, ServeError> {
+fn listen_decisions(config: &Config, current: &Current) -> Result<Option<Server>, ServeError> {
     let Some(address) = config.server.decision_listen else {
         return Ok(None);
     };
-    let bekci = bekci.clone();
-    let server = HttpServer::new(move || {
-        let decisions = decisions.clone();
+    let current = current.clone();
+    let app = |generation: &Generation| {
+        let decisions = generation.decisions.clone();
         App::new()
-            .wrap(bekci.middleware())
+            .wrap(generation.bekci().middleware())
             .configure(move |service| decision::configure(service, decisions))
-    })
-    .workers(workers(config))
-    .client_request_timeout(config.limits.head_timeout_seconds.duration())
-    .keep_alive(config.limits.keep_alive_seconds.duration())
-    .shutdown_timeout(u64::from(config.server.shutdown_timeout_seconds.get()))
-    .disable_signals()
-    .bind(address)
-    .map_err(|error| ServeError::Listen { address, error })?;
+    };
+    let server = HttpServer::new(move || Renewing::new(&current, app))
+        .workers(workers(config))
+        .client_request_timeout(config.limits.head_timeout_seconds.duration())
+        .keep_alive(config.limits.keep_alive_seconds.duration())
+        .shutdown_timeout(u64::from(config.server.shutdown_timeout_seconds.get()))
+        .disable_signals()
+        .bind(address)
+        .map_err(|error| ServeError::Listen { address, error })?;
     Ok(Some(server.run()))
 }
 
-fn listen_ops(config: &Config, bekci: &Bekci, metrics: Arc<Metrics>) -> Result<(Server, SocketAddr), ServeError> {
+fn listen_ops(config: &Config, current: &Current, metrics: Arc<Metrics>) -> Result<(Server, SocketAddr), ServeError> {
     let address = config.server.ops_listen;
-    let ready = Arc::new(Ready(bekci.clone()));
+    let ready = Arc::new(Ready(current.clone()));
     let server = HttpServer::new(move || {
         let (ready, metrics) = (Arc::clone(&ready), Arc::clone(&metrics));
         App::new().configure(move |service| ops::configure(service, ready, metrics))
@@ -185,6 +176,11 @@ fn listen_ops(config: &Config, bekci: &Bekci, metrics: Arc<Metrics>) -> Result<(
 }
 
 impl Running {
+    /// The library's part of what runs now.
+    pub(crate) fn bekci(&self) -> Bekci {
+        self.current.now().bekci().clone()
+    }
+
     /// Serves until SIGINT or SIGTERM; then finishes what was begun, within the configured time, and takes this node out.
     pub(crate) async fn until_stopped(self) -> Result<(), ServeError> {
         let handles = [&self.public, &self.ops].into_iter().chain(&self.decisions);
@@ -197,7 +193,9 @@ impl Running {
         };
         let (served, decided, _) = tokio::join!(self.public, decisions, self.ops);
         stopping.abort();
-        self.bekci.close().await;
+        self.stop.send_replace(true);
+        let _ended = self.turning.await;
+        self.current.close().await;
         served.and(decided).map_err(ServeError::Ended)
     }
 }
@@ -216,14 +214,4 @@ async fn stop_on_signal(servers: Vec<ServerHandle>) {
     tracing::info!("stopping: what was begun is finished");
     // Together: each may take the whole of the time that it has.
     futures_util::future::join_all(servers.iter().map(|server| server.stop(true))).await;
-}
-
-/// Waits until the node decides from memory; a gateway that has just started answers its first requests from the database otherwise.
-pub(crate) async fn until_trusted(bekci: &Bekci) {
-    for _ in 0..200 {
-        if bekci.store().is_trusted() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }

@@ -269,6 +269,13 @@ impl Server {
         }
     }
 
+    /// Sends it a signal that it handles itself: a name as `kill -s` takes it, such as `HUP`. Only its own process, not its children.
+    pub fn signal(&self, name: &str) {
+        if let Some(child) = &*self.child() {
+            signal(child, name);
+        }
+    }
+
     fn child(&self) -> MutexGuard<'_, Option<Child>> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }

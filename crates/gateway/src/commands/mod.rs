@@ -128,9 +128,9 @@ async fn dispatch(arguments: Arguments) -> Result<Option<Answer>, Failure> {
                 .map_err(Failure::of)
         }
         Command::Serve => {
-            let config = load(config.as_deref())?.config;
-            log_to_stderr(&config.log.level.to_string(), config.log.format);
-            serve_it(&config).await.map(|()| None)
+            let loaded = load(config.as_deref())?;
+            log_to_stderr(&loaded.config.log.level.to_string(), loaded.config.log.format);
+            serve_it(loaded, config).await.map(|()| None)
         }
         Command::Config(action) => config::run(&action, config.as_deref()).map(Some),
         Command::Migrate(action) => migrate::run(&action, &quietly(config.as_deref())?).await.map(Some),
@@ -159,8 +159,8 @@ pub(crate) fn load(file: Option<&std::path::Path>) -> Result<Loaded, Failure> {
     })
 }
 
-async fn serve_it(config: &Config) -> Result<(), Failure> {
-    let running = serve::start(config).await.map_err(Failure::of)?;
+async fn serve_it(loaded: Loaded, file: Option<PathBuf>) -> Result<(), Failure> {
+    let running = serve::start(loaded, file).await.map_err(Failure::of)?;
     tracing::info!(listen = %running.address, ops = %running.ops_address, "bekci is on watch");
     running.until_stopped().await.map_err(Failure::of)
 }

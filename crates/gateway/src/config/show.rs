@@ -12,8 +12,28 @@ use super::sections::Config;
 use super::tree::{Entry, Node, Value};
 use super::values::secret::{ANY, SecretRule, Shown};
 
-/// The sections that a running gateway takes over from a new file.
-const LIVE: [&str; 4] = ["guards", "routes", "policy", "limits"];
+/// What a running gateway does not take over from a new file: the sockets and pools that it has, and what the process has set up once. A section, or a key.
+const FIXED: [&str; 12] = [
+    "server.listen",
+    "server.ops_listen",
+    "server.decision_listen",
+    "server.workers",
+    "server.shutdown_timeout_seconds",
+    "database",
+    "redis",
+    "limits.head_timeout_seconds",
+    "limits.keep_alive_seconds",
+    "limits.max_connections",
+    "log",
+    "otel",
+];
+
+fn is_fixed(key: &str) -> bool {
+    FIXED.iter().any(|fixed| {
+        let rest = key.strip_prefix(fixed);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
+}
 
 /// The tree as TOML: each section with its keys, secrets masked.
 pub(super) fn as_toml(tree: &Node) -> String {
@@ -137,12 +157,9 @@ pub(super) fn changes(old: &Node, new: &Node) -> Vec<Change> {
     let mut keys = Vec::new();
     differing("", old, new, &mut keys);
     keys.into_iter()
-        .map(|key| {
-            let section = key.split('.').next().unwrap_or_default();
-            Change {
-                is_live: LIVE.contains(&section),
-                key,
-            }
+        .map(|key| Change {
+            is_live: !is_fixed(&key),
+            key,
         })
         .collect()
 }

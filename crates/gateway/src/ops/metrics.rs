@@ -34,6 +34,14 @@ pub struct Metrics {
     pub upstream_seconds: Family<Histogram, 2>,
     /// `bekci_rate_limited_total{guard,limit}`.
     pub rate_limited: Family<Counter, 2>,
+    /// `bekci_config_generation`: 1 at the start, and one more with each reload that was taken.
+    pub config_generation: Family<Gauge, 0>,
+    /// `bekci_config_loaded_timestamp_seconds`: when the configuration in force was loaded, in seconds since 1970.
+    pub config_loaded: Family<Gauge, 0>,
+    /// `bekci_config_last_reload_successful`: 0 while the files as they are now were refused.
+    pub config_good: Family<Gauge, 0>,
+    /// `bekci_config_reloads_total{result}`, where `result` is `taken`, `unchanged` or `refused`.
+    pub config_reloads: Family<Counter, 1>,
 }
 
 impl Default for Metrics {
@@ -93,6 +101,30 @@ impl Default for Metrics {
                 ["guard", "limit"],
                 (),
             ),
+            config_generation: Family::new(
+                "bekci_config_generation",
+                "Which configuration of this process is in force, counted from 1.",
+                [],
+                (),
+            ),
+            config_loaded: Family::new(
+                "bekci_config_loaded_timestamp_seconds",
+                "When the configuration in force was loaded.",
+                [],
+                (),
+            ),
+            config_good: Family::new(
+                "bekci_config_last_reload_successful",
+                "Whether the configuration files were taken when they were last read.",
+                [],
+                (),
+            ),
+            config_reloads: Family::new(
+                "bekci_config_reloads_total",
+                "How often the configuration was loaded again, by what came of it.",
+                ["result"],
+                (),
+            ),
         }
     }
 }
@@ -118,6 +150,10 @@ impl Metrics {
         self.outbox_unapplied.write(&mut out);
         self.upstream_seconds.write(&mut out);
         self.rate_limited.write(&mut out);
+        self.config_generation.write(&mut out);
+        self.config_loaded.write(&mut out);
+        self.config_good.write(&mut out);
+        self.config_reloads.write(&mut out);
         out
     }
 }

@@ -25,4 +25,5 @@ mod operating;
 mod people;
 mod proxying;
 mod refusing;
+mod reloading;
 mod sessions;

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// The value of a metric's line.
-fn value(metrics: &str, line: &str) -> u64 {
+pub fn value(metrics: &str, line: &str) -> u64 {
     let found = metrics
         .lines()
         .find_map(|told| told.strip_prefix(line)?.strip_prefix(' '));

@@ -153,7 +153,7 @@ fn a_change_is_told_with_whether_a_running_gateway_takes_it_over() {
         [
             ("server.workers", false),
             ("guards.customer.max_sessions", true),
-            ("secrets.otp", false)
+            ("secrets.otp", true)
         ]
     );
 }

@@ -1,0 +1,161 @@
+//! What a configuration makes of the gateway, whole: a reload builds the next one beside it, and puts it in its place at once.
+//!
+//! 1. A request belongs to one generation from its first byte to the head of its answer. There is no mixture of two.
+//! 2. Connections belong to none: the listeners stay, and a kept connection asks the next generation with its next request.
+//! 3. A generation that was replaced finishes the requests that it has. Then its store is closed, so that no writer waits for its node.
+//! 4. What a new file leaves as it was is handed on: where routes alone change, the store with its memory stays.
+
+mod house;
+mod listed;
+mod renewing;
+mod turn;
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::web;
+use bekci::Bekci;
+use bekci_core::{AuthGuard, Clock};
+use bekci_migration::sea_orm_migration::sea_orm::DatabaseConnection;
+use parking_lot::RwLock;
+
+use house::House;
+pub(crate) use house::until_trusted;
+use listed::Watched;
+pub(crate) use renewing::Renewing;
+pub(crate) use turn::Turner;
+
+use crate::{
+    assemble::{self, AssembleError},
+    config::Loaded,
+    decision::Decisions,
+    gatekeeper::Gatekeeper,
+    internal_token::InternalTokens,
+    ops::Metrics,
+    proxy::{self, Proxy, ProxyParts, TrustedProxies},
+};
+
+/// How often upstreams with a health path are asked.
+const HEALTH_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether the last request of a replaced generation has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What all generations share: it is there as long as the process.
+#[derive(Clone, Debug)]
+pub(crate) struct Ground {
+    pub(crate) database: DatabaseConnection,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// One configuration, put to work.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    /// Counted from 1.
+    pub(crate) number: u64,
+    pub(crate) loaded: Loaded,
+    pub(crate) house: Arc<House>,
+    pub(crate) keeper: web::Data<Gatekeeper>,
+    pub(crate) decisions: web::Data<Decisions>,
+}
+
+impl Generation {
+    /// Puts a configuration to work beside whatever runs. With `before`, what did not change is taken from there.
+    ///
+    /// # Errors
+    /// [`AssembleError`]; whatever ran is as it was.
+    pub(crate) async fn build(ground: &Ground, loaded: Loaded, before: Option<&Self>) -> Result<Self, AssembleError> {
+        // First what costs nothing to find wrong.
+        let guards: Vec<Arc<AuthGuard>> = assemble::guards(&loaded.config).into_iter().map(Arc::new).collect();
+        assemble::routes(&loaded.config, &guards)?;
+        let house = House::open(ground, &loaded, before).await?;
+        match Self::over(ground, loaded, Arc::clone(&house), before) {
+            Ok(generation) => Ok(generation),
+            Err(error) => {
+                house::leave(house).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn over(ground: &Ground, loaded: Loaded, house: Arc<House>, before: Option<&Self>) -> Result<Self, AssembleError> {
+        let config = &loaded.config;
+        let bekci = &house.bekci;
+        let guards: Vec<Arc<AuthGuard>> = bekci.watch().guards().cloned().collect();
+        let (routes, unreachable) = assemble::routes(config, &guards)?;
+        for problem in unreachable {
+            tracing::warn!("{problem}");
+        }
+        for upstream in routes.iter().filter_map(|route| route.upstream.clone()) {
+            if upstream.is_asked_for_health() {
+                // It ends by itself with the last holder of the upstream.
+                actix_web::rt::spawn(proxy::watch(upstream, Arc::clone(&ground.clock), HEALTH_EVERY));
+            }
+        }
+        let server = config.server.clone();
+        let trusted = TrustedProxies::new(move |peer| server.trusts(peer));
+        let keeper = web::Data::new(Gatekeeper {
+            gate: bekci.gate().clone(),
+            routes,
+            proxy: Proxy::new(ProxyParts {
+                trusted,
+                pseudonym: format!("bekci-{}", bekci.store().node_name().get(..12).unwrap_or_default()).into(),
+                own_origin: config.server.public_url.as_str().into(),
+                clock: Arc::clone(&ground.clock),
+                metrics: Arc::clone(&ground.metrics),
+            }),
+            internal: Some(InternalTokens::new(bekci.clone())),
+            clock: Arc::clone(&ground.clock),
+            metrics: Arc::clone(&ground.metrics),
+        });
+        let decisions = web::Data::new(Decisions::new(config, keeper.clone().into_inner()));
+        Ok(Self {
+            number: before.map_or(1, |before| before.number + 1),
+            house,
+            keeper,
+            decisions,
+            loaded,
+        })
+    }
+
+    /// The library's part of it.
+    pub(crate) fn bekci(&self) -> &Bekci {
+        &self.house.bekci
+    }
+}
+
+/// The generation that requests go to. Cheap to clone; one for all workers and listeners.
+#[derive(Clone, Debug)]
+pub(crate) struct Current(Arc<RwLock<Arc<Generation>>>);
+
+impl Current {
+    pub(crate) fn new(first: Generation) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(first))))
+    }
+
+    /// The generation as of now. Whoever holds it keeps its store open.
+    pub(crate) fn now(&self) -> Arc<Generation> {
+        Arc::clone(&self.0.read())
+    }
+
+    /// Lets requests go to this one from now on, and gives the one before.
+    fn replace(&self, next: Generation) -> Arc<Generation> {
+        std::mem::replace(&mut *self.0.write(), Arc::new(next))
+    }
+
+    /// Closes what runs, when no more requests come: also where some still have it.
+    pub(crate) async fn close(&self) {
+        self.now().bekci().close().await;
+    }
+}
+
+/// Waits until nobody holds the generation, and closes what no other one uses.
+async fn retire(mut generation: Arc<Generation>) {
+    let last = loop {
+        match Arc::try_unwrap(generation) {
+            Ok(last) => break last,
+            Err(held) => generation = held,
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    };
+    house::leave(last.house).await;
+}

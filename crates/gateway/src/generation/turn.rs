@@ -1,0 +1,169 @@
+//! From one generation to the next: whole, or not at all.
+//!
+//! 1. SIGHUP, and a change of the configuration file or of the policy model, has the files read again.
+//! 2. A file with mistakes, one that asks for what needs a new process, and one that cannot be put to work are refused. Every mistake is logged; the generation
+//!    that runs stays.
+//! 3. The next generation is built beside it, its store ready to decide, before any request sees it.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use futures_util::future::LocalBoxFuture;
+use tokio::task::JoinSet;
+
+use super::{Current, Generation, Ground, Watched, house, retire};
+use crate::config::{self, Loaded};
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Whether the application of a generation can be built.
+pub(crate) type Check = fn(&Generation) -> LocalBoxFuture<'static, bool>;
+
+/// Reads the files again when it is told to or when they change, and puts what they make in place.
+pub(crate) struct Turner {
+    ground: Ground,
+    current: Current,
+    /// As it was named on the command line.
+    file: Option<PathBuf>,
+    check: Check,
+    watched: Watched,
+    retiring: JoinSet<()>,
+}
+
+/// What a reload came to.
+enum Turn {
+    Taken(Box<Generation>),
+    Unchanged,
+}
+
+impl Turner {
+    pub(crate) fn new(ground: Ground, current: Current, file: Option<PathBuf>, check: Check) -> Self {
+        let metrics = Arc::clone(&ground.metrics);
+        metrics.config_generation.with([]).set(1);
+        metrics.config_loaded.with([]).set(ground.clock.now().unix_timestamp());
+        metrics.config_good.with([]).set(1);
+        let mut turner = Self {
+            ground,
+            current,
+            file,
+            check,
+            watched: Watched::default(),
+            retiring: JoinSet::new(),
+        };
+        let files = turner.files();
+        turner.watched.take(files);
+        turner
+    }
+
+    /// Turns again and again; it never ends by itself.
+    pub(crate) async fn run(mut self, mut stopped: tokio::sync::watch::Receiver<bool>) {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+            tracing::error!("SIGHUP cannot be listened for; the configuration stays as it is");
+            return;
+        };
+        loop {
+            let cause = tokio::select! {
+                _ = stopped.changed() => break,
+                _ = hangup.recv() => Some("SIGHUP"),
+                () = tokio::time::sleep(LOOK_EVERY) => self.watched.has_changed().then_some("a change of its files"),
+            };
+            if let Some(cause) = cause {
+                self.turn(cause).await;
+            }
+            while self.retiring.try_join_next().is_some() {}
+        }
+        while self.retiring.join_next().await.is_some() {}
+    }
+
+    async fn turn(&mut self, cause: &'static str) {
+        // Taken before they are read: what changes from now on is a change.
+        let files = self.files();
+        self.watched.take(files);
+        let before = self.current.now();
+        let number = before.number;
+        let metrics = Arc::clone(&self.ground.metrics);
+        let result = match self.next(&before).await {
+            Ok(Turn::Taken(next)) => {
+                tracing::info!(cause, generation = next.number, "the configuration was loaded again");
+                metrics
+                    .config_generation
+                    .with([])
+                    .set(i64::try_from(next.number).unwrap_or(i64::MAX));
+                metrics
+                    .config_loaded
+                    .with([])
+                    .set(self.ground.clock.now().unix_timestamp());
+                let replaced = self.current.replace(*next);
+                drop(before);
+                self.retiring.spawn(retire(replaced));
+                let followed = self.files();
+                self.watched.follow(followed);
+                "taken"
+            }
+            Ok(Turn::Unchanged) => {
+                tracing::info!(cause, generation = number, "the configuration is as it was");
+                "unchanged"
+            }
+            Err(mistakes) => {
+                for mistake in &mistakes {
+                    tracing::error!(cause, generation = number, %mistake, "the new configuration has a mistake");
+                }
+                let count = mistakes.len();
+                tracing::error!(
+                    cause,
+                    generation = number,
+                    mistakes = count,
+                    "the new configuration is refused, the old one stays"
+                );
+                "refused"
+            }
+        };
+        metrics.config_reloads.with([result]).add_one();
+        metrics.config_good.with([]).set(i64::from(result != "refused"));
+    }
+
+    /// The next generation, or every reason why there is none.
+    async fn next(&self, before: &Generation) -> Result<Turn, Vec<String>> {
+        let loaded = self.read(before)?;
+        let changes = before.loaded.changes_in(&loaded);
+        let fixed: Vec<String> = changes
+            .iter()
+            .filter(|change| !change.is_live)
+            .map(|change| {
+                format!(
+                    "{} cannot change while the gateway runs: start it anew, or take the change back",
+                    change.key
+                )
+            })
+            .collect();
+        if !fixed.is_empty() {
+            return Err(fixed);
+        }
+        if house::changes(&before.loaded, &loaded).next().is_none() && !before.house.is_out_of_date(&loaded.config) {
+            return Ok(Turn::Unchanged);
+        }
+        let next = Generation::build(&self.ground, loaded, Some(before)).await;
+        let next = next.map_err(|error| error.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
+        if (self.check)(&next).await {
+            return Ok(Turn::Taken(Box::new(next)));
+        }
+        house::leave(next.house).await;
+        Err(vec!["the calls of the guards cannot be mounted".to_owned()])
+    }
+
+    fn read(&self, before: &Generation) -> Result<Loaded, Vec<String>> {
+        let file = self.file.as_deref().or(before.loaded.file.as_deref());
+        config::load(file, config::environment()).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+
+    /// The files of which a change has the configuration read again.
+    fn files(&self) -> Vec<PathBuf> {
+        let current = self.current.now();
+        let config = &current.loaded.config;
+        let policy = config.routes.iter().any(|route| route.policy);
+        let policy = policy.then(|| config.policy.model.clone());
+        let file = self.file.clone().or_else(|| current.loaded.file.clone());
+        file.into_iter().chain(policy).collect()
+    }
+}
