@@ -26,4 +26,5 @@ mod people;
 mod proxying;
 mod refusing;
 mod reloading;
+mod rotating;
 mod sessions;

@@ -16,26 +16,29 @@ use crate::{
     people::Tokens,
 };
 
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+pub const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A minute.
-const LOOKS: u32 = 3_000;
+pub const LOOKS: u32 = 3_000;
 
 /// The configuration file of a node.
-struct File<'a> {
+pub struct File<'a> {
     node: &'a Node,
-    path: PathBuf,
-    first: String,
+    pub path: PathBuf,
+    pub first: String,
 }
 
 impl<'a> File<'a> {
     fn of(house: &'a House) -> Self {
-        let node = &house.nodes[0];
+        Self::of_node(&house.nodes[0])
+    }
+
+    pub fn of_node(node: &'a Node) -> Self {
         let path = node.server.folder().join("bekci.toml");
         let first = std::fs::read_to_string(&path).unwrap();
         Self { node, path, first }
     }
 
-    fn write(&self, text: &str) {
+    pub fn write(&self, text: &str) {
         let next = self.path.with_extension("next");
         std::fs::write(&next, text).unwrap();
         std::fs::rename(next, &self.path).unwrap();
@@ -55,7 +58,7 @@ impl<'a> File<'a> {
     }
 
     /// Waits until the metric is at least this.
-    fn until(&self, line: &str, least: u64) {
+    pub fn until(&self, line: &str, least: u64) {
         for _ in 0..LOOKS {
             if self.metric(line) >= least {
                 return;
@@ -130,7 +133,7 @@ impl Load {
 }
 
 /// Ends the load also where the test fails, else its threads would be waited for without end.
-struct Ending<'a>(&'a AtomicBool);
+pub struct Ending<'a>(pub &'a AtomicBool);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
