@@ -18,6 +18,8 @@ mod links;
 mod packages;
 #[path = "tidy/packaging.rs"]
 mod packaging;
+#[path = "tidy/proofs.rs"]
+mod proofs;
 #[path = "tidy/source.rs"]
 mod source;
 #[path = "tidy/tree.rs"]
@@ -130,4 +132,15 @@ fn what_the_dockerfile_and_compose_name_is_there() {
         has,
     ));
     assert_tidy(&packaging::check_compose(&tree.text("compose.yaml").unwrap(), has));
+}
+
+#[test]
+fn every_test_that_the_threat_model_names_is_there() {
+    let tree = Tree::of_the_workspace();
+    let sources: Vec<_> = tree.files().filter(|file| file.path.ends_with(".rs")).collect();
+    let functions = sources.iter().flat_map(|file| proofs::functions(&file.text)).collect();
+    let path = "docs/threat-model.md";
+    let text = tree.text(path).unwrap();
+    assert!(text.matches("_is_").count() > 10, "it names tests");
+    assert_tidy(&proofs::check(path, &text, &functions));
 }
