@@ -16,6 +16,7 @@ use subtle::ConstantTimeEq;
 use crate::{
     error::AuthError,
     key::IdKind,
+    limit::GuardLimits,
     name::{GuardName, ModelName},
     request::{CookieLookup, HeaderCredential, RequestHead, cookie},
     session::RefreshRules,
@@ -109,6 +110,8 @@ pub struct AuthGuard {
     pub auth_path: String,
     /// How its sessions live.
     pub session: SessionRules,
+    /// How many of its calls may be refused in how much time.
+    pub limits: GuardLimits,
     /// Claims of the developer's own: the claim's name and the attribute that it is taken from.
     pub claims: Vec<(String, String)>,
     /// Where a browser is sent to sign in; empty: nowhere.
@@ -130,6 +133,7 @@ impl AuthGuard {
             cookies: CookieNames::new(&name, https),
             auth_path: format!("/auth/{name}"),
             session: SessionRules::default(),
+            limits: GuardLimits::default(),
             claims: Vec::new(),
             sign_in_url: String::new(),
             password_min_length: 15,

@@ -18,6 +18,7 @@ mod gate;
 mod guard;
 mod identity;
 mod key;
+mod limit;
 mod name;
 mod path;
 pub mod principal;
@@ -41,6 +42,9 @@ pub use guard::{
 };
 pub use identity::{Ban, Block, Identity, IdentityVersion, LiveSession, ScopedRights};
 pub use key::{IdKind, KeyError, ModelSpec, PrincipalId, PrincipalKey};
+pub use limit::{
+    BadRate, CountedBy, GuardLimits, Limit, LimitKey, LimiterUnavailable, Rate, RateLimiter, SLOT_LASTS, Settled, Slot,
+};
 pub use name::{GuardName, ModelName, NameError, Permission, RoleName, TenantName};
 pub use path::{BadPath, canonical_path};
 pub use principal::Principal;

@@ -19,6 +19,8 @@ pub enum Purpose {
     Device,
     /// CSRF tokens.
     Csrf,
+    /// The hashes under which refusals are counted.
+    Limit,
     /// One-time codes, where no secret of their own is configured.
     Code,
 }
@@ -30,6 +32,7 @@ impl Purpose {
             Self::Refresh => "refresh",
             Self::Device => "device",
             Self::Csrf => "csrf",
+            Self::Limit => "limit",
             Self::Code => "code",
         }
     }

@@ -2,10 +2,10 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use bekci::{Argon2Cost, Bekci, BuildError, HashSettings, RedisSettings, Settings};
+use bekci::{Argon2Cost, Bekci, BuildError, HashSettings, RedisSettings, Settings, TrustedProxies};
 use bekci_core::{
-    AuthGuard, CookieNames, GuardChain, IdKind, ModelName, ModelSpec, PolicyLine, RefreshRules, RootSecret, RouteKind,
-    RouteRule, SessionRules, TokenSources,
+    AuthGuard, CookieNames, GuardChain, GuardLimits, IdKind, ModelName, ModelSpec, PolicyLine, RefreshRules,
+    RootSecret, RouteKind, RouteRule, SessionRules, TokenSources,
 };
 use bekci_migration::{ModelTable, sea_orm_migration::sea_orm::DatabaseConnection};
 use bekci_policy::{NumberedLine, PolicyModel, parse_csv};
@@ -172,6 +172,10 @@ pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
             unique: section.unique_session,
             max_sessions: section.max_sessions,
         },
+        limits: GuardLimits {
+            sign_in: section.rate_limit.sign_in,
+            refresh: section.rate_limit.refresh,
+        },
         claims: section
             .claims
             .iter()
@@ -294,6 +298,8 @@ async fn together(config: &Config, database: DatabaseConnection, quiet: bool) ->
     settings.activate_after = seconds(config.token.activate_after_seconds);
     settings.make_missing_keys = Some(makes_keys(config));
     settings.passwords = hash_settings(config);
+    let server = config.server.clone();
+    settings.trusted_proxies = TrustedProxies::new(move |peer| server.trusts(peer));
     settings.cache.max_staleness = Some(config.identity_cache.max_staleness_ms.duration());
     settings.cache.poll = config.identity_cache.poll_ms.duration();
     settings.cache.ttl = config.identity_cache.ttl_seconds.duration();

@@ -1,6 +1,6 @@
 //! What goes into a sign-in and what comes out of it.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use bekci_core::{PrincipalKey, SessionId, TenantName, View};
 use secrecy::SecretString;
@@ -71,6 +71,21 @@ pub struct PasswordAttempt {
     pub replaces: Option<SessionId>,
     /// The tenant that the tokens are made for.
     pub tenant: Option<TenantName>,
+    /// The address that the client is believed to have; `None` where it is not known: then refusals are counted by account alone.
+    pub client: Option<IpAddr>,
+}
+
+/// A refresh of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct RefreshAttempt<'a> {
+    /// The refresh token.
+    pub token: &'a str,
+    /// What the client calls its device.
+    pub device_id: Option<&'a str>,
+    /// Whether it came by cookie: then no lost answer is recovered.
+    pub by_cookie: bool,
+    /// The address that the client is believed to have.
+    pub client: Option<IpAddr>,
 }
 
 /// By what somebody was signed in.

@@ -3,7 +3,7 @@
 //! Values go in as fields, never into the message, so that none of them can look like a line of its own. No event holds a secret; what was typed as an identifier
 //! is told only as a keyed hash, since people type passwords there.
 
-use bekci_core::{AuthGuard, PrincipalKey, RefreshOutcome, SessionId, signin::Refreshed};
+use bekci_core::{AuthGuard, CountedBy, Limit, LimitKey, PrincipalKey, RefreshOutcome, SessionId, signin::Refreshed};
 use tracing::{info, warn};
 
 use crate::{
@@ -39,6 +39,18 @@ pub(crate) fn attempt(guard: &AuthGuard, mark: &str, result: &Result<SignedIn, S
             identifier_hash = mark,
         ),
     }
+}
+
+/// Told once for each time that a limit fills, not for each attempt that it turns away.
+pub(crate) fn limit_reached(guard: &AuthGuard, limit: Limit, by: CountedBy, key: &LimitKey) {
+    warn!(
+        target: TARGET,
+        event = "limit.reached",
+        guard = guard.name.as_str(),
+        limit = limit.as_str(),
+        by = by.as_str(),
+        key = key.as_str(),
+    );
 }
 
 pub(crate) fn refreshed(guard: &AuthGuard, session: SessionId, refreshed: &Refreshed) {

@@ -104,6 +104,12 @@ pub enum SignInError {
     /// There is no such session of this principal.
     #[error("the principal has no such session")]
     NotFound,
+    /// As many were refused for this account, session or address as may be. Nothing was looked up.
+    #[error("too many were refused; room again in {retry_after_seconds} s")]
+    RateLimited {
+        /// After how long there is room again, 1 at least.
+        retry_after_seconds: u32,
+    },
     /// More passwords wait to be hashed than the queue holds.
     #[error("too many sign-ins at once")]
     Busy,
@@ -140,7 +146,7 @@ impl SignInError {
             Self::TokenMissing => ErrorCode::TokenMissing,
             Self::GuardMismatch => ErrorCode::GuardMismatch,
             Self::NotFound => ErrorCode::NotFound,
-            Self::Busy => ErrorCode::RateLimited,
+            Self::Busy | Self::RateLimited { .. } => ErrorCode::RateLimited,
             Self::StoreUnavailable(_) | Self::Pending { .. } | Self::CommitUnknown(_) => ErrorCode::StoreUnavailable,
             Self::Internal(_) => ErrorCode::Internal,
         }
@@ -153,6 +159,7 @@ impl SignInError {
             Self::CredentialInvalid => AttemptResult::FailureCredentialInvalid,
             Self::IdentityAmbiguous { .. } => AttemptResult::FailureIdentityAmbiguous,
             Self::Field { .. }
+            | Self::RateLimited { .. }
             | Self::Busy
             | Self::StoreUnavailable(_)
             | Self::Pending { .. }
@@ -181,8 +188,9 @@ impl SignInError {
     /// After how many seconds a try may succeed, for `Retry-After`.
     #[must_use]
     pub fn retry_after_seconds(&self) -> Option<u32> {
-        let may_succeed = match self {
-            Self::Busy | Self::StoreUnavailable(_) | Self::Pending { .. } | Self::CommitUnknown(_) => true,
+        match self {
+            Self::RateLimited { retry_after_seconds } => Some(*retry_after_seconds),
+            Self::Busy | Self::StoreUnavailable(_) | Self::Pending { .. } | Self::CommitUnknown(_) => Some(1),
             Self::Field { .. }
             | Self::CredentialInvalid
             | Self::IdentityAmbiguous { .. }
@@ -194,9 +202,31 @@ impl SignInError {
             | Self::TokenMissing
             | Self::GuardMismatch
             | Self::NotFound
+            | Self::Internal(_) => None,
+        }
+    }
+
+    /// Whether what was presented was judged and found no good: that counts for the limits.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::CredentialInvalid
+            | Self::IdentityAmbiguous { .. }
+            | Self::Banned { .. }
+            | Self::RefreshInvalid
+            | Self::RefreshExpired
+            | Self::RefreshReused => true,
+            Self::Field { .. }
+            | Self::AmbiguousCredentials
+            | Self::TokenMissing
+            | Self::GuardMismatch
+            | Self::NotFound
+            | Self::RateLimited { .. }
+            | Self::Busy
+            | Self::StoreUnavailable(_)
+            | Self::Pending { .. }
+            | Self::CommitUnknown(_)
             | Self::Internal(_) => false,
-        };
-        may_succeed.then_some(1)
+        }
     }
 }
 

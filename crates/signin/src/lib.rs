@@ -11,9 +11,11 @@ mod keyed;
 mod password;
 mod refresh_token;
 mod service;
+mod tally;
 
 pub use attempt::{
-    Identifier, MAX_DEVICE_NAME_CHARS, MAX_IDENTIFIER_CHARS, PasswordAttempt, SignedIn, SignedInBy, SignedOut,
+    Identifier, MAX_DEVICE_NAME_CHARS, MAX_IDENTIFIER_CHARS, PasswordAttempt, RefreshAttempt, SignedIn, SignedInBy,
+    SignedOut,
 };
 pub use csrf::csrf_token;
 pub use error::{AttemptResult, SignInError};
@@ -24,3 +26,4 @@ pub use password::{
 };
 pub use refresh_token::{NotARefreshToken, RefreshTokens};
 pub use service::{AccessSubject, IssuedAccess, SignIn, SignInParts};
+pub use tally::Counts;

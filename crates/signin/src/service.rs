@@ -2,6 +2,7 @@
 //!
 //! A sign-in by password goes like this, and waits for nothing else:
 //!
+//! 0. It takes its slots in the limits of its address and of the account that it names; see [`limits`].
 //! 1. The accounts with the identifier are read, from the database.
 //! 2. One hash is computed, whether there is an account or not. From here on time and answer are the same for "unknown" and "wrong".
 //! 3. One transaction opens the session and ends what it replaces. It also tells a ban: only who knew the password gets here.
@@ -10,12 +11,14 @@
 //! A refresh token whose MAC does not fit touches no store. What a good one means is judged by the store on the session row.
 
 mod leave;
+mod limits;
 mod tokens;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicUsize};
 
 use bekci_core::{
-    AuthGuard, Clock, Entropy, IdentitySource, RefreshOutcome, RootSecret, SessionId, TokenId, TokenIssuer,
+    AuthGuard, Clock, CountedBy, Entropy, IdentitySource, Limit, RateLimiter, RefreshOutcome, RootSecret, SessionId,
+    TokenId, TokenIssuer,
     signin::{Credential, NewSession, Opened, RefreshRequest, Refreshed, SessionFacts, SignInStore},
 };
 use secrecy::SecretString;
@@ -23,16 +26,20 @@ use time::OffsetDateTime;
 
 pub use self::tokens::{AccessSubject, IssuedAccess};
 use crate::{
-    attempt::{Identifier, PasswordAttempt, SignedIn, SignedInBy, tidy_device_name},
+    attempt::{Identifier, PasswordAttempt, RefreshAttempt, SignedIn, SignedInBy, tidy_device_name},
     audit,
-    error::SignInError,
+    error::{AttemptResult, SignInError},
     keyed::{device_hash, identifier_mark},
     password::{PasswordCheck, PasswordHasher},
     refresh_token::RefreshTokens,
+    tally::{Counts, Tally},
 };
 
 /// The generation of a session's first pair of tokens. Stores open sessions with it.
 const FIRST_GENERATION: u32 = 0;
+
+/// The name of this way in.
+const PASSWORD: &str = "password";
 
 /// What signing in and out rests on.
 #[derive(Clone, Debug)]
@@ -49,7 +56,9 @@ pub struct SignInParts {
     pub entropy: Arc<dyn Entropy>,
     /// Verifies passwords.
     pub hasher: PasswordHasher,
-    /// Keys refresh tokens and device ids.
+    /// Counts refusals.
+    pub limiter: Arc<dyn RateLimiter>,
+    /// Keys refresh tokens, device ids and what refusals are counted under.
     pub root: Arc<RootSecret>,
 }
 
@@ -57,13 +66,19 @@ pub struct SignInParts {
 #[derive(Clone, Debug)]
 pub struct SignIn {
     parts: Arc<SignInParts>,
+    waiting: Arc<AtomicUsize>,
+    tally: Arc<Tally>,
 }
 
 impl SignIn {
     /// Signing in and out over these parts.
     #[must_use]
     pub fn new(parts: SignInParts) -> Self {
-        Self { parts: Arc::new(parts) }
+        Self {
+            parts: Arc::new(parts),
+            waiting: Arc::default(),
+            tally: Arc::default(),
+        }
     }
 
     /// The hasher, for setting passwords and for metrics.
@@ -72,17 +87,40 @@ impl SignIn {
         &self.parts.hasher
     }
 
+    /// What was counted since the start.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.tally.counts()
+    }
+
     /// Signs in by password and opens a session.
     ///
     /// # Errors
     /// [`SignInError::CredentialInvalid`], the same for an unknown account and a wrong password; [`SignInError::IdentityAmbiguous`];
-    /// [`SignInError::Banned`], after the right password alone; [`SignInError::Busy`] where too many sign in at once;
+    /// [`SignInError::Banned`], after the right password alone; [`SignInError::RateLimited`] where too many were refused; [`SignInError::Busy`] where too many sign in at once;
     /// [`SignInError::StoreUnavailable`] and [`SignInError::Pending`] where it cannot be told; [`SignInError::Internal`].
     pub async fn password(&self, guard: &Arc<AuthGuard>, attempt: PasswordAttempt) -> Result<SignedIn, SignInError> {
         let mark = identifier_mark(&self.parts.root, &guard.name, attempt.identifier.as_str());
-        let result = self.try_password(guard, attempt).await;
+        let result = self.limited_password(guard, attempt).await;
+        let name = result
+            .as_ref()
+            .map_or_else(|error| error.result().name(), |_| AttemptResult::Success.name());
+        self.tally.signed_in(&guard.name, PASSWORD, name);
+        if matches!(result, Err(SignInError::Busy)) {
+            self.tally.limited(&guard.name, "hashing");
+        }
         audit::attempt(guard, &mark, &result);
         result
+    }
+
+    async fn limited_password(
+        &self,
+        guard: &Arc<AuthGuard>,
+        attempt: PasswordAttempt,
+    ) -> Result<SignedIn, SignInError> {
+        let account = (CountedBy::Account, attempt.identifier.as_str());
+        let counted = self.counted(guard, Limit::SignIn, attempt.client, Some(account))?;
+        self.within(guard, &counted, self.try_password(guard, attempt)).await
     }
 
     async fn try_password(&self, guard: &Arc<AuthGuard>, attempt: PasswordAttempt) -> Result<SignedIn, SignInError> {
@@ -93,7 +131,7 @@ impl SignIn {
             guard: Arc::clone(guard),
             key: credential.key.clone(),
             id: self.random_id()?,
-            way: "password",
+            way: PASSWORD,
             remembered: false,
             verified_hash: credential.password_hash.clone(),
             device_name: tidy_device_name(attempt.device_name),
@@ -175,29 +213,38 @@ impl SignIn {
         });
     }
 
-    /// Carries a session on by its refresh token. `by_cookie`: it came by cookie, and then no lost answer is recovered.
+    /// Carries a session on by its refresh token. Refusals are counted by address, and by session where the token's MAC says that the token is ours: else anybody who
+    /// knows the id of a session could use up its limit.
     ///
     /// # Errors
     /// [`SignInError::RefreshInvalid`], [`RefreshExpired`](SignInError::RefreshExpired), [`RefreshReused`](SignInError::RefreshReused) by the
-    /// table of [`bekci_core::judge_refresh`]; [`SignInError::Banned`]; [`SignInError::StoreUnavailable`] and [`SignInError::Pending`] where it
-    /// cannot be told: the same token may be presented again; [`SignInError::Internal`].
-    pub async fn refresh(
+    /// table of [`bekci_core::judge_refresh`]; [`SignInError::Banned`]; [`SignInError::RateLimited`] where too many were refused;
+    /// [`SignInError::StoreUnavailable`] and [`SignInError::Pending`] where it cannot be told: the same token may be presented again;
+    /// [`SignInError::Internal`].
+    pub async fn refresh(&self, guard: &Arc<AuthGuard>, attempt: RefreshAttempt<'_>) -> Result<SignedIn, SignInError> {
+        let named = self.refresh_tokens(guard).parse(attempt.token).ok();
+        let session = named.map(|(session, _)| session.to_string());
+        let session = session.as_deref().map(|session| (CountedBy::Session, session));
+        let counted = self.counted(guard, Limit::Refresh, attempt.client, session)?;
+        self.within(guard, &counted, self.try_refresh(guard, named, attempt))
+            .await
+    }
+
+    async fn try_refresh(
         &self,
         guard: &Arc<AuthGuard>,
-        presented: &str,
-        device_id: Option<&str>,
-        by_cookie: bool,
+        named: Option<(SessionId, u32)>,
+        attempt: RefreshAttempt<'_>,
     ) -> Result<SignedIn, SignInError> {
-        let (session, generation) = self
-            .refresh_tokens(guard)
-            .parse(presented)
-            .map_err(|_| SignInError::RefreshInvalid)?;
+        let (session, generation) = named.ok_or(SignInError::RefreshInvalid)?;
         let request = RefreshRequest {
             guard: Arc::clone(guard),
             session,
             generation,
-            device_hash: device_id.and_then(|id| device_hash(&self.parts.root, &guard.name, id)),
-            by_cookie,
+            device_hash: attempt
+                .device_id
+                .and_then(|id| device_hash(&self.parts.root, &guard.name, id)),
+            by_cookie: attempt.by_cookie,
             now: self.parts.clock.now(),
         };
         let refreshed = self.parts.store.refresh(&request).await?;

@@ -8,6 +8,7 @@
 //! - `commit`: versions, the commit lock, positions, COMMIT, the barrier.
 //! - `node`: what a process holds, how long it trusts that, how it sees what others changed.
 //! - `shared`: entries in Redis, sealed and labelled.
+//! - `limits`: how many attempts were refused, in this process or in Redis.
 //! - `sessions`: sign-in, refresh and sign-out on the session row.
 
 mod accounts;
@@ -20,6 +21,7 @@ mod failpoint;
 mod guarded;
 pub mod hooks;
 mod keys;
+mod limits;
 mod load;
 mod node;
 mod policies;
@@ -31,7 +33,8 @@ mod sql;
 use std::sync::Arc;
 
 use bekci_core::{
-    AuthGuard, Clock, Entropy, IdentitySource, ModelSpec, PolicyCompiler, PrincipalKey, Purpose, RootSecret, TokenId,
+    AuthGuard, Clock, Entropy, IdentitySource, ModelSpec, PolicyCompiler, PrincipalKey, Purpose, RateLimiter,
+    RootSecret, TokenId,
     signin::{SignInStore, StoreError},
 };
 use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
@@ -45,6 +48,7 @@ pub use directory::{AccountChange, AccountPage, AccountQuery, Changed, Directory
 pub use failpoint::Failpoints;
 pub use guarded::{GuardedConnection, GuardedTransaction};
 pub use keys::ChangeKey;
+pub use limits::{MemoryLimiter, RedisLimiter};
 pub use node::{CacheSettings, Metrics, MetricsSnapshot};
 pub use policies::{Policies, PolicyPage};
 pub use rights::{Rights, RoleEntry, Scope};
@@ -82,6 +86,7 @@ pub struct StoreSettings {
 pub struct Store {
     node: Node,
     entropy: Arc<dyn Entropy>,
+    limiter: Arc<dyn RateLimiter>,
     tasks: Arc<Tasks>,
 }
 
@@ -126,6 +131,7 @@ impl Store {
                 Arc::clone(&settings.clock),
             )
         });
+        let limiter = limits::limiter(settings.redis.as_ref(), &settings.cache, &settings.clock)?;
         let node = Node::new(NodeParts {
             db,
             clock: settings.clock,
@@ -140,6 +146,7 @@ impl Store {
         Ok(Self {
             node,
             entropy: settings.entropy,
+            limiter,
             tasks: Arc::new(Tasks {
                 stop,
                 running: parking_lot::Mutex::default(),
@@ -173,6 +180,12 @@ impl Store {
     #[must_use]
     pub fn sign_in_store(&self) -> Arc<dyn SignInStore> {
         Arc::new(self.sessions())
+    }
+
+    /// Counts refusals: in Redis where there is one, so that the nodes share the counts, else in this process.
+    #[must_use]
+    pub fn rate_limiter(&self) -> Arc<dyn RateLimiter> {
+        Arc::clone(&self.limiter)
     }
 
     fn sessions(&self) -> Sessions {

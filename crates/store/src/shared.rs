@@ -100,13 +100,7 @@ impl SharedCache {
         seal: SecretBox<[u8; 32]>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SharedCacheError> {
-        if settings
-            .prefix
-            .chars()
-            .any(|c| matches!(c, '{' | '}' | ' ') || c.is_control())
-        {
-            return Err(SharedCacheError::Prefix);
-        }
+        check_prefix(&settings.prefix)?;
         let client = redis::Client::open(settings.url.expose_secret())
             .map_err(|error| SharedCacheError::Url(error.to_string()))?;
         Ok(Self {
@@ -263,6 +257,15 @@ impl SharedCache {
             epoch: entry.epoch,
         })
     }
+}
+
+/// Braces name the slot of a Redis Cluster; the rest would need quoting in every tool.
+pub(crate) fn check_prefix(prefix: &str) -> Result<(), SharedCacheError> {
+    let bad = |c: char| matches!(c, '{' | '}' | ' ') || c.is_control();
+    if prefix.chars().any(bad) {
+        return Err(SharedCacheError::Prefix);
+    }
+    Ok(())
 }
 
 fn nanos(time: Duration) -> u64 {

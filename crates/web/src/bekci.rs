@@ -1,8 +1,8 @@
 //! What an application's workers share.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use actix_web::web::ServiceConfig;
+use actix_web::{HttpRequest, web::ServiceConfig};
 use bekci_core::{
     Entropy, Gate, IdKind, IdentitySource, ModelSpec, PrincipalKey, RootSecret, RouteRule, signin::StoreError,
 };
@@ -15,7 +15,7 @@ use bekci_store::{GuardedConnection, Rights, Store};
 use bekci_token::KeyRing;
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::{Builder, Front, GuardType, Require, Settings, Watch, auth};
+use crate::{Builder, Front, GuardType, Require, Settings, TrustedProxies, Watch, auth};
 
 /// Everything that an application's workers share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -30,6 +30,7 @@ pub(crate) struct Parts {
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) root: Arc<RootSecret>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) looking: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
@@ -130,6 +131,11 @@ impl Bekci {
 
     pub(crate) fn root(&self) -> &RootSecret {
         &self.0.root
+    }
+
+    /// The address that the request's client is believed to have.
+    pub(crate) fn client_of(&self, request: &HttpRequest) -> Option<IpAddr> {
+        self.0.trusted_proxies.client_of(request)
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {

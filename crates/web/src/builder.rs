@@ -246,6 +246,7 @@ impl Builder {
             clock: self.clock,
             entropy: Arc::clone(&self.entropy),
             hasher,
+            limiter: store.rate_limiter(),
             root: Arc::clone(&root),
         });
         let watch = Watch::new(gate, guards, self.models)?;
@@ -259,6 +260,7 @@ impl Builder {
             keys,
             root,
             entropy: self.entropy,
+            trusted_proxies: self.settings.trusted_proxies,
             stop,
             looking: std::sync::Mutex::new(Some(looking)),
         }))

@@ -70,6 +70,7 @@ pub mod asked;
 mod auth;
 mod bekci;
 mod builder;
+mod client;
 mod extract;
 mod head;
 mod middleware;
@@ -92,6 +93,7 @@ pub use bekci_store::{
 };
 pub use bekci_token::{Algorithm, ensure_root, parse_root, read_root};
 pub use builder::{BuildError, Builder};
+pub use client::TrustedProxies;
 pub use extract::{AnyAuth, Auth, permit, principal};
 pub use head::Reading;
 pub use middleware::{Front, Require, RequireService};

@@ -8,7 +8,7 @@ use bekci_store::CacheSettings;
 use bekci_token::Algorithm;
 use secrecy::SecretString;
 
-use crate::BuildError;
+use crate::{BuildError, TrustedProxies};
 
 /// What an application says of itself.
 #[derive(Debug)]
@@ -36,6 +36,9 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// How passwords are hashed.
     pub passwords: HashSettings,
+    /// The proxies whose `X-Forwarded-For` is believed when refused sign-ins are counted by address. With none of them known, everybody behind a proxy has the proxy's
+    /// address, and one limit together.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Settings {
@@ -54,6 +57,7 @@ impl Settings {
             activate_after: time::Duration::seconds(60),
             cache: CacheSettings::default(),
             passwords: HashSettings::default(),
+            trusted_proxies: TrustedProxies::none(),
         }
     }
 

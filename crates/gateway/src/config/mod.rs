@@ -59,8 +59,9 @@ pub(crate) mod types {
     pub(crate) use super::values::net::Cidr;
     pub(crate) use super::values::pattern::{HeaderName, HostPattern, Method, PathPattern, Segment, UrlPath};
     pub(crate) use super::values::secret::{Root, Secret, SecretSource};
-    pub(crate) use super::values::time::{Days, Hours, Millis, Rate, Seconds};
+    pub(crate) use super::values::time::{Days, Hours, Millis, Seconds};
     pub(crate) use super::values::url::{HttpUrl, Origin, PageUrl, RedirectUri};
+    pub(crate) use bekci_core::Rate;
 }
 
 use check::{Checker, Variables};

@@ -1,48 +1,15 @@
-//! Who the client is: the peer of the socket, or whom trusted proxies say they speak for.
+//! Who the client is and how it reached us.
 //!
-//! 1. The peer is believed to be the client unless it is a trusted proxy.
-//! 2. From a trusted proxy, `X-Forwarded-For` is read from the right: the first address that is no trusted proxy's is the client. What stands left of it is anybody's
-//!    word and is dropped. An entry that is no address ends the reading.
-//! 3. `X-Forwarded-Proto`, `-Host` and `-Port` of a trusted proxy count by their last element, which that proxy wrote; a bad one counts as none.
+//! 1. Its address is what [`TrustedProxies::hops`] says.
+//! 2. `X-Forwarded-Proto`, `-Host` and `-Port` of a trusted proxy count by their last element, which that proxy wrote; a bad one counts as none.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::net::{IpAddr, SocketAddr};
 
 use actix_web::http::header::HeaderMap;
+pub use bekci::TrustedProxies;
 use smallvec::SmallVec;
 
 use crate::routes::Host;
-
-/// Which peers are proxies of ours.
-#[derive(Clone)]
-pub struct TrustedProxies(Arc<dyn Fn(IpAddr) -> bool + Send + Sync>);
-
-impl TrustedProxies {
-    /// None: every peer is a client.
-    #[must_use]
-    pub fn none() -> Self {
-        Self::new(|_| false)
-    }
-
-    /// Those for which the function says so; it is given IPv4 addresses as such, also where they came inside IPv6.
-    pub fn new(trusts: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(trusts))
-    }
-
-    /// Whether the address is a proxy of ours.
-    pub(crate) fn has(&self, address: IpAddr) -> bool {
-        (self.0)(address)
-    }
-}
-
-impl fmt::Debug for TrustedProxies {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("TrustedProxies")
-    }
-}
 
 /// A request's client and how it reached the outermost trusted proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,20 +28,19 @@ impl Client {
     /// Reads it from a request that came from `peer` and asks for `host`.
     #[must_use]
     pub fn of(peer: Option<SocketAddr>, host: &Host<'_>, headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
-        let peer = peer.map(|peer| peer.ip().to_canonical());
         let mut client = Self {
-            hops: peer.into_iter().collect(),
+            hops: trusted.hops(peer, headers),
             https: false,
             host: host.to_string(),
             port: host.port().unwrap_or(80),
         };
-        if peer.is_some_and(|peer| trusted.has(peer)) {
-            client.believe(headers, trusted);
+        if peer.is_some_and(|peer| trusted.has(peer.ip().to_canonical())) {
+            client.believe(headers);
         }
         client
     }
 
-    fn believe(&mut self, headers: &HeaderMap, trusted: &TrustedProxies) {
+    fn believe(&mut self, headers: &HeaderMap) {
         let said = |name| last_element(headers, name);
         self.https = said("x-forwarded-proto").is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
         let host = said("x-forwarded-host").and_then(|host| Host::parse(host).ok());
@@ -85,13 +51,6 @@ impl Client {
         }
         let told = said("x-forwarded-port").and_then(|port| port.parse().ok());
         self.port = told.filter(|port| *port > 0).unwrap_or(port);
-        for entry in elements(headers, "x-forwarded-for").into_iter().rev() {
-            let Some(address) = address_of(entry) else { break };
-            self.hops.insert(0, address);
-            if !trusted.has(address) {
-                break;
-            }
-        }
     }
 
     /// Its address: what limits, bans and the audit log go by.
@@ -113,23 +72,12 @@ impl Client {
     }
 }
 
-fn elements<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+fn last_element<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let texts = headers.get_all(name).map(|value| value.to_str().unwrap_or("?"));
     texts
         .flat_map(|text| text.split(','))
+        .last()
         .map(|element| element.trim_matches([' ', '\t']))
-        .collect()
-}
-
-fn last_element<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    elements(headers, name).pop()
-}
-
-/// An address, also with a port, as some proxies write it.
-fn address_of(text: &str) -> Option<IpAddr> {
-    let plain = text.parse().ok();
-    let address: Option<IpAddr> = plain.or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()));
-    address.map(|address| address.to_canonical())
 }
 
 #[cfg(test)]

@@ -64,7 +64,11 @@ pub struct House {
     database: String,
     file: PathBuf,
     folder: TempDir,
+    rate_limit: &'static str,
 }
+
+/// So that tests which share a house, and the address 127.0.0.1, may be refused as often as they need.
+const PATIENT: &str = "{ sign_in = \"100000/min\", refresh = \"100000/min\" }";
 
 impl House {
     /// The house that all tests of a kind share, each with accounts of its own.
@@ -84,6 +88,15 @@ impl House {
 
     /// On this server database, else on a file of its own.
     pub fn on(database: Option<String>, redis: Option<Redis>, nodes: usize) -> Self {
+        Self::built(database, redis, nodes, PATIENT)
+    }
+
+    /// With these limits at every guard, on a file, and with a Redis that the nodes share.
+    pub fn limited(rate_limit: &'static str, nodes: usize) -> Self {
+        Self::built(None, Some(Redis::start()), nodes, rate_limit)
+    }
+
+    fn built(database: Option<String>, redis: Option<Redis>, nodes: usize, rate_limit: &'static str) -> Self {
         let folder = TempDir::new("house");
         let file = folder.path().join("bekci.db");
         let mut house = Self {
@@ -92,6 +105,7 @@ impl House {
             database: database.unwrap_or_else(|| format!("sqlite://{}", file.display())),
             file,
             folder,
+            rate_limit,
         };
         house.furnish();
         house.nodes = (0..nodes).map(|_| house.open_node()).collect();
@@ -155,7 +169,12 @@ impl House {
             ("shop", "model = \"customer\"\nauth_path = \"/shop-api/v1/auth\"\n"),
         ] {
             let cost = "{ memory_kib = 7168, iterations = 1, lanes = 1 }";
-            writeln!(text, "[guards.{guard}]\npassword_hash = {cost}\n{more}").unwrap();
+            let limits = self.rate_limit;
+            writeln!(
+                text,
+                "[guards.{guard}]\npassword_hash = {cost}\nrate_limit = {limits}\n{more}"
+            )
+            .unwrap();
         }
         text.push_str(
             "[models.customer]\nidentifiers = [\"email:nocase\"]\ncached_attributes = [\"email\", \"name\"]\n",

@@ -19,6 +19,7 @@ mod http;
 mod identities;
 mod image;
 mod internal;
+mod limits;
 mod managing;
 mod office;
 mod operating;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use time::Duration;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::world::{DEVICE, EMAIL, PASSWORD, World, attempt, key};
+use crate::world::{DEVICE, EMAIL, PASSWORD, World, attempt, from, key};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -144,7 +144,7 @@ async fn no_secret_and_no_identifier_is_logged_at_any_level() {
     let token = second.refresh.expose_secret();
     world
         .sign_in
-        .refresh(&world.customer, &token[..50], Some(DEVICE), false)
+        .refresh(&world.customer, from(&token[..50], Some(DEVICE)))
         .await
         .unwrap_err();
     world

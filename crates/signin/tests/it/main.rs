@@ -9,6 +9,7 @@
 mod audit;
 mod inputs;
 mod leave;
+mod limits;
 mod model;
 mod password;
 mod refresh;

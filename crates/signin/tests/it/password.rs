@@ -43,7 +43,7 @@ async fn a_sign_in_asks_the_store_twice_and_hashes_once() {
 
 #[tokio::test]
 async fn unknown_account_and_wrong_password_and_no_password_do_the_same_work_and_get_the_same_answer() {
-    let world = World::new().await;
+    let world = World::patient().await;
     world.add("customer:43", "oauth@example.com", None).await;
     world.add("customer:44", "odd@example.com", None).await;
     world.store.tables().accounts[2].hash = Some("!".into());

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bekci_core::{ErrorCode, signin::StoreError};
-use bekci_signin::{RefreshTokens, SignInError, SignedIn, SignedInBy};
+use bekci_signin::{RefreshAttempt, RefreshTokens, SignInError, SignedIn, SignedInBy};
 use secrecy::ExposeSecret as _;
 use time::Duration;
 
-use crate::world::{DEVICE, World, root};
+use crate::world::{DEVICE, World, from, root};
 
 fn token(signed_in: &SignedIn) -> &str {
     signed_in.refresh.expose_secret()
@@ -77,7 +77,7 @@ async fn a_refresh_token_of_another_guard_is_refused_and_nothing_changes() {
     let asked = world.store.all_calls();
     let refused = world
         .sign_in
-        .refresh(&world.admin, token(&first), Some(DEVICE), false)
+        .refresh(&world.admin, from(token(&first), Some(DEVICE)))
         .await;
     assert_eq!(refused.unwrap_err(), SignInError::RefreshInvalid);
     assert_eq!(world.store.all_calls(), asked);
@@ -86,14 +86,14 @@ async fn a_refresh_token_of_another_guard_is_refused_and_nothing_changes() {
 
 #[tokio::test]
 async fn a_token_whose_mac_does_not_fit_touches_no_store() {
-    let world = World::new().await;
+    let world = World::patient().await;
     let first = world.signed_in().await;
     let asked = world.store.all_calls();
     for at in 0..token(&first).len() {
         let mut forged = token(&first).as_bytes().to_vec();
         forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
         let forged = String::from_utf8(forged).unwrap();
-        let refused = world.sign_in.refresh(&world.customer, &forged, None, false).await;
+        let refused = world.sign_in.refresh(&world.customer, from(&forged, None)).await;
         assert_eq!(refused.unwrap_err(), SignInError::RefreshInvalid, "character {at}");
     }
     assert_eq!(world.store.all_calls(), asked);
@@ -106,7 +106,7 @@ async fn a_generation_that_was_never_given_changes_nothing_even_if_it_is_well_ma
     let future = RefreshTokens::new(&root(), &world.customer.name).make(first.session, 9);
     let refused = world
         .sign_in
-        .refresh(&world.customer, future.expose_secret(), None, false)
+        .refresh(&world.customer, from(future.expose_secret(), None))
         .await;
     assert_eq!(refused.unwrap_err(), SignInError::RefreshInvalid);
     assert_eq!(world.store.live(), [first.session]);
@@ -178,9 +178,13 @@ async fn by_cookie_no_lost_answer_is_recovered() {
     let world = World::new().await;
     let first = world.signed_in().await;
     let by_cookie = || {
-        world
-            .sign_in
-            .refresh(&world.customer, token(&first), Some(DEVICE), true)
+        world.sign_in.refresh(
+            &world.customer,
+            RefreshAttempt {
+                by_cookie: true,
+                ..from(token(&first), Some(DEVICE))
+            },
+        )
     };
     by_cookie().await.unwrap();
     assert_eq!(by_cookie().await.unwrap().outcome, SignedInBy::Replayed);
@@ -273,7 +277,7 @@ async fn an_unknown_outcome_of_the_commit_is_503() {
 #[test]
 fn after_a_sign_out_beside_a_refresh_no_token_of_the_session_is_live() {
     let run = || tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let world = Arc::new(run().block_on(World::new()));
+    let world = Arc::new(run().block_on(World::patient()));
     for _ in 0..200 {
         let first = run().block_on(world.signed_in());
         let start = std::sync::Barrier::new(2);

@@ -1,27 +1,38 @@
 //! One service over the model, two guards, and a customer who can sign in.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    num::NonZeroUsize,
+    sync::Arc,
+};
 
 use bekci_core::{
-    AuthGuard, Ban, GuardName, IdKind, ModelName, PrincipalKey, RootSecret, SessionId, VerifiedClaims,
+    AuthGuard, Ban, GuardLimits, GuardName, IdKind, ModelName, PrincipalKey, Rate, RootSecret, SessionId,
+    VerifiedClaims,
     testing::{CountingEntropy, FakeClock},
 };
 use bekci_signin::{
-    Argon2Cost, HashSettings, Identifier, PasswordAttempt, PasswordHasher, SignIn, SignInError, SignInParts, SignedIn,
+    Argon2Cost, HashSettings, Identifier, PasswordAttempt, PasswordHasher, RefreshAttempt, SignIn, SignInError,
+    SignInParts, SignedIn,
 };
 use secrecy::ExposeSecret as _;
 use time::Duration;
 
-use crate::model::{Account, Issuer, Store};
+use crate::{
+    limits::Limiter,
+    model::{Account, Issuer, Store},
+};
 
 pub(crate) const EMAIL: &str = "ada@example.com";
 pub(crate) const PASSWORD: &str = "geese wander at dawn";
 pub(crate) const DEVICE: &str = "device-0123456789-abcdef";
+pub(crate) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 pub(crate) const START: i64 = 1_800_000_000;
 
 pub(crate) struct World {
     pub(crate) store: Arc<Store>,
     pub(crate) issuer: Arc<Issuer>,
+    pub(crate) limiter: Arc<Limiter>,
     pub(crate) clock: Arc<FakeClock>,
     pub(crate) hasher: PasswordHasher,
     pub(crate) sign_in: SignIn,
@@ -50,6 +61,17 @@ pub(crate) fn attempt(identifier: &str, password: &str) -> PasswordAttempt {
         device_id: Some(DEVICE.into()),
         replaces: None,
         tenant: None,
+        client: Some(CLIENT),
+    }
+}
+
+/// A refresh in a body.
+pub(crate) fn from<'a>(token: &'a str, device_id: Option<&'a str>) -> RefreshAttempt<'a> {
+    RefreshAttempt {
+        token,
+        device_id,
+        by_cookie: false,
+        client: Some(CLIENT),
     }
 }
 
@@ -74,10 +96,23 @@ impl World {
         Self::with(|_| ()).await
     }
 
+    /// A world in which a test may be refused as often as it needs.
+    pub(crate) async fn patient() -> Self {
+        let often = Rate::per_minute(100_000);
+        Self::with(|guard| {
+            guard.limits = GuardLimits {
+                sign_in: often,
+                refresh: often,
+            };
+        })
+        .await
+    }
+
     /// A world whose customer guard is changed first.
     pub(crate) async fn with(change: impl FnOnce(&mut AuthGuard)) -> Self {
         let store = Arc::new(Store::default());
         let issuer = Arc::new(Issuer::default());
+        let limiter = Arc::new(Limiter::default());
         let clock = Arc::new(FakeClock::at(START));
         let entropy = Arc::new(CountingEntropy::default());
         let settings = HashSettings {
@@ -93,6 +128,7 @@ impl World {
             clock: Arc::clone(&clock) as _,
             entropy,
             hasher: hasher.clone(),
+            limiter: Arc::clone(&limiter) as _,
             root: Arc::new(root()),
         });
         let mut customer = guard("customer");
@@ -100,6 +136,7 @@ impl World {
         let world = Self {
             store,
             issuer,
+            limiter,
             clock,
             hasher,
             sign_in,
@@ -157,7 +194,7 @@ impl World {
     }
 
     pub(crate) async fn refresh_from(&self, before: &SignedIn, device: Option<&str>) -> Result<SignedIn, SignInError> {
-        let token = before.refresh.expose_secret();
-        self.sign_in.refresh(&self.customer, token, device, false).await
+        let attempt = from(before.refresh.expose_secret(), device);
+        self.sign_in.refresh(&self.customer, attempt).await
     }
 }

@@ -12,6 +12,7 @@
 mod barriers;
 mod directory;
 mod interleavings;
+mod limits;
 mod policies;
 mod scene;
 mod sessions;

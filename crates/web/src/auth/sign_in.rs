@@ -5,7 +5,7 @@ use actix_web::{
     web::{Data, Payload},
 };
 use bekci_core::{AuthError, Held};
-use bekci_signin::{PasswordAttempt, SignInError, SignedIn};
+use bekci_signin::{PasswordAttempt, RefreshAttempt, SignInError, SignedIn};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
@@ -40,6 +40,7 @@ async fn try_login(mounted: &Mounted, request: &HttpRequest, payload: Payload) -
         device_id: login.device_id,
         replaces: Presented::new(&reading, mounted).replaced()?,
         tenant: None,
+        client: mounted.bekci.client_of(request),
     };
     let signed_in = mounted.bekci.sign_in().password(&mounted.guard, attempt).await;
     let signed_in = signed_in.map_err(refused_attempt)?;
@@ -63,11 +64,13 @@ async fn try_refresh(mounted: &Mounted, request: &HttpRequest, payload: Payload)
     let presented = Presented::new(&reading, mounted);
     let credential = presented.refresh(body.refresh_token.as_deref())?;
     let credential = credential.ok_or(AuthError::TokenMissing)?;
-    let sign_in = mounted.bekci.sign_in();
-    let device = body.device_id.as_deref();
-    let signed_in = sign_in
-        .refresh(&mounted.guard, credential.token, device, credential.by_cookie)
-        .await?;
+    let attempt = RefreshAttempt {
+        token: credential.token,
+        device_id: body.device_id.as_deref(),
+        by_cookie: credential.by_cookie,
+        client: mounted.bekci.client_of(request),
+    };
+    let signed_in = mounted.bekci.sign_in().refresh(&mounted.guard, attempt).await?;
     let transport = if credential.by_cookie {
         Transport::Cookie
     } else {

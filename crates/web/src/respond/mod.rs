@@ -247,6 +247,7 @@ impl From<SignInError> for Refusal {
             | SignInError::TokenMissing
             | SignInError::GuardMismatch
             | SignInError::NotFound
+            | SignInError::RateLimited { .. }
             | SignInError::Busy
             | SignInError::StoreUnavailable(_)
             | SignInError::Internal(_) => refusal,

@@ -46,9 +46,19 @@ impl House {
     }
 
     pub async fn built(public_url: &str, change: impl FnOnce(Builder) -> Builder) -> Self {
+        Self::made(public_url, |_| (), change).await
+    }
+
+    pub async fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::made("http://localhost", change, |builder| builder).await
+    }
+
+    async fn made(public_url: &str, set: impl FnOnce(&mut Settings), change: impl FnOnce(Builder) -> Builder) -> Self {
         let folder = TempDir::new("house");
         let clock = Arc::new(FakeClock::at(NOW));
-        let builder = Bekci::builder(settings(&folder, public_url))
+        let mut settings = settings(&folder, public_url);
+        set(&mut settings);
+        let builder = Bekci::builder(settings)
             .database(database(&folder).await)
             .clock(clock.clone())
             .guard::<Admin>()

@@ -20,6 +20,7 @@ mod calls;
 mod documents;
 mod guarding;
 mod house;
+mod limits;
 mod models;
 mod signing;
 mod town;

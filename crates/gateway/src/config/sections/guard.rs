@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bekci_core::ModelName;
+use bekci_core::{ModelName, Rate};
 
 use crate::config::schema::{
     Fallback::Absent, Fallback::Computed, Fallback::Toml, Kind, Refusal, Setting, Syntax, range, settings, some,
@@ -11,7 +11,7 @@ use crate::config::schema::{
 use crate::config::tree::{Node, Value};
 use crate::config::values::names::{Audience, Call, ClaimName, Column, Name};
 use crate::config::values::pattern::UrlPath;
-use crate::config::values::time::{Days, Hours, Rate, Seconds};
+use crate::config::values::time::{Days, Hours, Seconds};
 use crate::config::values::url::{PageUrl, RedirectUri};
 use crate::config::values::{Parsed, choice};
 
@@ -172,7 +172,8 @@ impl Setting for PasswordHash {
 }
 
 settings! {
-    /// How often a call may be made. `sign_in` and `refresh` count refusals, by account and by address (an IPv6 address by its /64), never successes.
+    /// How often a call may be made. `sign_in` and `refresh` count refusals, by account (a refresh by its session) and by address (an IPv6 address by its /64), never
+    /// successes. Whose limit is used up gets 429 until the oldest refusal is older than the time of the rate, the right password too.
     RateLimits {
         /// Refused sign-ins.
         sign_in: Rate = Toml("'10/min'");
@@ -245,7 +246,7 @@ settings! {
         /// The page to which a browser without a session is sent; empty: none. The address that was asked for is its `return_to`, if its origin is that of
         /// `server.public_url` or of one of `redirect_uris`.
         sign_in_url: Option<PageUrl> = Toml("''");
-        /// How often its calls may be made, each as `N/sec`, `N/min`, `N/hour` or `N/day`.
+        /// How often its calls may be made, each as `N/s`, `N/min`, `N/h` or `N/day`.
         rate_limit: RateLimits = Toml("{}");
         /// How often a one-time code may be tried.
         otp_tries: u32 [range(1, 10)] = Toml("5");

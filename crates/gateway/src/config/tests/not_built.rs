@@ -94,8 +94,12 @@ fn what_is_not_built_is_refused_where_it_is_asked_for() {
             "needs the rotating security cookie",
         ),
         (
-            "[guards.customer.rate_limit]\nsign_in = '3/hour'\n",
-            "bekci.toml:1:18: guards.customer.rate_limit: needs rate limits",
+            "[guards.customer.rate_limit]\notp_start = '3/h'\n",
+            "bekci.toml:2:13: guards.customer.rate_limit.otp_start: needs one-time codes",
+        ),
+        (
+            "[guards.customer]\nrate_limit = { register = '5/min' }\n",
+            "guards.customer.rate_limit.register: needs registration",
         ),
         ("[guards.customer]\nverification = 'custom'\n", "needs verification"),
         (

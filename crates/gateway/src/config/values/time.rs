@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bekci_core::{BadRate, Rate};
+
 use super::Parsed;
 use crate::config::schema::{Kind, Refusal, Setting, Syntax, number, range};
 use crate::config::tree::Node;
@@ -56,71 +58,11 @@ span! {
     Days: 86_400_000 milliseconds
 }
 
-/// So many in so much time, as `10/min`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rate {
-    /// How many, 1 at least.
-    pub(crate) count: u32,
-    /// In how much time.
-    pub(crate) period: Duration,
-}
-
 impl Parsed for Rate {
-    const SYNTAX: Syntax = Syntax::of::<Self>("a rate: N/sec, N/min, N/hour or N/day, as 10/min")
-        .matching("^[1-9][0-9]{0,5}/(sec|min|hour|day)$");
+    const SYNTAX: Syntax = Syntax::of::<Self>("a rate: N/s, N/min, N/h or N/day, as 10/min")
+        .matching("^[1-9][0-9]{0,5}/(s|sec|min|h|hour|day)$");
 
     fn parse(text: &str) -> Result<Self, Refusal> {
-        let (count, unit) = text.split_once('/').ok_or(Refusal::Malformed)?;
-        let seconds = match unit {
-            "sec" => 1,
-            "min" => 60,
-            "hour" => 3_600,
-            "day" => 86_400,
-            _ => return Err(Refusal::Malformed),
-        };
-        let is_plain = count.len() <= 6 && !count.starts_with('0') && count.bytes().all(|b| b.is_ascii_digit());
-        let count = count.parse().ok().filter(|_| is_plain).ok_or(Refusal::Malformed)?;
-        Ok(Self {
-            count,
-            period: Duration::from_secs(seconds),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_is_a_count_and_a_unit() {
-        assert_eq!(
-            Rate::parse("10/min"),
-            Ok(Rate {
-                count: 10,
-                period: Duration::from_secs(60)
-            })
-        );
-        assert_eq!(
-            Rate::parse("1/day"),
-            Ok(Rate {
-                count: 1,
-                period: Duration::from_secs(86_400)
-            })
-        );
-        for bad in [
-            "",
-            "10",
-            "/min",
-            "0/min",
-            "01/min",
-            "+1/min",
-            "-1/min",
-            "10/minute",
-            "10 / min",
-            "1/min/min",
-            "9999999/sec",
-        ] {
-            assert_eq!(Rate::parse(bad), Err(Refusal::Malformed), "{bad}");
-        }
+        text.parse().map_err(|BadRate| Refusal::Malformed)
     }
 }
