@@ -96,7 +96,7 @@ impl Gate {
             guard: &guard.name,
             tenant: head.tenant,
             at_least: claims.version,
-            policy: rule.policy,
+            policy: rule.policy || rule.policy_at_hand,
             consistency: rule.consistency,
         };
         let mut tries = 0;

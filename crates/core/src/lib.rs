@@ -49,7 +49,7 @@ pub use name::{GuardName, ModelName, NameError, Permission, RoleName, TenantName
 pub use path::{BadPath, canonical_path};
 pub use principal::Principal;
 pub use request::{CookieLookup, HeaderCredential, RequestHead, cookie};
-pub use rights::{Held, RoleTable, RoleView};
+pub use rights::{Explanation, Held, RoleTable, RoleView};
 pub use rule::{Consistency, RouteKind, RouteRule};
 pub use secret::{Purpose, RootSecret, WeakSecret};
 pub use session::{RefreshOutcome, RefreshRules, SessionId, SessionState, judge_refresh};

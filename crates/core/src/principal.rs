@@ -13,6 +13,7 @@ use std::sync::Arc;
 use time::{Duration, OffsetDateTime};
 
 use crate::{
+    authorize::{AccessRequest, Verdict},
     error::AuthError,
     guard::AuthGuard,
     identity::{Identity, LiveSession, source::View},
@@ -62,6 +63,29 @@ impl Principal {
     #[must_use]
     pub fn has_role(&self, role: &RoleName) -> bool {
         self.held().has_role(role)
+    }
+
+    /// Asks the policies: may this principal, with the roles that it holds here, do `action` to `object`?
+    ///
+    /// # Errors
+    /// [`AuthError::PolicyDenied`], also where no policy was read with the view: see [`RouteRule`](crate::RouteRule).
+    pub fn ask_policy(&self, object: &str, action: &str) -> Result<(), AuthError> {
+        let Some(policy) = self.view.policy.as_ref() else {
+            return Err(AuthError::PolicyDenied("no policy is loaded".into()));
+        };
+        let roles = self.held().role_names();
+        let request = AccessRequest {
+            principal: &self.view.identity.key,
+            guard: &self.guard.name,
+            roles: &roles,
+            tenant: self.tenant.as_ref(),
+            object,
+            action,
+        };
+        match policy.decide(&request) {
+            Verdict::Allow { .. } => Ok(()),
+            Verdict::Deny { reason } => Err(AuthError::PolicyDenied(reason)),
+        }
     }
 
     /// Whether somebody proved who they are within the last `age`; a remembered session is never fresh.

@@ -10,9 +10,13 @@
 //! 3. A role held in a tenant is that tenant's role of the name, else the global one; a global role is the global one.
 //! 4. A role that no table knows permits nothing and is not held: a name left over from a deleted role gives nothing.
 
+mod explain;
+
 use std::{collections::HashMap, sync::Arc};
 
 use smallvec::SmallVec;
+
+pub use explain::Explanation;
 
 use crate::{
     identity::{Identity, ScopedRights},

@@ -3,7 +3,6 @@
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    authorize::{AccessRequest, Verdict},
     error::AuthError,
     guard::GuardChain,
     name::{Permission, RoleName},
@@ -54,6 +53,8 @@ pub struct RouteRule {
     pub role_or_permission: Vec<(Option<RoleName>, Option<Permission>)>,
     /// Whether policies are asked too.
     pub policy: bool,
+    /// Whether the policies are at hand for who is let in, as a handler needs them that asks them itself.
+    pub policy_at_hand: bool,
     /// How fresh the identity must be.
     pub consistency: Consistency,
 }
@@ -96,7 +97,7 @@ impl RouteRule {
         }
         self.held(principal)?;
         if self.policy {
-            ask_policy(principal, head)
+            principal.ask_policy(head.path, head.method)
         } else {
             Ok(())
         }
@@ -135,23 +136,4 @@ impl RouteRule {
 fn missing<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> AuthError {
     let names: Vec<&str> = names.collect();
     AuthError::MissingRight(format!("{what} {}", names.join(" or ")).into())
-}
-
-fn ask_policy(principal: &Principal, head: &RequestHead<'_>) -> Result<(), AuthError> {
-    let Some(policy) = principal.view.policy.as_ref() else {
-        return Err(AuthError::PolicyDenied("no policy is loaded".into()));
-    };
-    let roles = principal.held().role_names();
-    let request = AccessRequest {
-        principal: &principal.view.identity.key,
-        guard: &principal.guard.name,
-        roles: &roles,
-        tenant: head.tenant,
-        object: head.path,
-        action: head.method,
-    };
-    match policy.decide(&request) {
-        Verdict::Allow { .. } => Ok(()),
-        Verdict::Deny { reason } => Err(AuthError::PolicyDenied(reason)),
-    }
 }

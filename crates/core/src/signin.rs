@@ -164,6 +164,12 @@ pub trait SignInStore: Send + Sync + std::fmt::Debug {
     /// [`StoreError::Unavailable`].
     async fn credentials(&self, model: &ModelName, identifier: &str) -> Result<Vec<Credential>, StoreError>;
 
+    /// The account of this key, as [`credentials`](Self::credentials) gives it; `None`: there is no such account.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn credential_of(&self, key: &PrincipalKey) -> Result<Option<Credential>, StoreError>;
+
     /// Replaces a password hash, if it is still the one that was read; `false`: somebody else changed it.
     ///
     /// # Errors

@@ -58,7 +58,8 @@ pub fn permissions(input: TokenStream) -> TokenStream {
 /// Asks rights of whoever calls a handler: `#[permission(posts::delete)]`.
 ///
 /// It becomes the handler's first extractor, so that 401 and 403 come before any error of the body. What it takes, all of which must hold:
-/// a permission (a path that `permissions!` made, or a text), `any(a, b)`, `all(a, b)`, `role = "editor"`.
+/// a permission (a path that `permissions!` made, or a text), `any(a, b)`, `all(a, b)`, `role = "editor"`, and
+/// `policy`: that the policies allow the request's method on its path.
 #[proc_macro_attribute]
 pub fn permission(asked: TokenStream, handler: TokenStream) -> TokenStream {
     let expanded = syn::parse(asked).and_then(|asked: permission::Asked| {

@@ -22,6 +22,7 @@ enum Term {
     Any(Vec<Name>),
     All(Vec<Name>),
     Role(LitStr),
+    Policy,
 }
 
 /// A permission, as a path to its constant or as text.
@@ -64,6 +65,11 @@ impl Parse for Term {
                 format!("{:?} is no role: {rule}", role.value()),
             ));
         }
+        // `policy::view` is the path of a permission.
+        if word == "policy" && !ahead.peek(Token![::]) {
+            input.parse::<Ident>()?;
+            return Ok(Self::Policy);
+        }
         if (word == "any" || word == "all") && ahead.peek(syn::token::Paren) {
             let which: Ident = input.parse()?;
             let content;
@@ -90,7 +96,8 @@ impl Parse for Term {
 impl Parse for Asked {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         if input.is_empty() {
-            let help = "say what is asked: `#[permission(posts::delete)]`, `any(..)`, `all(..)` or `role = \"..\"`";
+            let help =
+                "say what is asked: `#[permission(posts::delete)]`, `any(..)`, `all(..)`, `role = \"..\"` or `policy`";
             return Err(input.error(help));
         }
         let terms = Punctuated::<Term, Token![,]>::parse_terminated(input)?;
@@ -117,6 +124,7 @@ impl Term {
                 quote!(::bekci::asked::Term::All(#names))
             }
             Self::Role(role) => quote!(::bekci::asked::Term::Role(#role)),
+            Self::Policy => quote!(::bekci::asked::Term::Policy),
         }
     }
 }
@@ -193,13 +201,15 @@ mod tests {
     #[test]
     fn terms_may_be_mixed() {
         let text = expanded(
-            "role = \"editor\", any(posts::view, \"orders.*\"), all(a, b)",
+            "role = \"editor\", any(posts::view, \"orders.*\"), all(a, b), policy, policy::view",
             "async fn f() {}",
         );
         for expected in [
             "Term :: Role (\"editor\")",
             "Term :: Any (& [posts :: view , :: bekci :: PermissionName :: from_macro (\"orders.*\")])",
             "Term :: All (& [a , b])",
+            "Term :: Policy ,",
+            "Term :: All (& [policy :: view])",
         ] {
             assert!(text.contains(expected), "{expected} in {text}");
         }

@@ -405,6 +405,7 @@ fn route_rule(config: &Config, route: &types::Route, guards: &[Arc<AuthGuard>]) 
         permissions: route.permissions.clone(),
         role_or_permission: route.role_or_permission.iter().map(either).collect(),
         policy: route.policy,
+        policy_at_hand: false,
         consistency: match route.consistency {
             types::Consistency::Direct => bekci_core::Consistency::Direct,
             types::Consistency::L1 => bekci_core::Consistency::L1,

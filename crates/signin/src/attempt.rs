@@ -88,11 +88,22 @@ pub struct RefreshAttempt<'a> {
     pub client: Option<IpAddr>,
 }
 
+/// A session that an application opens for somebody without a credential.
+#[derive(Clone, Debug, Default)]
+pub struct IssueOrder {
+    /// What the session's device is called in lists.
+    pub device_name: Option<String>,
+    /// The tenant that the tokens are made for.
+    pub tenant: Option<TenantName>,
+}
+
 /// By what somebody was signed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignedInBy {
     /// A password opened a new session.
     Password,
+    /// The application vouched for somebody, without a credential.
+    Issued,
     /// A refresh gave the next generation.
     Rotated,
     /// A refresh gave the current generation again.

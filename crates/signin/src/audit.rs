@@ -53,6 +53,39 @@ pub(crate) fn limit_reached(guard: &AuthGuard, limit: Limit, by: CountedBy, key:
     );
 }
 
+/// A session without a credential, or a credential without a session.
+pub(crate) fn beside(
+    guard: &AuthGuard,
+    way: &'static str,
+    mark: Option<&str>,
+    result: Result<&PrincipalKey, &SignInError>,
+) {
+    let guard = guard.name.as_str();
+    match result {
+        Ok(key) => info!(
+            target: TARGET,
+            event = "sign_in.attempt",
+            guard,
+            way,
+            result = AttemptResult::Success.name(),
+            number = AttemptResult::Success.number(),
+            principal = key.as_str(),
+            identifier_hash = mark,
+        ),
+        Err(error) => warn!(
+            target: TARGET,
+            event = "sign_in.attempt",
+            guard,
+            way,
+            result = error.result().name(),
+            number = error.result().number(),
+            code = error.code().as_str(),
+            reason = %error,
+            identifier_hash = mark,
+        ),
+    }
+}
+
 pub(crate) fn refreshed(guard: &AuthGuard, session: SessionId, refreshed: &Refreshed) {
     let guard = guard.name.as_str();
     let principal = refreshed.session.as_ref().map(|facts| facts.key.as_str());

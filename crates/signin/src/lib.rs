@@ -14,8 +14,8 @@ mod service;
 mod tally;
 
 pub use attempt::{
-    Identifier, MAX_DEVICE_NAME_CHARS, MAX_IDENTIFIER_CHARS, PasswordAttempt, RefreshAttempt, SignedIn, SignedInBy,
-    SignedOut,
+    Identifier, IssueOrder, MAX_DEVICE_NAME_CHARS, MAX_IDENTIFIER_CHARS, PasswordAttempt, RefreshAttempt, SignedIn,
+    SignedInBy, SignedOut,
 };
 pub use csrf::csrf_token;
 pub use error::{AttemptResult, SignInError};

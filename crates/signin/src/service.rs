@@ -10,6 +10,7 @@
 //!
 //! A refresh token whose MAC does not fit touches no store. What a good one means is judged by the store on the session row.
 
+mod beside;
 mod leave;
 mod limits;
 mod tokens;
@@ -142,6 +143,18 @@ impl SignIn {
             tenant: attempt.tenant,
             now,
         };
+        let id = session.id;
+        let facts = self.open(session).await?;
+        if check.outdated {
+            self.rehash_later(guard, credential, attempt.password);
+        }
+        self.give(guard, id, FIRST_GENERATION, facts, SignedInBy::Password)
+            .await
+    }
+
+    /// Opens a session, and tells what ended for it.
+    async fn open(&self, session: NewSession) -> Result<SessionFacts, SignInError> {
+        let guard = &session.guard;
         let (version, ended) = match self.parts.store.open_session(&session).await? {
             Opened::Open { version, ended } => (version, ended),
             Opened::Banned(ban) => {
@@ -155,17 +168,12 @@ impl SignIn {
         if guard.session.unique && !ended.is_empty() {
             audit::unique(guard, &session.key, session.id);
         }
-        if check.outdated {
-            self.rehash_later(guard, credential, attempt.password);
-        }
-        let facts = SessionFacts {
+        Ok(SessionFacts {
+            refresh_ends: first_refresh_ends(guard, session.now),
             key: session.key,
             version,
             tenant: session.tenant,
-            refresh_ends: first_refresh_ends(guard, now),
-        };
-        self.give(guard, session.id, FIRST_GENERATION, facts, SignedInBy::Password)
-            .await
+        })
     }
 
     /// The account that the identifier and the password name. One hash is computed in every case.

@@ -268,6 +268,34 @@ impl SignInStore for Sessions {
         rows.into_iter().map(read).collect()
     }
 
+    async fn credential_of(&self, key: &PrincipalKey) -> Result<Option<Credential>, StoreError> {
+        let node = self.node();
+        let Some(spec) = node.model(key.model()) else {
+            return Ok(None);
+        };
+        let Some((condition, values)) = load::by_id(node.backend(), spec, key.id()) else {
+            return Ok(None);
+        };
+        let hash = spec
+            .password_column
+            .as_ref()
+            .map_or_else(|| "NULL".to_owned(), |column| quoted(column));
+        let sql = format!("SELECT {hash} AS hash FROM {} WHERE {condition}", quoted(&spec.table));
+        let row = node
+            .db()
+            .query_one_raw(statement(node.backend(), sql, values))
+            .await
+            .map_err(unavailable)?;
+        let read = |row: QueryResult| -> Result<Credential, DbErr> {
+            let hash: Option<String> = row.try_get("", "hash")?;
+            Ok(Credential {
+                key: key.clone(),
+                password_hash: hash.filter(|hash| !hash.is_empty()).map(SecretString::from),
+            })
+        };
+        row.map(read).transpose().map_err(unavailable)
+    }
+
     async fn rehash(&self, key: &PrincipalKey, old: &SecretString, new: &SecretString) -> Result<bool, StoreError> {
         let node = self.node();
         let Some(spec) = node.model(key.model()) else {

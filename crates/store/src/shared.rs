@@ -195,6 +195,14 @@ impl SharedCache {
             .await;
     }
 
+    /// Takes the entry of a principal away. Nothing rests on it: the next who asks loads the identity from the database.
+    pub(crate) async fn forget(&self, key: &PrincipalKey) {
+        let name = self.name(key);
+        let _gone: Option<()> = self
+            .ask(async |mut connection: ConnectionManager| connection.del(name).await)
+            .await;
+    }
+
     /// Tells the other nodes that there is something to see. They would find it by themselves.
     pub(crate) fn hint(&self) {
         if self.left_alone() {

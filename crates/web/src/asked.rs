@@ -8,7 +8,7 @@ use std::{
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use bekci_core::{AuthError, NameError, Permission, RoleName};
 
-use crate::{AnyAuth, PermissionName, Who, respond::Refusal};
+use crate::{AnyAuth, PermissionName, Reading, Who, respond::Refusal};
 
 /// One thing that is asked, as the macro writes it.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,8 @@ pub enum Term {
     All(&'static [PermissionName]),
     /// This role.
     Role(&'static str),
+    /// That the policies allow the request's method on its path.
+    Policy,
 }
 
 #[derive(Debug)]
@@ -26,6 +28,7 @@ enum Right {
     Any(Vec<Permission>),
     All(Vec<Permission>),
     Role(RoleName),
+    Policy,
 }
 
 /// All that is asked of whoever calls a handler.
@@ -41,18 +44,18 @@ impl Rights {
                 Term::Any(list) => Right::Any(permissions(list)?),
                 Term::All(list) => Right::All(permissions(list)?),
                 Term::Role(role) => Right::Role(RoleName::new(role)?),
+                Term::Policy => Right::Policy,
             })
         };
         Self(terms.iter().map(right).collect())
     }
 
-    fn check(&self, who: &Who) -> Result<(), Refusal> {
+    fn check(&self, who: &Who, request: &HttpRequest) -> Result<(), Refusal> {
         let rights = match &self.0 {
             Ok(rights) => rights,
             Err(fault) => return Err(Refusal::misconfigured(format!("#[permission]: {fault}"))),
         };
-        let missing = rights.iter().find_map(|right| right.missing(who));
-        missing.map_or(Ok(()), |right| Err(AuthError::MissingRight(right.into()).into()))
+        rights.iter().try_for_each(|right| right.check(who, request))
     }
 }
 
@@ -61,9 +64,18 @@ fn permissions(names: &[PermissionName]) -> Result<Vec<Permission>, NameError> {
 }
 
 impl Right {
+    fn check(&self, who: &Who, request: &HttpRequest) -> Result<(), Refusal> {
+        if matches!(self, Self::Policy) {
+            return ask_policy(who, request);
+        }
+        let missing = self.missing(who);
+        missing.map_or(Ok(()), |right| Err(AuthError::MissingRight(right.into()).into()))
+    }
+
     /// What is missing of it, in words.
     fn missing(&self, who: &Who) -> Option<String> {
         match self {
+            Self::Policy => None,
             Self::Any(names) => {
                 let texts: Vec<&str> = names.iter().map(Permission::as_str).collect();
                 (!names.iter().any(|name| who.can(name))).then(|| format!("permission {}", texts.join(" or ")))
@@ -75,6 +87,17 @@ impl Right {
             Self::Role(role) => (!who.has_role(role)).then(|| format!("role {role}")),
         }
     }
+}
+
+/// Asks about the method and the canonical path, as [`Require::policy`](crate::Require::policy) does.
+fn ask_policy(who: &Who, request: &HttpRequest) -> Result<(), Refusal> {
+    if who.principal().view.policy.is_none() {
+        return Err(Refusal::misconfigured(
+            "#[permission(policy)]: no policy is loaded; give the builder one with .policy(..)",
+        ));
+    }
+    let reading = Reading::of(request).map_err(AuthError::from)?;
+    Ok(who.principal().ask_policy(reading.path(), request.method().as_str())?)
 }
 
 /// What a handler asks; the macro makes one for each.
@@ -93,6 +116,9 @@ impl<A: Ask> FromRequest for Asked<A> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let who = AnyAuth::from_request(request, payload).into_inner();
-        ready(who.and_then(|who| A::rights().check(&who)).map(|()| Self(PhantomData)))
+        ready(
+            who.and_then(|who| A::rights().check(&who, request))
+                .map(|()| Self(PhantomData)),
+        )
     }
 }

@@ -3,9 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use actix_web::{HttpRequest, web::ServiceConfig};
-use bekci_core::{
-    Entropy, Gate, IdKind, IdentitySource, ModelSpec, PrincipalKey, RootSecret, RouteRule, signin::StoreError,
-};
+use bekci_core::{Entropy, Gate, IdKind, ModelSpec, PrincipalKey, RootSecret, RouteRule, signin::StoreError};
 use bekci_migration::{
     ModelTable,
     sea_orm_migration::sea_orm::{DatabaseConnection, DbErr},
@@ -15,7 +13,9 @@ use bekci_store::{GuardedConnection, Rights, Store};
 use bekci_token::KeyRing;
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::{Builder, Front, GuardType, Require, Settings, TrustedProxies, Watch, auth};
+use crate::{
+    Builder, Front, GuardCalls, GuardType, Identities, Require, Sessions, Settings, TrustedProxies, Watch, auth,
+};
 
 /// Everything that an application's workers share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -33,6 +33,9 @@ pub(crate) struct Parts {
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) looking: std::sync::Mutex<Option<JoinHandle<()>>>,
+    /// Where the guards' own calls stand.
+    #[cfg(feature = "testing")]
+    pub(crate) mounted: std::sync::Mutex<Vec<String>>,
 }
 
 impl Bekci {
@@ -105,10 +108,22 @@ impl Bekci {
         &self.0.store
     }
 
-    /// Where identities come from.
+    /// Identities as of now.
     #[must_use]
-    pub fn identities(&self) -> Arc<dyn IdentitySource> {
-        self.0.store.identities()
+    pub fn identities(&self) -> Identities {
+        Identities::new(self.clone())
+    }
+
+    /// Sessions of principals: listed and ended.
+    #[must_use]
+    pub fn sessions(&self) -> Sessions {
+        Sessions::new(self.clone())
+    }
+
+    /// The calls of a guard: signing in, checking credentials, vouching for somebody.
+    #[must_use]
+    pub fn guard<G: GuardType>(&self) -> GuardCalls<G> {
+        GuardCalls::new(self.clone())
     }
 
     /// The ways in and out.
@@ -127,6 +142,11 @@ impl Bekci {
     #[must_use]
     pub fn passwords(&self) -> &PasswordHasher {
         self.0.sign_in.hasher()
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.0
     }
 
     pub(crate) fn root(&self) -> &RootSecret {

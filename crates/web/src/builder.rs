@@ -12,7 +12,7 @@ use bekci_store::{OpenError, RedisSettings, Store, StoreSettings, SystemClock};
 use bekci_token::{KeyRing, KeyStore, KeyStoreError, OsEntropy, RingError, RingGuard, RingSettings};
 use tokio::sync::watch;
 
-use crate::{AuthModel, Bekci, GuardType, Settings, Watch, bekci::Parts};
+use crate::{AuthModel, Bekci, GuardType, Settings, Watch, bekci::Parts, watch::Ways};
 
 /// How often the key files are looked at, so that a retired key is one everywhere.
 const LOOK_AT_KEYS: Duration = Duration::from_secs(1);
@@ -77,6 +77,9 @@ pub struct Builder {
     entropy: Arc<dyn Entropy>,
     quiet: bool,
     problem: Option<BuildError>,
+    /// Keys that are made are an hour old, so that a test can have tokens of a while ago.
+    #[cfg(feature = "testing")]
+    pub(crate) older_keys: bool,
 }
 
 impl Builder {
@@ -92,6 +95,8 @@ impl Builder {
             entropy: Arc::new(OsEntropy),
             quiet: false,
             problem: None,
+            #[cfg(feature = "testing")]
+            older_keys: false,
         }
     }
 
@@ -161,6 +166,13 @@ impl Builder {
         self
     }
 
+    /// Changes what the application says of itself: `.settings(|settings| settings.leeway = time::Duration::ZERO)`.
+    #[must_use]
+    pub fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
     /// Another clock than the machine's.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -220,6 +232,7 @@ impl Builder {
         let keys = Arc::new(self.keys(&guards, database.get_database_backend() == DbBackend::Sqlite)?);
         let hasher = PasswordHasher::new(self.settings.passwords, Arc::clone(&self.entropy))?;
         let root = Arc::new(self.settings.root);
+        let has_policy = self.policy.is_some();
         let settings = StoreSettings {
             models: self.models.clone(),
             guards: guards.clone(),
@@ -249,7 +262,12 @@ impl Builder {
             limiter: store.rate_limiter(),
             root: Arc::clone(&root),
         });
-        let watch = Watch::new(gate, guards, self.models)?;
+        let ways = Ways {
+            sign_in: sign_in.clone(),
+            store: store.clone(),
+            has_policy,
+        };
+        let watch = Watch::with_ways(gate, guards, self.models, Some(ways))?;
         let (stop, stopped) = watch::channel(false);
         let looking = tokio::spawn(look_at_keys(Arc::clone(&keys), stopped));
         Ok(Bekci::new(Parts {
@@ -263,6 +281,8 @@ impl Builder {
             trusted_proxies: self.settings.trusted_proxies,
             stop,
             looking: std::sync::Mutex::new(Some(looking)),
+            #[cfg(feature = "testing")]
+            mounted: std::sync::Mutex::default(),
         }))
     }
 
@@ -272,7 +292,14 @@ impl Builder {
         if settings.make_missing_keys.unwrap_or(is_sqlite) {
             let wanted: Vec<_> = guards.iter().map(|guard| (guard.name.clone(), algorithm)).collect();
             let store = KeyStore::new(&settings.keys_dir).activate_after(settings.activate_after);
-            store.ensure(&wanted, &*self.clock, &*self.entropy)?;
+            let clock = Arc::clone(&self.clock);
+            #[cfg(feature = "testing")]
+            let clock = if self.older_keys {
+                crate::testing::hour_ago(clock)
+            } else {
+                clock
+            };
+            store.ensure(&wanted, &*clock, &*self.entropy)?;
         }
         let issuer = settings.issuer.as_ref().unwrap_or(&settings.public_url);
         let ring_guards = guards.iter().map(|guard| RingGuard::new(guard, algorithm)).collect();

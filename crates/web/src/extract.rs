@@ -76,21 +76,27 @@ fn find(
             None => found = found.or(Some(AuthError::TokenMissing)),
         }
     }
+    drop(extensions);
+    Err(found.map_or_else(|| not_set_up(request, asked), Refusal::from))
+}
+
+/// Left with a request whose handler asked who acts where nothing had admitted anybody.
+#[derive(Debug)]
+pub(crate) struct Unadmitted(
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "tests tell it"))] pub(crate) String,
+);
+
+fn not_set_up(request: &HttpRequest, asked: &str) -> Refusal {
     let path = request.match_pattern().unwrap_or_else(|| request.path().to_owned());
-    Err(found.map_or_else(
-        || {
-            Refusal::misconfigured(format!(
-                "nothing admitted {path} for {asked}: wrap it in bekci.require::<{asked}>()"
-            ))
-        },
-        Refusal::from,
-    ))
+    let why = format!("nothing admitted {path} for {asked}: wrap it in bekci.require::<{asked}>()");
+    request.extensions_mut().insert(Unadmitted(why.clone()));
+    Refusal::misconfigured(why)
 }
 
 /// Who acts, through guard `G`: `async fn delete_post(who: Auth<Admin>, ..)`.
 ///
-/// `Option<Auth<G>>` is `None` wherever `Auth<G>` would refuse. That is right on a route with several guards; on a route that no
-/// [`Require`](crate::Require) stands before it is `None` for everybody, and the log says so.
+/// `Option<Auth<G>>` is `None` where a [`Require`](crate::Require) that names `G` let the request in through another of its guards, or a route for guests has
+/// nobody. Where none names `G`, [`Front`](crate::Front) answers 500 whatever the handler made of the `None`, so that nobody is taken for anonymous by mistake.
 pub struct Auth<G: GuardType> {
     who: Who,
     guard: PhantomData<fn() -> G>,
@@ -134,6 +140,40 @@ impl<G: GuardType> FromRequest for Auth<G> {
         ready(found.map(|who| Self {
             who,
             guard: PhantomData,
+        }))
+    }
+}
+
+/// [`Auth<G>`](Auth) for who signed in at most `SECONDS` ago, not by a remember-me cookie: `async fn pay(who: Fresh<Customer, 300>)`. Else 403 `FORBIDDEN` with
+/// `details.freshWithinSeconds`.
+pub struct Fresh<G: GuardType, const SECONDS: u32>(Auth<G>);
+
+impl<G: GuardType, const SECONDS: u32> Deref for Fresh<G, SECONDS> {
+    type Target = Who;
+
+    fn deref(&self) -> &Who {
+        &self.0
+    }
+}
+
+impl<G: GuardType, const SECONDS: u32> fmt::Debug for Fresh<G, SECONDS> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, formatter)
+    }
+}
+
+impl<G: GuardType, const SECONDS: u32> FromRequest for Fresh<G, SECONDS> {
+    type Error = Refusal;
+    type Future = Ready<Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let who = Auth::<G>::from_request(request, payload).into_inner();
+        ready(who.and_then(|who| {
+            if who.is_fresh(time::Duration::seconds(i64::from(SECONDS))) {
+                Ok(Self(who))
+            } else {
+                Err(AuthError::NotFresh(SECONDS).into())
+            }
         }))
     }
 }

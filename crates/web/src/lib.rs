@@ -73,11 +73,14 @@ mod builder;
 mod client;
 mod extract;
 mod head;
+mod in_code;
 mod middleware;
 mod model;
 mod permission;
 mod respond;
 mod settings;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod watch;
 mod who;
 
@@ -86,18 +89,23 @@ pub use bekci_core as core;
 pub use bekci_derive::{AuthModel, guard, permission, permissions};
 pub use bekci_migration as migration;
 pub use bekci_policy::{PolicyModel, parse_csv};
-pub use bekci_signin::{Argon2Cost, HashSettings, PasswordHasher};
+pub use bekci_signin::{
+    Argon2Cost, AttemptResult, HashSettings, Identifier, IssueOrder, PasswordHasher, SignInError, SignedIn, SignedOut,
+};
 pub use bekci_store::hooks;
 pub use bekci_store::{
     BanOrder, BlockOrder, CacheSettings, GuardedConnection, NewAccount, RedisSettings, Rights, Scope, Store, connect,
 };
-pub use bekci_token::{Algorithm, ensure_root, parse_root, read_root};
+pub use bekci_token::{Algorithm, OsEntropy, ensure_root, parse_root, read_root};
 pub use builder::{BuildError, Builder};
 pub use client::TrustedProxies;
-pub use extract::{AnyAuth, Auth, permit, principal};
+pub use extract::{AnyAuth, Auth, Fresh, permit, principal};
 pub use head::Reading;
+pub use in_code::{Attempt, Credentials, GuardCalls, Identities, Outcome, Sessions, SignIn};
 pub use middleware::{Front, Require, RequireService};
-pub use model::{AuthModel, GuardType};
+#[doc(hidden)]
+pub use model::key_of;
+pub use model::{AsPrincipal, AuthModel, GuardType, KeyFault};
 pub use permission::{AsPermission, AsRole, PermissionName};
 pub use respond::{Language, REQUEST_ID, Refusal, RequestId, Voice, message};
 pub use settings::Settings;

@@ -1,6 +1,39 @@
 //! What `#[derive(AuthModel)]` and `guard!` write down in types.
 
-use bekci_core::{ModelSpec, NameError};
+use bekci_core::{KeyError, ModelSpec, NameError, PrincipalKey};
+
+/// Why a row is no principal.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFault {
+    /// The model's name breaks the grammar of names.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The row's id is none that its model may have.
+    #[error(transparent)]
+    Id(#[from] KeyError),
+}
+
+/// Whatever names a principal: its key, or the row of its account.
+pub trait AsPrincipal {
+    /// The principal's key: `customer:42`.
+    ///
+    /// # Errors
+    /// [`KeyFault`] for a row whose id is none that its model may have, such as a text with a space in it.
+    fn principal_key(&self) -> Result<PrincipalKey, KeyFault>;
+}
+
+impl AsPrincipal for PrincipalKey {
+    fn principal_key(&self) -> Result<PrincipalKey, KeyFault> {
+        Ok(self.clone())
+    }
+}
+
+/// What the derive calls.
+#[doc(hidden)]
+pub fn key_of<M: AuthModel>(id: &str) -> Result<PrincipalKey, KeyFault> {
+    Ok(M::spec()?.key(id)?)
+}
 
 /// A SeaORM model whose rows are accounts. Derived: `#[derive(AuthModel)]`.
 pub trait AuthModel: 'static {

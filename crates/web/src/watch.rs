@@ -7,6 +7,9 @@ use bekci_core::{
     check_guards,
 };
 
+use bekci_signin::SignIn;
+use bekci_store::Store;
+
 use crate::{Front, GuardType, Require};
 
 /// The gate with the guards and models that it decides about. Cheap to clone; built once, before the Actix factory, and shared by all workers.
@@ -18,6 +21,16 @@ struct Parts {
     gate: Gate,
     guards: HashMap<GuardName, Arc<AuthGuard>>,
     models: HashMap<ModelName, ModelSpec>,
+    ways: Option<Ways>,
+}
+
+/// What a whole [`Bekci`](crate::Bekci) has beside its gate.
+#[derive(Clone, Debug)]
+pub(crate) struct Ways {
+    pub(crate) sign_in: SignIn,
+    pub(crate) store: Store,
+    /// Whether policies are compiled, so that a handler can ask them.
+    pub(crate) has_policy: bool,
 }
 
 impl Watch {
@@ -30,13 +43,27 @@ impl Watch {
         guards: impl IntoIterator<Item = Arc<AuthGuard>>,
         models: impl IntoIterator<Item = ModelSpec>,
     ) -> Result<Self, GuardSettingsError> {
+        Self::with_ways(gate, guards, models, None)
+    }
+
+    pub(crate) fn with_ways(
+        gate: Gate,
+        guards: impl IntoIterator<Item = Arc<AuthGuard>>,
+        models: impl IntoIterator<Item = ModelSpec>,
+        ways: Option<Ways>,
+    ) -> Result<Self, GuardSettingsError> {
         let guards: Vec<Arc<AuthGuard>> = guards.into_iter().collect();
         check_guards(guards.iter().map(Arc::as_ref))?;
         Ok(Self(Arc::new(Parts {
             gate,
             guards: guards.into_iter().map(|guard| (guard.name.clone(), guard)).collect(),
             models: models.into_iter().map(|model| (model.name.clone(), model)).collect(),
+            ways,
         })))
+    }
+
+    pub(crate) fn ways(&self) -> Option<&Ways> {
+        self.0.ways.as_ref()
     }
 
     /// The gate.

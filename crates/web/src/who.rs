@@ -2,7 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use bekci_core::{AuthError, ErrorCode, IdentityVersion, Principal, PrincipalKey, SessionId, TenantName, TokenKind};
+use bekci_core::{
+    AuthError, ErrorCode, Explanation, IdentityVersion, NameError, Principal, PrincipalKey, SessionId, TenantName,
+    TokenKind,
+};
+use bekci_signin::SignedOut;
 use serde_json::{Map, Value, json};
 use time::{Duration, OffsetDateTime};
 
@@ -10,6 +14,7 @@ use crate::{
     Watch,
     permission::{AsPermission, AsRole},
     respond::{Refusal, moment},
+    watch::Ways,
 };
 
 /// How old a sign-in may be to be called fresh where nobody says another age.
@@ -206,6 +211,43 @@ impl Who {
                 false
             }
         }
+    }
+
+    /// Why it holds the permission here, or does not: `who.explain(posts::delete)?.to_string()` is `permitted by role editor`.
+    ///
+    /// # Errors
+    /// [`NameError`] for a text that is no permission.
+    pub fn explain(&self, permission: impl AsPermission) -> Result<Explanation, NameError> {
+        let permission = permission.as_permission()?;
+        Ok(self.principal.held().explain(&permission))
+    }
+
+    /// Ends the session that it acts in. When this returns, no node lets its tokens through; a cookie that holds one stays in the browser and is good for nothing.
+    ///
+    /// # Errors
+    /// A [`Refusal`] with `STORE_UNAVAILABLE` where it cannot be told, or not on every node yet; its details say so then.
+    pub async fn sign_out(&self) -> Result<SignedOut, Refusal> {
+        let principal = &self.principal;
+        let ended = self
+            .ways()?
+            .sign_in
+            .sign_out(&principal.guard, Some(&principal.claims), None);
+        Ok(ended.await?)
+    }
+
+    /// [`sign_out`](Self::sign_out), and takes the identity out of the shared cache.
+    ///
+    /// # Errors
+    /// As `sign_out`.
+    pub async fn destroy(&self) -> Result<SignedOut, Refusal> {
+        let ended = self.sign_out().await?;
+        self.ways()?.store.forget(self.key()).await;
+        Ok(ended)
+    }
+
+    fn ways(&self) -> Result<&Ways, Refusal> {
+        let ways = self.watch.ways();
+        ways.ok_or_else(|| Refusal::misconfigured("a Watch that was made by hand has no ways out; build a whole Bekci"))
     }
 
     /// Goes on only where the permission is held: `who.demand(posts::delete)?`.

@@ -57,7 +57,14 @@ fn spec(attributes: &Attributes, columns: &Columns) -> Result<TokenStream> {
     let (password, status) = (optional(&attributes.password), optional(&attributes.status));
     let (verified, tenant) = (optional(&attributes.verified), optional(&attributes.tenant));
     let (cached, banned) = (&attributes.cached, &attributes.banned);
+    let id_field = &columns.id_field;
     Ok(quote! {
+        impl ::bekci::AsPrincipal for Model {
+            fn principal_key(&self) -> ::std::result::Result<::bekci::core::PrincipalKey, ::bekci::KeyFault> {
+                ::bekci::key_of::<Self>(&::std::string::ToString::to_string(&self.#id_field))
+            }
+        }
+
         impl ::bekci::AuthModel for Model {
             fn spec() -> ::std::result::Result<::bekci::core::ModelSpec, ::bekci::core::NameError> {
                 ::std::result::Result::Ok(::bekci::core::ModelSpec {

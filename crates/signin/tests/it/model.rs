@@ -161,6 +161,14 @@ impl SignInStore for Store {
         Ok(found.map(read).collect())
     }
 
+    async fn credential_of(&self, key: &PrincipalKey) -> Result<Option<Credential>, StoreError> {
+        let mut tables = self.asked("credential_of")?;
+        Ok(tables.account(key).map(|account| Credential {
+            key: account.key.clone(),
+            password_hash: account.hash.clone().map(SecretString::from),
+        }))
+    }
+
     async fn rehash(&self, key: &PrincipalKey, old: &SecretString, new: &SecretString) -> Result<bool, StoreError> {
         let mut tables = self.asked("rehash").inspect_err(|_| self.rehashed.notify_one())?;
         let account = tables.account(key).unwrap();

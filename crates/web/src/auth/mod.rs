@@ -65,6 +65,8 @@ pub(crate) fn mount(bekci: &Bekci, prefix: &str, config: &mut ServiceConfig) {
     all.sort_by(|one, other| other.path.cmp(&one.path));
     for mounted in all {
         let path = mounted.path.clone();
+        #[cfg(feature = "testing")]
+        bekci.note_mounted(&path);
         let calls = web::scope(&path)
             .app_data(web::Data::new(mounted))
             // As resources, so that another method is 405 with what is allowed.

@@ -2,7 +2,8 @@
 //!
 //! 1. A request is given its id, language and shape, which every answer to it has.
 //! 2. A path that is not canonical is 400 before anything is matched or asked.
-//! 3. A refusal, and an error of Actix's own, is told in the contract's shape. An application's own error tells itself, except a bare 500: that would tell
+//! 3. Where a handler asked who acts and nothing had admitted anybody, the answer is 500, whatever the handler made of it.
+//! 4. A refusal, and an error of Actix's own, is told in the contract's shape. An application's own error tells itself, except a bare 500: that would tell
 //!    the error's text.
 
 use std::{future::Ready, rc::Rc};
@@ -20,6 +21,7 @@ use actix_web::{
 use bekci_core::{AuthError, ErrorCode, canonical_path};
 use futures_util::future::LocalBoxFuture;
 
+use crate::extract::Unadmitted;
 use crate::respond::{REQUEST_ID, Refusal, Voice, translated};
 
 /// Middleware for the whole application; `App::new().wrap(bekci.middleware())`, as the outermost one.
@@ -84,7 +86,10 @@ where
 }
 
 fn finish<B: MessageBody>(answered: ServiceResponse<B>, voice: &Voice) -> ServiceResponse<EitherBody<B>> {
+    let unadmitted = answered.request().extensions().contains::<Unadmitted>();
     let retold = match answered.response().error() {
+        // The handler went on without asking who acts, as one that takes an `Option` does.
+        _ if unadmitted => Some(Refusal::new(ErrorCode::Internal, "nothing admitted the request").render(voice)),
         Some(error) => told(error, voice),
         None if is_bare(answered.response()) => default_of(answered.response(), voice),
         None => None,

@@ -32,7 +32,8 @@ pub struct Require {
 }
 
 impl Require {
-    pub(crate) fn new(watch: Watch, rule: RouteRule) -> Self {
+    pub(crate) fn new(watch: Watch, mut rule: RouteRule) -> Self {
+        rule.policy_at_hand = watch.ways().is_some_and(|ways| ways.has_policy);
         Self {
             watch,
             rule,

@@ -1,0 +1,115 @@
+//! Beside signing in: a credential that opens no session, and a session that needed no credential.
+
+use std::{net::IpAddr, sync::Arc};
+
+use bekci_core::{
+    AuthGuard, IdentityVersion, PrincipalKey, TenantName, View, signin::NewSession, signin::SessionFacts,
+};
+use secrecy::SecretString;
+
+use super::{FIRST_GENERATION, SignIn};
+use crate::{
+    attempt::{Identifier, IssueOrder, SignedIn, SignedInBy, tidy_device_name},
+    audit,
+    error::SignInError,
+    keyed::identifier_mark,
+};
+
+impl SignIn {
+    /// Whose identifier and password these are. Opens no session and asks for no ban; takes as long as signing in, whether there is such an account or
+    /// not, and counts against the same limits; `client` is the address that the client is believed to have.
+    ///
+    /// # Errors
+    /// As [`password`](SignIn::password), but for bans.
+    pub async fn check(
+        &self,
+        guard: &Arc<AuthGuard>,
+        identifier: &Identifier,
+        password: SecretString,
+        client: Option<IpAddr>,
+    ) -> Result<PrincipalKey, SignInError> {
+        let mark = identifier_mark(&self.parts.root, &guard.name, identifier.as_str());
+        let account = (CountedBy::Account, identifier.as_str());
+        let counted = self.counted(guard, Limit::SignIn, client, Some(account))?;
+        let result = self
+            .within(guard, &counted, self.prove(guard, identifier, password))
+            .await;
+        let result = result.map(|(credential, _)| credential.key);
+        audit::beside(guard, "check", Some(&mark), result.as_ref());
+        result
+    }
+
+    /// Opens a session for somebody whom the application vouches for. It counts as a sign-in of this moment, and is audited as `issued`.
+    ///
+    /// # Errors
+    /// [`SignInError::CredentialInvalid`] where there is no such account; [`SignInError::Banned`]; [`SignInError::StoreUnavailable`] and
+    /// [`SignInError::Pending`] where it cannot be told; [`SignInError::Internal`], also for an account of another model.
+    pub async fn issue(
+        &self,
+        guard: &Arc<AuthGuard>,
+        key: &PrincipalKey,
+        order: IssueOrder,
+    ) -> Result<SignedIn, SignInError> {
+        let result = self.try_issue(guard, key, order).await;
+        audit::beside(guard, "issued", None, result.as_ref().map(|signed_in| &signed_in.key));
+        result
+    }
+
+    async fn try_issue(
+        &self,
+        guard: &Arc<AuthGuard>,
+        key: &PrincipalKey,
+        order: IssueOrder,
+    ) -> Result<SignedIn, SignInError> {
+        if key.model() != guard.model.as_str() {
+            let why = format!("{key} is not of guard {}'s model {}", guard.name, guard.model);
+            return Err(SignInError::Internal(why.into()));
+        }
+        let id = self.random_id()?;
+        let facts = self
+            .open(NewSession {
+                guard: Arc::clone(guard),
+                key: key.clone(),
+                id,
+                way: "issued",
+                remembered: false,
+                verified_hash: None,
+                device_name: tidy_device_name(order.device_name),
+                device_hash: None,
+                replaces: None,
+                tenant: order.tenant,
+                now: self.parts.clock.now(),
+            })
+            .await?;
+        self.give(guard, id, FIRST_GENERATION, facts, SignedInBy::Issued).await
+    }
+
+    /// The identity as of now, as a decision of this guard sees it.
+    ///
+    /// # Errors
+    /// [`SignInError::StoreUnavailable`].
+    pub async fn view_of(
+        &self,
+        guard: &AuthGuard,
+        key: &PrincipalKey,
+        tenant: Option<TenantName>,
+    ) -> Result<View, SignInError> {
+        let facts = SessionFacts {
+            key: key.clone(),
+            version: IdentityVersion(0),
+            tenant,
+            refresh_ends: self.parts.clock.now(),
+        };
+        self.view(guard, &facts).await
+    }
+
+    /// Whether the account's password hash is weaker than new ones are. `false` for an account without a password, and for none.
+    ///
+    /// # Errors
+    /// [`SignInError::StoreUnavailable`].
+    pub async fn needs_rehash(&self, key: &PrincipalKey) -> Result<bool, SignInError> {
+        let credential = self.parts.store.credential_of(key).await?;
+        let hash = credential.and_then(|credential| credential.password_hash);
+        Ok(hash.is_some_and(|hash| self.parts.hasher.needs_rehash(&hash)))
+    }
+}

@@ -1,0 +1,157 @@
+//! Signing in from code.
+
+use std::{future::IntoFuture, sync::Arc};
+
+use bekci_core::{AuthGuard, BoxFuture, SessionId, TenantName};
+use bekci_signin::{AttemptResult, Identifier, PasswordAttempt, SignInError, SignedIn};
+use secrecy::SecretString;
+
+use crate::{
+    Bekci,
+    respond::{Language, Refusal, message},
+};
+
+/// What somebody says to prove who they are. It does not print.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    identifier: SecretString,
+    password: SecretString,
+}
+
+impl Credentials {
+    /// An identifier, such as an e-mail address, and a password.
+    #[must_use]
+    pub fn password(identifier: &str, password: impl Into<SecretString>) -> Self {
+        Self {
+            identifier: identifier.into(),
+            password: password.into(),
+        }
+    }
+
+    pub(super) fn parts(&self) -> Result<(Identifier, SecretString), SignInError> {
+        let identifier = Identifier::new(secrecy::ExposeSecret::expose_secret(&self.identifier))?;
+        Ok((identifier, self.password.clone()))
+    }
+}
+
+/// A sign-in that is to be tried; `.await` tries it. From [`GuardCalls::attempt`](crate::GuardCalls::attempt).
+#[derive(Debug)]
+#[must_use = "nothing is tried before .await"]
+pub struct Attempt<'a> {
+    bekci: &'a Bekci,
+    guard: Result<Arc<AuthGuard>, Refusal>,
+    credentials: Credentials,
+    device_name: Option<String>,
+    device_id: Option<String>,
+    replaces: Option<SessionId>,
+    tenant: Option<TenantName>,
+    language: Language,
+}
+
+/// What a sign-in came to.
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    /// The result with its classic name and number: [`AttemptResult::number`].
+    pub code: AttemptResult,
+    /// What may be shown to who tried; empty where they are signed in.
+    pub messages: Vec<&'static str>,
+    /// What was given as identifier, trimmed.
+    pub identifier: Identifier,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a sign-in.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Signed in: a session is open, and these are its tokens.
+    Full(Box<SignedIn>),
+    /// Refused, for a reason that lies with who tried.
+    Refused(SignInError),
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(bekci: &'a Bekci, guard: Result<Arc<AuthGuard>, Refusal>, credentials: &Credentials) -> Self {
+        Self {
+            bekci,
+            guard,
+            credentials: credentials.clone(),
+            device_name: None,
+            device_id: None,
+            replaces: None,
+            tenant: None,
+            language: Language::English,
+        }
+    }
+
+    /// What the session's device is called in lists.
+    pub fn device_name(mut self, name: impl Into<String>) -> Self {
+        self.device_name = Some(name.into());
+        self
+    }
+
+    /// A random value of 128 bit or more that the client keeps for its device, so that an answer that was lost can be had again.
+    pub fn device_id(mut self, id: impl Into<String>) -> Self {
+        self.device_id = Some(id.into());
+        self
+    }
+
+    /// The session that this sign-in replaces, as that of who signs in anew: `who.session_id()`. It ends.
+    pub fn replacing(mut self, session: SessionId) -> Self {
+        self.replaces = Some(session);
+        self
+    }
+
+    /// The tenant that the tokens are made for.
+    pub fn tenant(mut self, tenant: &TenantName) -> Self {
+        self.tenant = Some(tenant.clone());
+        self
+    }
+
+    /// The language of the messages; English where nobody says.
+    pub fn language(mut self, language: Language) -> Self {
+        self.language = language;
+        self
+    }
+
+    async fn run(self) -> Result<SignIn, Refusal> {
+        let guard = self.guard?;
+        let (identifier, password) = self.credentials.parts()?;
+        let attempt = PasswordAttempt {
+            identifier: identifier.clone(),
+            password,
+            device_name: self.device_name,
+            device_id: self.device_id,
+            replaces: self.replaces,
+            tenant: self.tenant,
+        };
+        match self.bekci.sign_in().password(&guard, attempt).await {
+            Ok(signed_in) => Ok(SignIn {
+                code: AttemptResult::Success,
+                messages: Vec::new(),
+                identifier,
+                outcome: Outcome::Full(Box::new(signed_in)),
+            }),
+            // Not refused: it cannot be told.
+            Err(error) if error.result() == AttemptResult::FailureUncategorized => Err(error.into()),
+            Err(error) => Ok(SignIn {
+                code: error.result(),
+                messages: vec![message(error.code(), self.language)],
+                identifier,
+                outcome: Outcome::Refused(error),
+            }),
+        }
+    }
+}
+
+impl<'a> IntoFuture for Attempt<'a> {
+    /// # Errors
+    /// A [`Refusal`] where it cannot be told whether the credentials are right: the store is away, too many sign in at once, the identifier can be nobody's.
+    type Output = Result<SignIn, Refusal>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
