@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use bekci::{Bekci, PolicyModel, Settings};
 use bekci_core::{
     AuthGuard, Entropy, GuardName, IdKind, ModelName, ModelSpec, Permission, PrincipalKey, RoleName, RootSecret,
+    signin::SignInTenant,
 };
 use bekci_store::{NewAccount, Scope};
 use bekci_token::OsEntropy;
@@ -113,6 +114,7 @@ fn bekci_signin_attempt() -> bekci_signin::PasswordAttempt {
         device_name: None,
         device_id: None,
         replaces: None,
-        tenant: None,
+        tenant: SignInTenant::None,
+        client: None,
     }
 }

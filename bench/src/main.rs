@@ -13,8 +13,8 @@ mod house;
 use std::{hint::black_box, io::Write, sync::Arc};
 
 use bekci_core::{
-    AccessRequest, Authorizer, Clock, Consistency, GuardChain, HeaderCredential, Permission, PolicyLine, RequestHead,
-    RouteRule,
+    AccessRequest, AskedTenant, Authorizer, Clock, Consistency, GuardChain, HeaderCredential, Permission, PolicyLine,
+    RequestHead, RouteRule,
 };
 use bekci_store::SystemClock;
 
@@ -80,7 +80,7 @@ fn main() {
             let head = RequestHead {
                 method: "GET",
                 path: "/api/orders/7",
-                tenant: None,
+                tenant: AskedTenant::None,
                 authorization: HeaderCredential::read(&[header]),
                 cookies: &[],
                 fetch_site: None,

@@ -165,6 +165,9 @@ pub enum AuthError {
     /// The principal does not belong to the tenant that is asked about.
     #[error("not a member of tenant {0}")]
     NotInTenant(Box<str>),
+    /// What should name the tenant that is asked about cannot: what stands there breaks the grammar of tenants, or stands twice.
+    #[error("the tenant that is asked about {0}")]
+    BadTenant(&'static str),
     /// The route asks for a sign-in not older than this many seconds.
     #[error("the sign-in is older than {0} s")]
     NotFresh(u32),
@@ -189,6 +192,7 @@ impl AuthError {
         match self {
             Self::AmbiguousCredentials => ErrorCode::AmbiguousCredentials,
             Self::BadPath(_) => ErrorCode::BadPath,
+            Self::BadTenant(_) => ErrorCode::MalformedRequest,
             Self::TokenMissing => ErrorCode::TokenMissing,
             Self::TokenInvalid(TokenFault::Expired) => ErrorCode::TokenExpired,
             Self::TokenInvalid(_) | Self::SessionEnded | Self::GenerationRetired => ErrorCode::TokenInvalid,
@@ -219,6 +223,7 @@ impl AuthError {
                 Challenge::InsufficientScope
             }
             Self::BadPath(_)
+            | Self::BadTenant(_)
             | Self::AccountBanned { .. }
             | Self::Unverified
             | Self::GuestsOnly

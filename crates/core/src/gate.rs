@@ -8,6 +8,7 @@ use crate::{
     error::AuthError,
     guard::{AuthGuard, GuardOutcome, check_origin},
     identity::source::{IdentitySource, Need, View, ViewSource},
+    name::TenantName,
     principal::{Principal, confirm},
     request::RequestHead,
     rule::{Consistency, RouteKind, RouteRule},
@@ -86,15 +87,12 @@ impl Gate {
         if by_cookie {
             check_origin(head, &guard)?;
         }
-        if claims.tenant.is_some() && head.tenant.is_some() && claims.tenant.as_ref() != head.tenant {
-            return Err(AuthError::NotInTenant(
-                head.tenant.map(|tenant| tenant.as_str().into()).unwrap_or_default(),
-            ));
-        }
+        let tenant = head.tenant.with(&claims);
+        let tenant = tenant.map_err(|asked| AuthError::NotInTenant(asked.as_str().into()))?;
         let need = Need {
             key: &claims.key,
             guard: &guard.name,
-            tenant: head.tenant,
+            tenant,
             at_least: claims.version,
             policy: rule.policy || rule.policy_at_hand,
             consistency: rule.consistency,
@@ -114,7 +112,7 @@ impl Gate {
                     .map_err(|error| AuthError::StoreUnavailable(error.0.into()))?,
             };
             let (from, stamp) = (view.source, view.stamp);
-            let decided = self.judge(head, rule, &guard, &claims, view);
+            let decided = self.judge(head, rule, (&guard, &claims, tenant), view);
             if from != ViewSource::L1 || self.parts.identities.unmoved(&stamp) {
                 return decided;
             }
@@ -127,8 +125,7 @@ impl Gate {
         &self,
         head: &RequestHead<'_>,
         rule: &RouteRule,
-        guard: &Arc<AuthGuard>,
-        claims: &Arc<VerifiedClaims>,
+        (guard, claims, tenant): (&Arc<AuthGuard>, &Arc<VerifiedClaims>, Option<&TenantName>),
         view: View,
     ) -> Result<Admission, AuthError> {
         let now = self.parts.clock.now();
@@ -140,7 +137,7 @@ impl Gate {
             guard: Arc::clone(guard),
             claims: Arc::clone(claims),
             view,
-            tenant: head.tenant.cloned(),
+            tenant: tenant.cloned(),
         };
         rule.decide(&principal, head, now)?;
         self.parts

@@ -11,6 +11,7 @@ use crate::{
     key::PrincipalKey,
     name::{GuardName, Permission, RoleName, TenantName},
     session::SessionId,
+    signin::SignInTenant,
     token::TokenId,
 };
 
@@ -177,6 +178,19 @@ impl Identity {
             None => self.rights.iter().any(|scope| {
                 scope.tenant.as_ref() == Some(tenant) && !(scope.roles.is_empty() && scope.granted.is_empty())
             }),
+        }
+    }
+
+    /// The tenant that a sign-in is for.
+    ///
+    /// # Errors
+    /// The tenant that was named, where the principal does not belong to it.
+    pub fn tenant_of_sign_in(&self, asked: &SignInTenant) -> Result<Option<TenantName>, TenantName> {
+        match asked {
+            SignInTenant::None => Ok(None),
+            SignInTenant::OfAccount => Ok(self.tenant.clone()),
+            SignInTenant::Named(tenant) if self.belongs_to(tenant) => Ok(Some(tenant.clone())),
+            SignInTenant::Named(tenant) => Err(tenant.clone()),
         }
     }
 

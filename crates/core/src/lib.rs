@@ -48,7 +48,7 @@ pub use limit::{
 pub use name::{GuardName, ModelName, NameError, Permission, RoleName, TenantName};
 pub use path::{BadPath, canonical_path};
 pub use principal::Principal;
-pub use request::{CookieLookup, HeaderCredential, RequestHead, cookie};
+pub use request::{AskedTenant, CookieLookup, HeaderCredential, RequestHead, cookie};
 pub use rights::{Explanation, Held, RoleTable, RoleView};
 pub use rule::{Consistency, RouteKind, RouteRule};
 pub use secret::{Purpose, RootSecret, WeakSecret};

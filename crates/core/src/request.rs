@@ -1,6 +1,9 @@
 //! What the gate sees of a request: a few borrowed fields, read once by the web layer.
 
-use crate::{name::TenantName, token::BearerToken};
+use crate::{
+    name::TenantName,
+    token::{BearerToken, VerifiedClaims},
+};
 
 /// What the `Authorization` header holds, after the checks that frameworks leave open.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +50,33 @@ impl<'a> HeaderCredential<'a> {
     }
 }
 
+/// Which tenant a request asks about. Whatever it is, it proves nothing: the principal must belong to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AskedTenant<'a> {
+    /// About none: global rights alone count.
+    #[default]
+    None,
+    /// About this one, by host, header or path.
+    Named(&'a TenantName),
+    /// About the one that its token was made for; about none, where that was made for none.
+    Claimed,
+}
+
+impl<'a> AskedTenant<'a> {
+    /// The tenant, for a token with these claims. A token that was made for a tenant is good in that one alone.
+    ///
+    /// # Errors
+    /// The tenant that is asked about, where the token was made for another one.
+    pub fn with(self, claims: &'a VerifiedClaims) -> Result<Option<&'a TenantName>, &'a TenantName> {
+        match (self, &claims.tenant) {
+            (Self::None, _) => Ok(None),
+            (Self::Claimed, claimed) => Ok(claimed.as_ref()),
+            (Self::Named(asked), Some(claimed)) if claimed != asked => Err(asked),
+            (Self::Named(asked), _) => Ok(Some(asked)),
+        }
+    }
+}
+
 /// The parts of a request that a decision may rest on. Nothing else of a request picks guard, model, provider or tenant.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
@@ -55,7 +85,7 @@ pub struct RequestHead<'a> {
     /// The canonical path, by [`canonical_path`](crate::canonical_path), without the query.
     pub path: &'a str,
     /// The tenant that is asked about, by the configured source; it proves nothing.
-    pub tenant: Option<&'a TenantName>,
+    pub tenant: AskedTenant<'a>,
     /// The `Authorization` header.
     pub authorization: HeaderCredential<'a>,
     /// The values of all `Cookie` headers.

@@ -85,7 +85,7 @@ impl RouteRule {
     /// # Errors
     /// The [`AuthError`] of the first that is missing.
     pub fn decide(&self, principal: &Principal, head: &RequestHead<'_>, now: OffsetDateTime) -> Result<(), AuthError> {
-        if let Some(tenant) = head.tenant
+        if let Some(tenant) = &principal.tenant
             && !principal.view.identity.belongs_to(tenant)
         {
             return Err(AuthError::NotInTenant(tenant.as_str().into()));

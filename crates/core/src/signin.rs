@@ -65,9 +65,21 @@ pub struct NewSession {
     /// The session that was presented with the sign-in; it ends.
     pub replaces: Option<SessionId>,
     /// The tenant that its tokens are made for.
-    pub tenant: Option<TenantName>,
+    pub tenant: SignInTenant,
     /// Now.
     pub now: OffsetDateTime,
+}
+
+/// Which tenant a sign-in is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SignInTenant {
+    /// None.
+    #[default]
+    None,
+    /// The one that the account's tenant column names; none, where there is no such column or it names none.
+    OfAccount,
+    /// This one: the account must belong to it.
+    Named(TenantName),
 }
 
 /// What opening a session came to.
@@ -77,11 +89,15 @@ pub enum Opened {
     Open {
         /// The identity's version with the session in it.
         version: IdentityVersion,
+        /// The tenant that it is for.
+        tenant: Option<TenantName>,
         /// The sessions that ended for it: the replaced one, the others of a unique guard, the oldest over the limit.
         ended: Vec<SessionId>,
     },
     /// The account is banned; no session was opened.
     Banned(Option<Ban>),
+    /// The account does not belong to the tenant that was named; no session was opened.
+    NotInTenant(TenantName),
     /// The account is gone, or its password is not the one that was verified any more.
     Gone,
 }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use bekci::{Argon2Cost, Bekci, BuildError, HashSettings, RedisSettings, Settings, TrustedProxies};
+use bekci::{Argon2Cost, BadTenancy, Bekci, BuildError, HashSettings, RedisSettings, Settings, TrustedProxies};
 use bekci_core::{
     AuthGuard, CookieNames, GuardChain, GuardLimits, IdKind, ModelName, ModelSpec, PolicyLine, RefreshRules,
     RootSecret, RouteKind, RouteRule, SessionRules, TokenSources,
@@ -16,6 +16,7 @@ use crate::{
     config::{Config, types},
     proxy::{HostHeader, Upstream, UpstreamProblem, UpstreamSpec},
     routes::{RouteProblem, RouteSpec, RouteTable},
+    tenancy,
 };
 
 /// Why nothing could be put together.
@@ -38,6 +39,9 @@ pub(crate) enum AssembleError {
     /// The database failed while the schema was looked at.
     #[error("the schema cannot be read or changed: {0}")]
     SchemaUnread(String),
+    /// Tenants cannot be looked for where the configuration says.
+    #[error("tenancy.source: {0}")]
+    Tenancy(#[from] BadTenancy),
     /// The policy model or its seed cannot be used.
     #[error("the policy cannot be used: {0}")]
     Policy(String),
@@ -296,6 +300,7 @@ async fn together(config: &Config, database: DatabaseConnection, quiet: bool) ->
     settings.jwt_secret = config.secrets.jwt.as_ref().map(types::Secret::text);
     settings.leeway = seconds(config.token.leeway_seconds);
     settings.activate_after = seconds(config.token.activate_after_seconds);
+    settings.tenancy = tenancy::of(config)?;
     settings.make_missing_keys = Some(makes_keys(config));
     settings.passwords = hash_settings(config);
     let server = config.server.clone();

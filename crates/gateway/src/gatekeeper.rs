@@ -10,15 +10,15 @@ use actix_web::{
     },
     web,
 };
-use bekci::{Reading, Refusal, Voice};
-use bekci_core::{Admission, AuthError, Clock, ErrorCode, Gate, IssueError};
+use bekci::{Asked, Clues, Host, Reading, Refusal, Tenancy, Voice};
+use bekci_core::{Admission, AuthError, Clock, ErrorCode, Gate, IssueError, RouteKind};
 use secrecy::SecretString;
 
 use crate::{
     internal_token::InternalTokens,
     ops::Metrics,
     proxy::{Forward, Proxy, ProxyError},
-    routes::{Host, Route, RouteMiss, RouteTable, Verb},
+    routes::{Route, RouteMiss, RouteTable, Verb},
 };
 
 /// What all workers share to handle requests.
@@ -27,6 +27,8 @@ pub(crate) struct Gatekeeper {
     pub(crate) gate: Gate,
     pub(crate) routes: RouteTable,
     pub(crate) proxy: Proxy,
+    /// Which tenant a request asks about.
+    pub(crate) tenancy: Tenancy,
     /// Makes `X-Auth-Token`; `None`: upstreams get none.
     pub(crate) internal: Option<InternalTokens>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -71,7 +73,7 @@ pub(crate) async fn handle(keeper: web::Data<Gatekeeper>, request: HttpRequest, 
     let route = Arc::clone(found.route);
     // What is judged is what is forwarded: the path as the routes found it.
     let reading = Reading::new(request.method().as_str(), &found.path, request.headers()).map_err(AuthError::from);
-    let admission = match keeper.admit(reading, &route).await {
+    let admission = match keeper.admit(reading, &request, &host, &route).await {
         Ok(admission) => admission,
         Err(error) => return keeper.refuse(&request, &voice, &route.id, None, &Refused::Gate(error), began),
     };
@@ -153,14 +155,25 @@ impl Gatekeeper {
             .transpose()
     }
 
-    /// The one decision, for what is proxied and for what another proxy asks about.
+    /// The one decision, for what is proxied and for what another proxy asks about: `reading` and `host` are of that, `request` brought the question.
     pub(crate) async fn admit(
         &self,
         reading: Result<Reading<'_>, AuthError>,
+        request: &HttpRequest,
+        host: &Host<'_>,
         route: &Route,
     ) -> Result<Admission, AuthError> {
         let reading = reading?;
-        let head = reading.head(None);
+        let asked = match route.rule.kind {
+            RouteKind::Public => Asked::None,
+            RouteKind::Authorized | RouteKind::Fresh(_) | RouteKind::Guest => self.tenancy.asked(&Clues {
+                host: Some(host),
+                path: Some(reading.path()),
+                headers: request.headers(),
+                peer: request.peer_addr().map(|peer| peer.ip()),
+            })?,
+        };
+        let head = reading.head(asked.tenant());
         loop {
             let admission = self.gate.admit(&head, &route.rule).await?;
             // Trust may have run out, or something changed, since the decision was made: then it is made again.

@@ -15,5 +15,6 @@ mod readiness;
 pub mod routes;
 mod seed;
 mod serve;
+mod tenancy;
 
 pub use commands::run;

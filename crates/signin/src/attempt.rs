@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use bekci_core::{PrincipalKey, SessionId, TenantName, View};
+use bekci_core::{PrincipalKey, SessionId, TenantName, View, signin::SignInTenant};
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
@@ -70,7 +70,7 @@ pub struct PasswordAttempt {
     /// The session whose verified credential came with the request; it ends.
     pub replaces: Option<SessionId>,
     /// The tenant that the tokens are made for.
-    pub tenant: Option<TenantName>,
+    pub tenant: SignInTenant,
     /// The address that the client is believed to have; `None` where it is not known: then refusals are counted by account alone.
     pub client: Option<IpAddr>,
 }
@@ -131,6 +131,8 @@ pub struct SignedIn {
     pub refresh_expires_at: OffsetDateTime,
     /// How it came about.
     pub outcome: SignedInBy,
+    /// The tenant that the tokens are for.
+    pub tenant: Option<TenantName>,
     /// The identity at least as new as the session, for the answer's user object.
     pub view: View,
 }

@@ -1,6 +1,6 @@
 //! Why a sign-in, a refresh or a sign-out was refused, and what of it is told to whom.
 
-use bekci_core::{ErrorCode, IssueError, SourceUnavailable, signin::StoreError};
+use bekci_core::{ErrorCode, IssueError, SourceUnavailable, TenantName, signin::StoreError};
 use time::OffsetDateTime;
 
 use crate::password::HashError;
@@ -83,6 +83,9 @@ pub enum SignInError {
         /// When the ban ends by itself.
         until: Option<OffsetDateTime>,
     },
+    /// The credential was right, and the account does not belong to the tenant that the sign-in asked about.
+    #[error("not a member of tenant {0}")]
+    NotInTenant(TenantName),
     /// The refresh token is no good: not ours, another guard's, of an ended session, never given.
     #[error("the refresh token is not good")]
     RefreshInvalid,
@@ -139,6 +142,7 @@ impl SignInError {
             Self::CredentialInvalid | Self::IdentityAmbiguous { proven: false } => ErrorCode::CredentialInvalid,
             Self::IdentityAmbiguous { proven: true } => ErrorCode::IdentityAmbiguous,
             Self::Banned { .. } => ErrorCode::AccountBanned,
+            Self::NotInTenant(_) => ErrorCode::Forbidden,
             Self::RefreshInvalid => ErrorCode::RefreshTokenInvalid,
             Self::RefreshExpired => ErrorCode::RefreshTokenExpired,
             Self::RefreshReused => ErrorCode::RefreshTokenReused,
@@ -166,6 +170,7 @@ impl SignInError {
             | Self::CommitUnknown(_)
             | Self::Internal(_) => AttemptResult::FailureUncategorized,
             Self::Banned { .. }
+            | Self::NotInTenant(_)
             | Self::RefreshInvalid
             | Self::RefreshExpired
             | Self::RefreshReused
@@ -195,6 +200,7 @@ impl SignInError {
             | Self::CredentialInvalid
             | Self::IdentityAmbiguous { .. }
             | Self::Banned { .. }
+            | Self::NotInTenant(_)
             | Self::RefreshInvalid
             | Self::RefreshExpired
             | Self::RefreshReused
@@ -212,6 +218,7 @@ impl SignInError {
             Self::CredentialInvalid
             | Self::IdentityAmbiguous { .. }
             | Self::Banned { .. }
+            | Self::NotInTenant(_)
             | Self::RefreshInvalid
             | Self::RefreshExpired
             | Self::RefreshReused => true,

@@ -98,7 +98,7 @@ impl SignIn {
     ///
     /// # Errors
     /// [`SignInError::CredentialInvalid`], the same for an unknown account and a wrong password; [`SignInError::IdentityAmbiguous`];
-    /// [`SignInError::Banned`], after the right password alone; [`SignInError::RateLimited`] where too many were refused; [`SignInError::Busy`] where too many sign in at once;
+    /// [`SignInError::Banned`] and [`SignInError::NotInTenant`], after the right password alone; [`SignInError::RateLimited`] where too many were refused; [`SignInError::Busy`] where too many sign in at once;
     /// [`SignInError::StoreUnavailable`] and [`SignInError::Pending`] where it cannot be told; [`SignInError::Internal`].
     pub async fn password(&self, guard: &Arc<AuthGuard>, attempt: PasswordAttempt) -> Result<SignedIn, SignInError> {
         let mark = identifier_mark(&self.parts.root, &guard.name, attempt.identifier.as_str());
@@ -155,8 +155,9 @@ impl SignIn {
     /// Opens a session, and tells what ended for it.
     async fn open(&self, session: NewSession) -> Result<SessionFacts, SignInError> {
         let guard = &session.guard;
-        let (version, ended) = match self.parts.store.open_session(&session).await? {
-            Opened::Open { version, ended } => (version, ended),
+        let (version, tenant, ended) = match self.parts.store.open_session(&session).await? {
+            Opened::Open { version, tenant, ended } => (version, tenant, ended),
+            Opened::NotInTenant(tenant) => return Err(SignInError::NotInTenant(tenant)),
             Opened::Banned(ban) => {
                 let (reason, until) = ban.map_or((None, None), |ban| (ban.reason, ban.until));
                 return Err(SignInError::Banned { reason, until });
@@ -172,7 +173,7 @@ impl SignIn {
             refresh_ends: first_refresh_ends(guard, session.now),
             key: session.key,
             version,
-            tenant: session.tenant,
+            tenant,
         })
     }
 
@@ -302,6 +303,7 @@ impl SignIn {
             refresh: self.refresh_tokens(guard).make(session, generation),
             refresh_expires_at: facts.refresh_ends,
             outcome,
+            tenant: subject.tenant,
             view,
         })
     }

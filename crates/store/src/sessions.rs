@@ -323,8 +323,8 @@ impl SignInStore for Sessions {
     async fn open_session(&self, session: &NewSession) -> Result<Opened, StoreError> {
         let transaction = self.connection.begin().await.map_err(unavailable)?;
         let opened = self.open_within(&transaction, session).await.map_err(unavailable)?;
-        let ended = match opened {
-            Ok(ended) => ended,
+        let (tenant, ended) = match opened {
+            Ok(opened) => opened,
             Err(refused) => {
                 sea_orm::TransactionSession::rollback(transaction)
                     .await
@@ -338,7 +338,7 @@ impl SignInStore for Sessions {
         let version = version.ok_or_else(|| {
             StoreError::Unavailable("the triggers on bekci_sessions are missing; run `bekci migrate up`".to_owned())
         })?;
-        Ok(Opened::Open { version, ended })
+        Ok(Opened::Open { version, tenant, ended })
     }
 
     async fn refresh(&self, request: &RefreshRequest) -> Result<Refreshed, StoreError> {

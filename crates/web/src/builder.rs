@@ -267,7 +267,7 @@ impl Builder {
             store: store.clone(),
             has_policy,
         };
-        let watch = Watch::with_ways(gate, guards, self.models, Some(ways))?;
+        let watch = Watch::with_ways(gate, guards, self.models, Some(ways))?.with_tenancy(self.settings.tenancy);
         let (stop, stopped) = watch::channel(false);
         let looking = tokio::spawn(look_at_keys(Arc::clone(&keys), stopped));
         Ok(Bekci::new(Parts {

@@ -13,7 +13,7 @@ use actix_web::{
     http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue},
 };
 use actix_web_httpauth::headers::authorization::{Bearer, Scheme};
-use bekci_core::{BadPath, HeaderCredential, RequestHead, TenantName, canonical_path};
+use bekci_core::{AskedTenant, BadPath, HeaderCredential, RequestHead, canonical_path};
 use smallvec::SmallVec;
 
 use crate::respond::only;
@@ -64,7 +64,7 @@ impl<'a> Reading<'a> {
 
     /// The head that the gate decides about, with the tenant that is asked about.
     #[must_use]
-    pub fn head<'b>(&'b self, tenant: Option<&'b TenantName>) -> RequestHead<'b> {
+    pub fn head<'b>(&'b self, tenant: AskedTenant<'b>) -> RequestHead<'b> {
         RequestHead {
             method: self.method,
             path: &self.path,
@@ -104,7 +104,7 @@ mod tests {
         });
         let request = request.to_http_request();
         let reading = Reading::of(&request).unwrap();
-        match reading.head(None).authorization {
+        match reading.head(AskedTenant::None).authorization {
             HeaderCredential::Bearer(token) => token.expose().to_owned(),
             other => format!("{other:?}"),
         }
@@ -129,7 +129,7 @@ mod tests {
             .append_header(("X-CSRF-Token", "a"))
             .to_http_request();
         let reading = Reading::of(&request).unwrap();
-        let head = reading.head(None);
+        let head = reading.head(AskedTenant::None);
         assert_eq!((head.fetch_site, head.csrf_token), (None, Some("a")));
     }
 
@@ -150,6 +150,6 @@ mod tests {
             .append_header((COOKIE, "a=2"))
             .to_http_request();
         let reading = Reading::of(&request).unwrap();
-        assert_eq!(reading.head(None).cookies, [b"a=\"1\"".as_slice(), b"a=2"]);
+        assert_eq!(reading.head(AskedTenant::None).cookies, [b"a=\"1\"".as_slice(), b"a=2"]);
     }
 }

@@ -8,7 +8,7 @@ use bekci_store::CacheSettings;
 use bekci_token::Algorithm;
 use secrecy::SecretString;
 
-use crate::{BuildError, TrustedProxies};
+use crate::{BuildError, Tenancy, TrustedProxies};
 
 /// What an application says of itself.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub struct Settings {
     pub leeway: time::Duration,
     /// From the making of a key to its first signature.
     pub activate_after: time::Duration,
+    /// Where requests say which tenant they ask about.
+    pub tenancy: Tenancy,
     /// How identities are kept in memory.
     pub cache: CacheSettings,
     /// How passwords are hashed.
@@ -55,6 +57,7 @@ impl Settings {
             jwt_secret: None,
             leeway: time::Duration::seconds(5),
             activate_after: time::Duration::seconds(60),
+            tenancy: Tenancy::none(),
             cache: CacheSettings::default(),
             passwords: HashSettings::default(),
             trusted_proxies: TrustedProxies::none(),

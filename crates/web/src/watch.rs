@@ -10,11 +10,14 @@ use bekci_core::{
 use bekci_signin::SignIn;
 use bekci_store::Store;
 
-use crate::{Front, GuardType, Require};
+use crate::{Front, GuardType, Require, Tenancy};
 
 /// The gate with the guards and models that it decides about. Cheap to clone; built once, before the Actix factory, and shared by all workers.
 #[derive(Clone, Debug)]
-pub struct Watch(Arc<Parts>);
+pub struct Watch {
+    parts: Arc<Parts>,
+    tenancy: Tenancy,
+}
 
 #[derive(Debug)]
 struct Parts {
@@ -54,51 +57,66 @@ impl Watch {
     ) -> Result<Self, GuardSettingsError> {
         let guards: Vec<Arc<AuthGuard>> = guards.into_iter().collect();
         check_guards(guards.iter().map(Arc::as_ref))?;
-        Ok(Self(Arc::new(Parts {
+        let parts = Arc::new(Parts {
             gate,
             guards: guards.into_iter().map(|guard| (guard.name.clone(), guard)).collect(),
             models: models.into_iter().map(|model| (model.name.clone(), model)).collect(),
             ways,
-        })))
+        });
+        let tenancy = Tenancy::none();
+        Ok(Self { parts, tenancy })
+    }
+
+    /// With tenants, which requests name as this says.
+    #[must_use]
+    pub fn with_tenancy(mut self, tenancy: Tenancy) -> Self {
+        self.tenancy = tenancy;
+        self
+    }
+
+    /// Where requests say which tenant they ask about.
+    #[must_use]
+    pub fn tenancy(&self) -> &Tenancy {
+        &self.tenancy
     }
 
     pub(crate) fn ways(&self) -> Option<&Ways> {
-        self.0.ways.as_ref()
+        self.parts.ways.as_ref()
     }
 
     /// The gate.
     #[must_use]
     pub fn gate(&self) -> &Gate {
-        &self.0.gate
+        &self.parts.gate
     }
 
     /// The clock that everything is judged by.
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
-        &*self.0.gate.parts().clock
+        &*self.parts.gate.parts().clock
     }
 
     /// The guard of this name.
     #[must_use]
     pub fn guard(&self, name: &str) -> Option<&Arc<AuthGuard>> {
-        self.0.guards.get(name)
+        self.parts.guards.get(name)
     }
 
     /// All guards, in no particular order.
     pub fn guards(&self) -> impl Iterator<Item = &Arc<AuthGuard>> {
-        self.0.guards.values()
+        self.parts.guards.values()
     }
 
     /// The model of this name.
     #[must_use]
     pub fn model(&self, name: &ModelName) -> Option<&ModelSpec> {
-        self.0.models.get(name)
+        self.parts.models.get(name)
     }
 
     /// Middleware for the whole application: request ids, canonical paths, errors in the contract's shape. Put it outermost.
     #[must_use]
     pub fn middleware(&self) -> Front {
-        Front::default()
+        Front::new(self.tenancy.clone())
     }
 
     /// Middleware that lets in only those who are signed in through `G`.

@@ -1,20 +1,20 @@
 //! Little models of the gate's ports.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use bekci_core::{
-    AuthGuard, BearerToken, BoxFuture, Gate, GateParts, GuardName, IdKind, Identity, IdentitySource, IdentityVersion,
-    LiveSession, ModelName, Need, Permission, PrincipalKey, RoleTable, RoleView, ScopedRights, SessionId,
-    SourceUnavailable, Stamp, Ticket, TokenFault, TokenId, TokenKind, TokenVerifier, VerifiedClaims, View, ViewSource,
-    testing::FakeClock,
+    AuthGuard, Authorizer, BearerToken, BoxFuture, Gate, GateParts, GuardName, IdKind, Identity, IdentitySource,
+    IdentityVersion, LiveSession, ModelName, Need, Permission, PrincipalKey, RoleTable, RoleView, ScopedRights,
+    SessionId, SourceUnavailable, Stamp, TenantName, Ticket, TokenFault, TokenId, TokenKind, TokenVerifier,
+    VerifiedClaims, View, ViewSource, testing::FakeClock,
 };
 
 const SESSION: SessionId = TokenId([5; 16]);
 
-/// Reads tokens of the form `<key>.<model>.<id>`: `a` is the admins' key, `c` the customers', `x` nobody's, `bad` does not fit, `u` may be one that cannot be read.
+/// Reads tokens of the form `<key>.<model>.<id>[_<tenant>]`: `a` is the admins' key, `c` the customers', `x` nobody's, `bad` does not fit, `u` may be one that cannot be read.
 #[derive(Debug)]
 struct Verifier;
 
@@ -47,14 +47,15 @@ impl TokenVerifier for Verifier {
         if self.guard_of(token)? != *guard {
             return Err(TokenFault::OtherGuard);
         }
+        let (principal, tenant) = principal.split_once('_').unwrap_or((&principal, ""));
         Ok(Arc::new(VerifiedClaims {
             kind,
             guard: guard.clone(),
-            key: PrincipalKey::parse(&principal).unwrap(),
+            key: PrincipalKey::parse(principal).unwrap(),
             session: SESSION,
             generation: 0,
             version: IdentityVersion(0),
-            tenant: None,
+            tenant: TenantName::new(tenant).ok(),
             id: TokenId([1; 16]),
             issued_at: 0,
             expires_at: i64::MAX,
@@ -72,11 +73,28 @@ pub(crate) struct Source {
     away: AtomicBool,
     looks: AtomicU64,
     reads: AtomicU64,
+    /// What principals hold, in place of the usual, and the roles of the tenant that is asked about.
+    holdings: Mutex<Option<Holdings>>,
+}
+
+/// What a test says that everybody holds, and what roles permit.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Holdings {
+    /// The tenant of the account's column.
+    pub(crate) own: Option<TenantName>,
+    pub(crate) rights: Vec<ScopedRights>,
+    pub(crate) global_roles: Arc<RoleTable>,
+    pub(crate) tenant_roles: Vec<(TenantName, Arc<RoleTable>)>,
+    pub(crate) policy: Option<Arc<dyn Authorizer>>,
 }
 
 impl Source {
     pub(crate) fn take_rights_during_the_next_look(&self) {
         self.take_next.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn hold(&self, holdings: Holdings) {
+        *self.holdings.lock().unwrap() = Some(holdings);
     }
 
     pub(crate) fn move_always(&self) {
@@ -105,17 +123,23 @@ impl Source {
         } else {
             vec![Permission::new("orders.view").unwrap()]
         };
+        let usual = ScopedRights {
+            guard: need.guard.clone(),
+            tenant: None,
+            roles: [].into(),
+            granted: granted.into(),
+            denied: [].into(),
+        };
+        let holdings = self.holdings.lock().unwrap().clone();
+        let holdings = holdings.unwrap_or_else(|| Holdings {
+            rights: vec![usual],
+            ..Holdings::default()
+        });
         let identity = Identity {
             exists: true,
             verified: true,
-            rights: [ScopedRights {
-                guard: need.guard.clone(),
-                tenant: None,
-                roles: [].into(),
-                granted: granted.into(),
-                denied: [].into(),
-            }]
-            .into(),
+            tenant: holdings.own,
+            rights: holdings.rights.into(),
             sessions: [LiveSession {
                 id: SESSION,
                 guard: need.guard.clone(),
@@ -128,15 +152,18 @@ impl Source {
             .into(),
             ..Identity::absent(need.key.clone())
         };
+        let mut tables = holdings.tenant_roles.into_iter();
         let roles = RoleView {
-            global: Arc::new(RoleTable::default()),
-            tenant: None,
+            global: holdings.global_roles,
+            tenant: need
+                .tenant
+                .and_then(|asked| tables.find(|(tenant, _)| tenant == asked).map(|(_, table)| table)),
         };
         View {
             identity: Arc::new(identity),
             version: IdentityVersion(1),
             roles,
-            policy: None,
+            policy: holdings.policy.filter(|_| need.policy),
             stamp,
             source,
         }

@@ -43,7 +43,6 @@ const NOT_BUILT: &[NotBuilt] = &[
     row("mail", any, "mail"),
     row("idp", any, "identity providers"),
     row("clients", any, "introspection and revocation for clients"),
-    row("tenancy.source", |source| !is(source, "none"), "tenants"),
     row("routes.*.kind", |kind| is(kind, "unverified"), "verification of a sign-in"),
     row("otel", any, "OpenTelemetry"),
     row("cors", any, "CORS"),

@@ -190,7 +190,11 @@ impl Decisions {
         };
         let headers = request.headers();
         let reading = Reading::new(verb.as_str(), asked.path, headers).map_err(AuthError::from);
-        let decided = self.keeper.admit(reading, &route).await.map_err(Denied::Gate);
+        let decided = self
+            .keeper
+            .admit(reading, request, &asked.host, &route)
+            .await
+            .map_err(Denied::Gate);
         let decided = decided.and_then(|admission| {
             let is_open = admission.principal.is_none() || self.may_open(headers, &asked);
             is_open.then_some(admission).ok_or(Denied::CrossSite)

@@ -8,6 +8,7 @@ use super::{Generation, Ground};
 use crate::{
     assemble::{self, AssembleError},
     config::{Config, Loaded, types::Root},
+    tenancy::TenantsFrom,
 };
 
 /// The sections of which the library sees nothing, and the keys of others that are like them.
@@ -26,6 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub(crate) struct House {
     pub(crate) bekci: Bekci,
     policy: Option<PolicyModel>,
+    tenants: TenantsFrom,
 }
 
 /// The policy model that a store was opened with, as it stood in its file. `None`: no route asks policies.
@@ -53,8 +55,10 @@ impl House {
         before: Option<&Generation>,
     ) -> Result<Arc<Self>, AssembleError> {
         let policy = PolicyModel::of(&loaded.config);
+        let tenants = TenantsFrom::of(&loaded.config);
         if let Some(before) = before
             && before.house.policy == policy
+            && before.house.tenants == tenants
             && changes(&before.loaded, loaded).all(|key| is_routing(&key))
         {
             return Ok(Arc::clone(&before.house));
@@ -62,7 +66,7 @@ impl House {
         let config = &loaded.config;
         assemble::schema(config, &ground.database, config.database.auto_migrate).await?;
         let bekci = assemble::bekci(config, ground.database.clone()).await?;
-        let house = Arc::new(Self { bekci, policy });
+        let house = Arc::new(Self { bekci, policy, tenants });
         if before.is_some() && !until_trusted(&house.bekci).await {
             leave(house).await;
             return Err(AssembleError::NotReady);

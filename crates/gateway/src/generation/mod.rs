@@ -96,8 +96,10 @@ impl Generation {
         let keeper = web::Data::new(Gatekeeper {
             gate: bekci.gate().clone(),
             routes,
+            tenancy: bekci.watch().tenancy().clone(),
             proxy: Proxy::new(ProxyParts {
                 trusted,
+                tenancy: bekci.watch().tenancy().clone(),
                 pseudonym: format!("bekci-{}", bekci.store().node_name().get(..12).unwrap_or_default()).into(),
                 own_origin: config.server.public_url.as_str().into(),
                 clock: Arc::clone(&ground.clock),

@@ -7,6 +7,7 @@ use actix_web::{
     http::{Method, header},
     web::{Bytes, BytesMut},
 };
+use bekci::Tenancy;
 use smallvec::SmallVec;
 
 use super::{
@@ -23,6 +24,7 @@ use super::{
 /// What of the gateway itself goes into a head.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Own<'a> {
+    pub(super) tenancy: &'a Tenancy,
     /// The gateway's name in `Via`.
     pub(super) pseudonym: &'a str,
     pub(super) target: &'a Target,
@@ -67,7 +69,7 @@ pub(super) fn write(forward: &Forward<'_>, own: &Own<'_>) -> Result<Bytes, Proxy
         HostHeader::Original => writes(&mut out, format_args!("host: {}\r\n", forward.host)),
         HostHeader::Own => push(&mut out, &["host: ", &own.target.authority, "\r\n"]),
     }
-    client_headers(&mut out, request)?;
+    client_headers(&mut out, request, own.tenancy)?;
     connection_headers(&mut out, request, own);
     via(&mut out, request, own.pseudonym)?;
     forwarded(&mut out, own.client);
@@ -90,7 +92,8 @@ fn writes(out: &mut BytesMut, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
-fn client_headers(out: &mut BytesMut, request: &HttpRequest) -> Result<(), ProxyError> {
+fn client_headers(out: &mut BytesMut, request: &HttpRequest, tenancy: &Tenancy) -> Result<(), ProxyError> {
+    let peer = request.peer_addr().map(|peer| peer.ip());
     let mut connection_options: SmallVec<[&str; 4]> = SmallVec::new();
     for value in request.headers().get_all(header::CONNECTION) {
         let text = value
@@ -102,6 +105,7 @@ fn client_headers(out: &mut BytesMut, request: &HttpRequest) -> Result<(), Proxy
         let name = name.as_str();
         let fate = names::fate(name);
         if fate == Fate::Drop
+            || tenancy.forbids(name, peer)
             || connection_options
                 .iter()
                 .any(|option| option.eq_ignore_ascii_case(name))

@@ -45,6 +45,7 @@ use actix_web::{
     },
     web::BytesMut,
 };
+use bekci::Tenancy;
 use bekci_core::{Clock, Permit, Principal};
 use secrecy::SecretString;
 use smallvec::SmallVec;
@@ -71,6 +72,8 @@ pub use upstream::{HostHeader, Upstream, UpstreamProblem, UpstreamSpec};
 pub struct ProxyParts {
     /// Which peers may say whom they speak for.
     pub trusted: TrustedProxies,
+    /// Which header names a tenant, and from whom.
+    pub tenancy: Tenancy,
     /// The gateway's name in `Via`: a token (RFC 9110 section 5.6.2) that no other gateway has, else two in a row look like a circle.
     pub pseudonym: Box<str>,
     /// The origin of `server.public_url`: pages of others may not open WebSockets with the browser's cookies.
@@ -159,6 +162,7 @@ impl Proxy {
             let begun = self.parts.clock.uptime();
             let (connection, target) = self.connect(forward.upstream, may_reuse).await?;
             let own = Own {
+                tenancy: &self.parts.tenancy,
                 pseudonym: &self.parts.pseudonym,
                 target: &target,
                 client,

@@ -28,7 +28,7 @@ use self::{
 };
 use crate::proxy::Upstream;
 
-pub use host::{BadHost, Host};
+pub use bekci::Host;
 pub use method::{NoVerb, Verb};
 
 /// A route as it is configured.

@@ -138,6 +138,14 @@ impl Ask {
         self
     }
 
+    /// With this host, in place of the usual one.
+    pub fn at_host(mut self, host: &str) -> Self {
+        self.headers = self
+            .headers
+            .replacen("host: bekci.test\r\n", &format!("host: {host}\r\n"), 1);
+        self
+    }
+
     pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }

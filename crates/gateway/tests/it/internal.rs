@@ -9,7 +9,7 @@ use crate::{
     http::get,
 };
 
-fn decoded(token: &str, part: usize) -> Value {
+pub(crate) fn decoded(token: &str, part: usize) -> Value {
     let text = token.split('.').nth(part).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).unwrap()).unwrap()
 }

@@ -29,3 +29,4 @@ mod refusing;
 mod reloading;
 mod rotating;
 mod sessions;
+mod tenants;

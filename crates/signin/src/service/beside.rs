@@ -3,7 +3,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use bekci_core::{
-    AuthGuard, IdentityVersion, PrincipalKey, TenantName, View, signin::NewSession, signin::SessionFacts,
+    AuthGuard, CountedBy, IdentityVersion, Limit, PrincipalKey, TenantName, View,
+    signin::{NewSession, SessionFacts, SignInTenant},
 };
 use secrecy::SecretString;
 
@@ -42,8 +43,8 @@ impl SignIn {
     /// Opens a session for somebody whom the application vouches for. It counts as a sign-in of this moment, and is audited as `issued`.
     ///
     /// # Errors
-    /// [`SignInError::CredentialInvalid`] where there is no such account; [`SignInError::Banned`]; [`SignInError::StoreUnavailable`] and
-    /// [`SignInError::Pending`] where it cannot be told; [`SignInError::Internal`], also for an account of another model.
+    /// [`SignInError::CredentialInvalid`] where there is no such account; [`SignInError::Banned`]; [`SignInError::NotInTenant`];
+    /// [`SignInError::StoreUnavailable`] and [`SignInError::Pending`] where it cannot be told; [`SignInError::Internal`], also for an account of another model.
     pub async fn issue(
         &self,
         guard: &Arc<AuthGuard>,
@@ -77,7 +78,7 @@ impl SignIn {
                 device_name: tidy_device_name(order.device_name),
                 device_hash: None,
                 replaces: None,
-                tenant: order.tenant,
+                tenant: order.tenant.map_or(SignInTenant::None, SignInTenant::Named),
                 now: self.parts.clock.now(),
             })
             .await?;

@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use bekci_core::{
     AccessClaims, AuthGuard, Ban, BoxFuture, GuardName, Identity, IdentitySource, IdentityVersion, IssueError,
     LiveSession, ModelName, Need, PrincipalKey, RefreshOutcome, RoleTable, RoleView, SessionId, SessionState,
-    SourceUnavailable, Stamp, Ticket, TokenIssuer, View, ViewSource, judge_refresh,
+    SourceUnavailable, Stamp, TenantName, Ticket, TokenIssuer, View, ViewSource, judge_refresh,
     signin::{
         Credential, EndSessions, NewSession, Opened, RefreshRequest, Refreshed, SessionEntry, SessionFacts,
-        SignInStore, StoreError,
+        SignInStore, SignInTenant, StoreError,
     },
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -27,6 +27,8 @@ pub(crate) struct Account {
     pub(crate) identifiers: Vec<String>,
     pub(crate) hash: Option<String>,
     pub(crate) ban: Option<Ban>,
+    /// The tenants that it belongs to; the first one is that of its column.
+    pub(crate) tenants: Vec<TenantName>,
     pub(crate) attributes: serde_json::Map<String, Value>,
     pub(crate) version: u64,
 }
@@ -34,6 +36,7 @@ pub(crate) struct Account {
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) new: NewSession,
+    pub(crate) tenant: Option<TenantName>,
     pub(crate) state: SessionState,
 }
 
@@ -136,7 +139,7 @@ impl Tables {
         SessionFacts {
             version: IdentityVersion(self.account(&row.new.key).unwrap().version),
             key: row.new.key,
-            tenant: row.new.tenant,
+            tenant: row.tenant,
             refresh_ends: row.state.rotated_at + rules.ttl,
         }
     }
@@ -188,6 +191,12 @@ impl SignInStore for Store {
         if let Some(ban) = banned(account, session.now) {
             return Ok(Opened::Banned(Some(ban)));
         }
+        let tenant = match &session.tenant {
+            SignInTenant::None => None,
+            SignInTenant::OfAccount => account.tenants.first().cloned(),
+            SignInTenant::Named(named) if account.tenants.contains(named) => Some(named.clone()),
+            SignInTenant::Named(named) => return Ok(Opened::NotInTenant(named.clone())),
+        };
         let guard = Arc::clone(&session.guard);
         let ended = tables.end(
             |id, row| {
@@ -206,12 +215,16 @@ impl SignInStore for Store {
             ended_at: None,
             expires_at: guard.session.max_age.map(|age| session.now + age),
         };
-        let new = session.clone();
-        tables.sessions.insert(session.id, Row { new, state });
+        let row = Row {
+            new: session.clone(),
+            tenant: tenant.clone(),
+            state,
+        };
+        tables.sessions.insert(session.id, row);
         let account = tables.account(&session.key).unwrap();
         account.version += 1;
         let version = IdentityVersion(account.version);
-        Ok(Opened::Open { version, ended })
+        Ok(Opened::Open { version, tenant, ended })
     }
 
     async fn refresh(&self, request: &RefreshRequest) -> Result<Refreshed, StoreError> {

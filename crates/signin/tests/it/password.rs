@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use bekci_core::{ErrorCode, IdentityVersion, TenantName, signin::StoreError};
-use bekci_signin::{AttemptResult, SignInError, SignedInBy};
+use bekci_core::{
+    ErrorCode, IdentityVersion, TenantName,
+    signin::{SignInTenant, StoreError},
+};
+use bekci_signin::{AttemptResult, PasswordAttempt, SignInError, SignedInBy};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
@@ -234,12 +237,56 @@ async fn the_guards_own_claims_come_from_the_identity() {
 async fn the_tenant_goes_into_the_token_and_stays_with_the_session() {
     let world = World::new().await;
     let tenant = TenantName::new("acme").unwrap();
-    let mut to_acme = attempt(EMAIL, PASSWORD);
-    to_acme.tenant = Some(tenant.clone());
+    world.belongs_to(&["acme"]);
+    let to_acme = attempt_in(SignInTenant::Named(tenant.clone()));
     let signed_in = world.sign_in.password(&world.customer, to_acme).await.unwrap();
     assert_eq!(world.issuer.last().tenant, Some(tenant.clone()));
     world.refresh(&signed_in).await.unwrap();
     assert_eq!(world.issuer.last().tenant, Some(tenant));
+}
+
+#[tokio::test]
+async fn nobody_signs_in_to_a_tenant_that_it_does_not_belong_to_and_only_who_knows_the_password_is_told() {
+    let world = World::new().await;
+    world.belongs_to(&["acme"]);
+    let other = TenantName::new("other").unwrap();
+    let refused = world
+        .sign_in
+        .password(&world.customer, attempt_in(SignInTenant::Named(other.clone())))
+        .await
+        .unwrap_err();
+    assert_eq!(refused, SignInError::NotInTenant(other.clone()));
+    assert_eq!(
+        (refused.code(), refused.told()),
+        (ErrorCode::Forbidden, AttemptResult::Failure)
+    );
+    assert!(world.store.tables().sessions.is_empty(), "no session was opened");
+
+    let mut guessed = attempt_in(SignInTenant::Named(other));
+    guessed.password = "another password".into();
+    let refused = world.sign_in.password(&world.customer, guessed).await.unwrap_err();
+    assert_eq!(refused, SignInError::CredentialInvalid);
+}
+
+#[tokio::test]
+async fn a_sign_in_for_the_accounts_own_tenant_is_for_none_where_it_has_none() {
+    let world = World::new().await;
+    let own = async || {
+        let attempt = attempt_in(SignInTenant::OfAccount);
+        let signed_in = world.sign_in.password(&world.customer, attempt).await.unwrap();
+        assert_eq!(world.issuer.last().tenant, signed_in.tenant);
+        signed_in.tenant.map(|tenant| tenant.to_string())
+    };
+    assert_eq!(own().await, None);
+    world.belongs_to(&["acme", "other"]);
+    assert_eq!(own().await.as_deref(), Some("acme"));
+}
+
+fn attempt_in(tenant: SignInTenant) -> PasswordAttempt {
+    PasswordAttempt {
+        tenant,
+        ..attempt(EMAIL, PASSWORD)
+    }
 }
 
 #[tokio::test]

@@ -7,8 +7,9 @@ use std::{
 };
 
 use bekci_core::{
-    AuthGuard, Ban, GuardLimits, GuardName, IdKind, ModelName, PrincipalKey, Rate, RootSecret, SessionId,
+    AuthGuard, Ban, GuardLimits, GuardName, IdKind, ModelName, PrincipalKey, Rate, RootSecret, SessionId, TenantName,
     VerifiedClaims,
+    signin::SignInTenant,
     testing::{CountingEntropy, FakeClock},
 };
 use bekci_signin::{
@@ -60,7 +61,7 @@ pub(crate) fn attempt(identifier: &str, password: &str) -> PasswordAttempt {
         device_name: Some("Ada's phone".into()),
         device_id: Some(DEVICE.into()),
         replaces: None,
-        tenant: None,
+        tenant: SignInTenant::None,
         client: Some(CLIENT),
     }
 }
@@ -160,6 +161,7 @@ impl World {
             identifiers: vec![identifier.into()],
             hash,
             ban: None,
+            tenants: Vec::new(),
             attributes: serde_json::Map::new(),
             version: 7,
         });
@@ -172,6 +174,12 @@ impl World {
             reason: Some(reason.into()),
             until: None,
         });
+    }
+
+    /// The first account belongs to these tenants; the first is that of its column.
+    pub(crate) fn belongs_to(&self, tenants: &[&str]) {
+        let tenants = tenants.iter().map(|tenant| TenantName::new(tenant).unwrap());
+        self.store.tables().accounts[0].tenants = tenants.collect();
     }
 
     pub(crate) fn set_hash(&self, hash: String) {

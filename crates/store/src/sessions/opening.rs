@@ -22,7 +22,7 @@ impl Sessions {
         &self,
         transaction: &GuardedTransaction,
         session: &NewSession,
-    ) -> Result<Result<Vec<SessionId>, Opened>, DbErr> {
+    ) -> Result<Result<(Option<TenantName>, Vec<SessionId>), Opened>, DbErr> {
         let node = self.node();
         lock_principal(transaction, &session.key).await?;
         let identity = load::identity(node, transaction, &session.key).await?;
@@ -35,9 +35,13 @@ impl Sessions {
         if !self.same_password(transaction, session).await? {
             return Ok(Err(Opened::Gone));
         }
+        let tenant = match identity.tenant_of_sign_in(&session.tenant) {
+            Ok(tenant) => tenant,
+            Err(foreign) => return Ok(Err(Opened::NotInTenant(foreign))),
+        };
         let ended = self.make_room(transaction, session, &identity).await?;
-        self.insert(transaction, session).await?;
-        Ok(Ok(ended))
+        self.insert(transaction, session, tenant.as_ref()).await?;
+        Ok(Ok((tenant, ended)))
     }
 
     /// Whether the account still has the password that was verified.
@@ -134,7 +138,12 @@ impl Sessions {
         Ok(())
     }
 
-    async fn insert(&self, transaction: &GuardedTransaction, session: &NewSession) -> Result<(), DbErr> {
+    async fn insert(
+        &self,
+        transaction: &GuardedTransaction,
+        session: &NewSession,
+        tenant: Option<&TenantName>,
+    ) -> Result<(), DbErr> {
         let sql = "INSERT INTO bekci_sessions (id, model, principal_id, guard, tenant, way, remembered, device_name, device_hash, generation, \
                    min_generation, rotated_at, created_at, authenticated_at, last_used_at, expires_at) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, $10, $10, $10, $10, $11)";
@@ -144,12 +153,7 @@ impl Sessions {
             session.key.model().into(),
             session.key.id().into(),
             session.guard.name.as_str().into(),
-            session
-                .tenant
-                .as_ref()
-                .map(TenantName::as_str)
-                .unwrap_or_default()
-                .into(),
+            tenant.map(TenantName::as_str).unwrap_or_default().into(),
             session.way.into(),
             session.remembered.into(),
             session.device_name.clone().into(),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bekci_core::{
     AuthGuard, Clock, Consistency, Entropy, GuardName, Held, IdKind, IdentityVersion, ModelName, ModelSpec, Need,
     Permission, PrincipalKey, RootSecret, SourceUnavailable, TenantName, TokenId, View,
-    signin::{NewSession, Opened},
+    signin::{NewSession, Opened, SignInTenant},
 };
 use bekci_store::{CacheSettings, RedisSettings, Store, StoreSettings, SystemClock};
 use bekci_test_support::{Postgres, Redis, SqliteFile};
@@ -310,7 +310,7 @@ pub(crate) fn new_session(guard: &Arc<AuthGuard>, key: &PrincipalKey) -> NewSess
         device_name: None,
         device_hash: Some(b"device".to_vec()),
         replaces: None,
-        tenant: None,
+        tenant: SignInTenant::None,
         now: SystemClock.now(),
     }
 }

@@ -7,7 +7,9 @@ use actix_web::{
     web::{Data, Payload, Query},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use bekci_core::{AuthError, ErrorCode, GuardName, Identity, ModelName, ModelSpec, PrincipalKey, signin::StoreError};
+use bekci_core::{
+    AskedTenant, AuthError, ErrorCode, GuardName, Identity, ModelName, ModelSpec, PrincipalKey, signin::StoreError,
+};
 use bekci_store::{Committed, Directory, DirectoryError};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -50,7 +52,7 @@ impl Call {
         }
     }
 
-    /// Asks the gate, before anything else of the request is looked at.
+    /// Asks the gate, before anything else of the request is looked at. Management asks about no tenant: what is held in one gives nothing here.
     pub(super) async fn by(self, right: Right) -> Result<(Caller, Payload), Refusal> {
         self.admitted(Some(right)).await
     }
@@ -65,7 +67,7 @@ impl Call {
         let rule = self.mounted.rule(right);
         let rule = rule.map_err(|fault| Refusal::misconfigured(fault.to_string()))?;
         let watch = self.mounted.bekci.watch();
-        let admission = watch.gate().admit(&reading.head(None), &rule).await?;
+        let admission = watch.gate().admit(&reading.head(AskedTenant::None), &rule).await?;
         let principal = admission.principal.ok_or(AuthError::TokenMissing)?;
         let caller = Caller {
             who: Who::new(Arc::new(principal), watch.clone()),

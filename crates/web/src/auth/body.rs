@@ -34,6 +34,7 @@ pub(super) struct Login {
     remember_me: bool,
     pub(super) device_name: Option<String>,
     pub(super) device_id: Option<String>,
+    pub(super) tenant: Option<String>,
     #[serde(default)]
     pub(super) transport: Transport,
 }

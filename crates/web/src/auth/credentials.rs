@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use bekci_core::{
-    Admission, AuthError, CookieLookup, GuardChain, GuardOutcome, RequestHead, SessionId, TokenFault, VerifiedClaims,
-    check_origin, cookie,
+    Admission, AskedTenant, AuthError, CookieLookup, GuardChain, GuardOutcome, RequestHead, SessionId, TokenFault,
+    VerifiedClaims, check_origin, cookie,
 };
 use bekci_signin::RefreshTokens;
 
 use super::Mounted;
-use crate::{Reading, Who, respond::Refusal};
+use crate::{Asked, Reading, Who, respond::Refusal};
 
 /// A request's credentials for the guard of its path.
 pub(super) struct Presented<'a> {
@@ -24,11 +24,16 @@ pub(super) struct RefreshCredential<'a> {
     pub(super) by_cookie: bool,
 }
 
-/// Asks the gate who calls, as before any route.
+/// Asks the gate who calls, as before any route. It is about the principal itself, so about no tenant.
 pub(super) async fn admitted(request: &HttpRequest, mounted: &Mounted) -> Result<Who, Refusal> {
+    admitted_to(request, mounted, &Asked::None).await
+}
+
+/// The same where the answer tells what the principal holds in a tenant.
+pub(super) async fn admitted_to(request: &HttpRequest, mounted: &Mounted, asked: &Asked) -> Result<Who, Refusal> {
     let reading = Reading::of(request).map_err(AuthError::from)?;
     let watch = mounted.bekci.watch();
-    let Admission { principal, .. } = watch.gate().admit(&reading.head(None), &mounted.rule).await?;
+    let Admission { principal, .. } = watch.gate().admit(&reading.head(asked.tenant()), &mounted.rule).await?;
     let principal = principal.ok_or(AuthError::TokenMissing)?;
     Ok(Who::new(Arc::new(principal), watch.clone()))
 }
@@ -36,7 +41,7 @@ pub(super) async fn admitted(request: &HttpRequest, mounted: &Mounted) -> Result
 impl<'a> Presented<'a> {
     pub(super) fn new(reading: &'a Reading<'_>, mounted: &'a Mounted) -> Self {
         Self {
-            head: reading.head(None),
+            head: reading.head(AskedTenant::None),
             mounted,
         }
     }

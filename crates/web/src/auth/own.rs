@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     Mounted,
     answer::{Success, told},
-    credentials::admitted,
+    credentials::{admitted, admitted_to},
 };
 use crate::{
     Who,
@@ -19,8 +19,13 @@ use crate::{
 };
 
 pub(super) async fn me(mounted: Data<Mounted>, request: HttpRequest) -> HttpResponse {
-    let who = admitted(&request, &mounted).await;
+    let who = try_me(&mounted, &request).await;
     told(&request, who.map(|who| Success::ok(who.to_json())))
+}
+
+async fn try_me(mounted: &Mounted, request: &HttpRequest) -> Result<Who, Refusal> {
+    let asked = mounted.bekci.watch().tenancy().asked_by(request, None)?;
+    admitted_to(request, mounted, &asked).await
 }
 
 pub(super) async fn sessions(mounted: Data<Mounted>, request: HttpRequest) -> HttpResponse {

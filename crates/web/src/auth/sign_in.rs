@@ -4,7 +4,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
 };
-use bekci_core::{AuthError, Held};
+use bekci_core::{AuthError, ErrorCode, Held, TenantName, signin::SignInTenant};
 use bekci_signin::{PasswordAttempt, RefreshAttempt, SignInError, SignedIn};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
@@ -17,7 +17,7 @@ use super::{
     credentials::Presented,
 };
 use crate::{
-    Reading, Standing,
+    Asked, Reading, Standing,
     respond::{Refusal, moment},
 };
 
@@ -39,12 +39,38 @@ async fn try_login(mounted: &Mounted, request: &HttpRequest, payload: Payload) -
         device_name: login.device_name,
         device_id: login.device_id,
         replaces: Presented::new(&reading, mounted).replaced()?,
-        tenant: None,
+        tenant: tenant_of(mounted, request, login.tenant)?,
         client: mounted.bekci.client_of(request),
     };
     let signed_in = mounted.bekci.sign_in().password(&mounted.guard, attempt).await;
     let signed_in = signed_in.map_err(refused_attempt)?;
     given(mounted, &signed_in, login.transport, None)
+}
+
+/// The tenant that the tokens are made for: the one that the request asks about. Where tokens alone say which, the sign-in names it, or the account's tenant column
+/// does.
+fn tenant_of(mounted: &Mounted, request: &HttpRequest, named: Option<String>) -> Result<SignInTenant, Refusal> {
+    let tenancy = mounted.bekci.watch().tenancy();
+    let by_claim = tenancy.is_by_claim();
+    match named {
+        // Elsewhere it is a field like any other that nobody asked for.
+        Some(_) if !by_claim => {
+            let refusal = Refusal::new(
+                ErrorCode::MalformedRequest,
+                "the body names a tenant, and requests do not here",
+            );
+            Err(refusal.detail("unexpected", "tenant"))
+        }
+        Some(name) => match TenantName::new(&name) {
+            Ok(tenant) => Ok(SignInTenant::Named(tenant)),
+            Err(_) => Err(invalid("tenant", "is no name of a tenant")),
+        },
+        None if by_claim => Ok(SignInTenant::OfAccount),
+        None => match tenancy.asked_by(request, None)? {
+            Asked::Named(tenant) => Ok(SignInTenant::Named(tenant)),
+            Asked::None | Asked::Claimed => Ok(SignInTenant::None),
+        },
+    }
 }
 
 /// A refused attempt also tells its result, by its classic name and number.
@@ -112,7 +138,7 @@ fn user(mounted: &Mounted, signed_in: &SignedIn) -> Value {
     let held = Held {
         identity,
         guard: &mounted.guard.name,
-        tenant: None,
+        tenant: signed_in.tenant.as_ref(),
         roles: &signed_in.view.roles,
     };
     let email = identity.attributes.get("email");

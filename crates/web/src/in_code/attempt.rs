@@ -1,8 +1,8 @@
 //! Signing in from code.
 
-use std::{future::IntoFuture, sync::Arc};
+use std::{future::IntoFuture, net::IpAddr, sync::Arc};
 
-use bekci_core::{AuthGuard, BoxFuture, SessionId, TenantName};
+use bekci_core::{AuthGuard, BoxFuture, SessionId, TenantName, signin::SignInTenant};
 use bekci_signin::{AttemptResult, Identifier, PasswordAttempt, SignInError, SignedIn};
 use secrecy::SecretString;
 
@@ -16,6 +16,7 @@ use crate::{
 pub struct Credentials {
     identifier: SecretString,
     password: SecretString,
+    client: Option<IpAddr>,
 }
 
 impl Credentials {
@@ -25,7 +26,19 @@ impl Credentials {
         Self {
             identifier: identifier.into(),
             password: password.into(),
+            client: None,
         }
+    }
+
+    /// The address that the client has. Refusals are counted by it too; where nothing is said, by account alone.
+    #[must_use]
+    pub fn seen_from(mut self, client: IpAddr) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        self.client
     }
 
     pub(super) fn parts(&self) -> Result<(Identifier, SecretString), SignInError> {
@@ -124,7 +137,8 @@ impl<'a> Attempt<'a> {
             device_name: self.device_name,
             device_id: self.device_id,
             replaces: self.replaces,
-            tenant: self.tenant,
+            tenant: self.tenant.map_or(SignInTenant::None, SignInTenant::Named),
+            client: self.credentials.client(),
         };
         match self.bekci.sign_in().password(&guard, attempt).await {
             Ok(signed_in) => Ok(SignIn {

@@ -167,7 +167,7 @@ impl<G: GuardType> GuardCalls<G> {
         let checked = self
             .bekci
             .sign_in()
-            .check(self.settings()?, &identifier, password)
+            .check(self.settings()?, &identifier, password, credentials.client())
             .await;
         match checked {
             Ok(key) => Ok(Some(key)),

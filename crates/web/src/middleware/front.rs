@@ -2,8 +2,9 @@
 //!
 //! 1. A request is given its id, language and shape, which every answer to it has.
 //! 2. A path that is not canonical is 400 before anything is matched or asked.
-//! 3. Where a handler asked who acts and nothing had admitted anybody, the answer is 500, whatever the handler made of it.
-//! 4. A refusal, and an error of Actix's own, is told in the contract's shape. An application's own error tells itself, except a bare 500: that would tell
+//! 3. A header that would name a tenant, and that nobody who is believed has set, is taken away.
+//! 4. Where a handler asked who acts and nothing had admitted anybody, the answer is 500, whatever the handler made of it.
+//! 5. A refusal, and an error of Actix's own, is told in the contract's shape. An application's own error tells itself, except a bare 500: that would tell
 //!    the error's text.
 
 use std::{future::Ready, rc::Rc};
@@ -21,18 +22,29 @@ use actix_web::{
 use bekci_core::{AuthError, ErrorCode, canonical_path};
 use futures_util::future::LocalBoxFuture;
 
-use crate::extract::Unadmitted;
-use crate::respond::{REQUEST_ID, Refusal, Voice, translated};
+use crate::{
+    Tenancy,
+    extract::Unadmitted,
+    respond::{REQUEST_ID, Refusal, Voice, translated},
+};
 
 /// Middleware for the whole application; `App::new().wrap(bekci.middleware())`, as the outermost one.
 #[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Front {}
+pub struct Front {
+    tenancy: Tenancy,
+}
+
+impl Front {
+    pub(crate) fn new(tenancy: Tenancy) -> Self {
+        Self { tenancy }
+    }
+}
 
 /// [`Front`] before a service.
 #[derive(Debug)]
 pub struct FrontService<S> {
     inner: Rc<S>,
+    tenancy: Tenancy,
 }
 
 impl<S, B> Transform<S, ServiceRequest> for Front
@@ -47,7 +59,10 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        std::future::ready(Ok(FrontService { inner: Rc::new(inner) }))
+        std::future::ready(Ok(FrontService {
+            inner: Rc::new(inner),
+            tenancy: self.tenancy.clone(),
+        }))
     }
 }
 
@@ -62,13 +77,15 @@ where
 
     forward_ready!(inner);
 
-    fn call(&self, request: ServiceRequest) -> Self::Future {
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let voice = Voice::read(request.headers());
         if let Err(fault) = canonical_path(request.path(), false) {
             let answer = Refusal::from(AuthError::BadPath(fault)).render(&voice);
             let answered = request.into_response(answer.map_into_right_body());
             return Box::pin(std::future::ready(Ok(answered)));
         }
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        self.tenancy.strip(request.headers_mut(), peer);
         request.extensions_mut().insert(voice.clone());
         let answering = self.inner.call(request);
         Box::pin(async move {

@@ -15,7 +15,7 @@ use bekci_core::{AuthError, Consistency, ErrorCode, GuardChain, RouteKind, Route
 use futures_util::future::LocalBoxFuture;
 
 use crate::{
-    GuardType, Reading, Watch,
+    Asked, GuardType, Reading, Watch,
     extract::Admitted,
     permission::{AsPermission, AsRole},
     respond::{Refusal, Voice},
@@ -193,11 +193,14 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&self, request: ServiceRequest) -> Self::Future {
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let (inner, watch, rule) = (Rc::clone(&self.inner), self.watch.clone(), Rc::clone(&self.rule));
         Box::pin(async move {
             match admit(&request, &watch, &rule).await {
                 Ok(admitted) => {
+                    // An application without the front middleware must not see it either.
+                    let peer = request.peer_addr().map(|peer| peer.ip());
+                    watch.tenancy().strip(request.headers_mut(), peer);
                     Admitted::note(&mut request.extensions_mut(), admitted);
                     Ok(inner.call(request).await?.map_into_left_body())
                 }
@@ -214,7 +217,13 @@ where
 
 async fn admit(request: &ServiceRequest, watch: &Watch, rule: &Rc<RouteRule>) -> Result<Admitted, AuthError> {
     let reading = Reading::of(request.request())?;
-    let admission = watch.gate().admit(&reading.head(None), rule).await?;
+    let asked = match rule.kind {
+        RouteKind::Public => Asked::None,
+        RouteKind::Authorized | RouteKind::Fresh(_) | RouteKind::Guest => {
+            watch.tenancy().asked_by(request.request(), Some(reading.path()))?
+        }
+    };
+    let admission = watch.gate().admit(&reading.head(asked.tenant()), rule).await?;
     Ok(Admitted::new(admission, Rc::clone(rule), watch.clone()))
 }
 

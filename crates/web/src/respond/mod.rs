@@ -209,6 +209,7 @@ impl From<AuthError> for Refusal {
                 .detail_if("until", until.and_then(moment)),
             AuthError::MissingRight(right) => refusal.detail("missing", right.as_ref()),
             AuthError::NotInTenant(tenant) => refusal.detail("tenant", tenant.as_ref()),
+            AuthError::BadTenant(why) => refusal.detail("tenant", why),
             AuthError::NotFresh(seconds) => refusal.detail("freshWithinSeconds", seconds),
             AuthError::BadPath(_)
             | AuthError::AmbiguousCredentials
@@ -236,6 +237,9 @@ impl From<SignInError> for Refusal {
             SignInError::Banned { reason, until } => refusal
                 .detail_if("reason", reason.as_deref())
                 .detail_if("until", until.and_then(moment)),
+            SignInError::NotInTenant(tenant) => refusal
+                .challenged(Challenge::InsufficientScope)
+                .detail("tenant", tenant.as_str()),
             SignInError::AmbiguousCredentials => refusal.challenged(Challenge::InvalidRequest),
             SignInError::Pending { position } => refusal.detail("effective", "pending").detail("position", position),
             SignInError::CommitUnknown(_) => refusal.detail("outcome", "unknown"),

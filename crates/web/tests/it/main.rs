@@ -26,5 +26,6 @@ mod limits;
 mod models;
 mod signing;
 mod test_app;
+mod tenants;
 mod town;
 mod workers;

@@ -13,8 +13,8 @@ use bekci::{
     core::{
         AuthGuard, BearerToken, BoxFuture, Gate, GateParts, GuardName, IdKind, Identity, IdentitySource,
         IdentityVersion, LiveSession, ModelName, ModelSpec, NameError, Need, Permission, PrincipalKey, RoleName,
-        RoleTable, RoleView, ScopedRights, SessionId, SourceUnavailable, Stamp, Ticket, TokenFault, TokenId, TokenKind,
-        TokenVerifier, VerifiedClaims, View, ViewSource, testing::FakeClock,
+        RoleTable, RoleView, ScopedRights, SessionId, SourceUnavailable, Stamp, TenantName, Ticket, TokenFault,
+        TokenId, TokenKind, TokenVerifier, VerifiedClaims, View, ViewSource, testing::FakeClock,
     },
 };
 
@@ -123,6 +123,13 @@ impl Town {
         let mut state = self.state.lock().unwrap();
         let identity = state.identities.get_mut(&PrincipalKey::parse(key).unwrap()).unwrap();
         change(Arc::make_mut(identity));
+    }
+
+    /// The token was made for this tenant.
+    pub fn made_for(&self, token: &str, tenant: &str) {
+        let mut state = self.state.lock().unwrap();
+        let claims = state.tokens.get_mut(token).unwrap();
+        Arc::make_mut(claims).tenant = TenantName::new(tenant).ok();
     }
 
     pub fn break_store(&self) {

@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 
+use bekci::BadTenancy;
+
 use super::Findings;
 use crate::config::types::{Config, DatabaseKind, ProviderKind, TenantSource};
+use crate::tenancy;
 
 pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
     listeners(config, findings);
@@ -29,6 +32,13 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
             (ProviderKind::Database, Some(_)) => findings.add(&key, "is for kind = \"file\" alone"),
             (ProviderKind::File, Some(_)) | (ProviderKind::Database, None) => {}
         }
+    }
+    if let Err(bad) = tenancy::of(config) {
+        let message = match bad {
+            BadTenancy::NoHost => "takes the first label of a host, and no route is for the hosts below a name, as hosts = [\"*.example.com\"]".to_owned(),
+            other => other.to_string(),
+        };
+        findings.add(&["tenancy", "source"], message);
     }
     if matches!(config.tenancy.source, TenantSource::Header(_)) && config.server.trusted_proxies.is_empty() {
         findings.add(

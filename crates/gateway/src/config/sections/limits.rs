@@ -81,10 +81,11 @@ impl Parsed for TenantSource {
 }
 
 settings! {
-    /// How a request says which tenant it asks about.
+    /// How a request says which tenant it asks about; docs/tenancy.md has each way with its traps.
     Tenancy {
-        /// `none`, `host` (its first label), `header:X-Tenant` (from trusted proxies), `path:1` (a segment) or `claim`. It proves nothing: the principal must belong to
-        /// the tenant.
+        /// `none`; `host`: the label before the name of a route's wildcard host (`acme` for `acme.example.com` with `*.example.com`), while the name itself, hosts that a
+        /// route names in full and that of `server.public_url` ask about none; `header:X-Tenant`, from trusted proxies; `path:1`, a segment; `claim`, the tenant that the
+        /// token was made for. It proves nothing: the principal must belong to the tenant.
         source: TenantSource = Toml("'none'");
     }
 }

@@ -240,3 +240,32 @@ fn a_refused_value_has_no_consequences_told() {
     let text = route("guards = ['Customer!']");
     assert_eq!(refused(&text).len(), 1, "that no guard is left is no second mistake");
 }
+
+#[test]
+fn tenants_are_looked_for_where_somebody_may_name_them() {
+    let by = |source: &str, rest: &str| format!("[tenancy]\nsource = '{source}'\n{rest}");
+    assert!(mistake(&by("host", "")).contains("tenancy.source: takes the first label of a host, and no route"));
+    assert!(mistake(&by("header:X-Tenant", "")).contains("server.trusted_proxies names none"));
+    for bad in [
+        "path:0",
+        "path:10",
+        "path:x",
+        "header:",
+        "header:X-Auth-Tenant",
+        "Host",
+        "cookie",
+    ] {
+        assert!(!refused(&by(bad, "")).is_empty(), "{bad}");
+    }
+    for taken in ["header:Cookie", "header:authorization", "header:Host"] {
+        let problems = refused(&by(taken, "[server]\ntrusted_proxies = ['10.0.0.1']\n"));
+        assert!(problems[0].contains("cannot name a tenant"), "{problems:?}");
+    }
+    loaded(&by(
+        "host",
+        &format!("{}hosts = ['*.example.com']\n", route("public = true")),
+    ));
+    loaded(&by("header:X-Tenant", "[server]\ntrusted_proxies = ['10.0.0.1']\n"));
+    loaded(&by("path:2", ""));
+    loaded(&by("claim", ""));
+}

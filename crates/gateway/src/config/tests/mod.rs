@@ -23,7 +23,7 @@ fn load_with(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Vec<Strin
 
 /// The configuration of a text.
 #[track_caller]
-fn loaded(text: &str) -> Config {
+pub(crate) fn loaded(text: &str) -> Config {
     match load_with(text, &[]) {
         Ok(loaded) => loaded.config,
         Err(problems) => panic!("refused: {problems:#?}"),

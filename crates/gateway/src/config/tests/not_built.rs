@@ -70,10 +70,6 @@ fn what_is_not_built_is_refused_where_it_is_asked_for() {
             "bekci.toml:1:2: messages: needs messages",
         ),
         (
-            "[tenancy]\nsource = 'host'\n",
-            "bekci.toml:2:10: tenancy.source: needs tenants",
-        ),
-        (
             "[providers.staff]\nkind = 'file'\npath = 'users.toml'\n",
             "bekci.toml:2:8: providers.staff.kind: needs the users file",
         ),

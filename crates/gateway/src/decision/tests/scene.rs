@@ -9,7 +9,7 @@ use actix_web::{
     test::{self, TestRequest},
     web,
 };
-use bekci::Front;
+use bekci::{Front, Tenancy};
 use bekci_core::{
     AuthGuard, BearerToken, BoxFuture, Gate, GateParts, GuardChain, GuardName, IdentitySource, Need, Permission,
     Principal, RouteRule, SourceUnavailable, Stamp, Ticket, TokenFault, TokenKind, TokenVerifier, VerifiedClaims, View,
@@ -123,8 +123,10 @@ impl Scene {
             }),
             routes: routes(&guard),
             internal: None,
+            tenancy: Tenancy::none(),
             proxy: Proxy::new(ProxyParts {
                 trusted: trusted.clone(),
+                tenancy: Tenancy::none(),
                 pseudonym: "bekci-test".into(),
                 own_origin: "https://gw.test".into(),
                 clock: Arc::<FakeClock>::clone(&clock),

@@ -13,9 +13,11 @@ use actix_web::{
     http::StatusCode,
     web,
 };
+use bekci::Tenancy;
 use bekci_core::{
-    BearerToken, BoxFuture, Gate, GateParts, GuardName, HeaderCredential, IdentitySource, Need, RequestHead, RouteRule,
-    SourceUnavailable, Stamp, Ticket, TokenFault, TokenKind, TokenVerifier, VerifiedClaims, View, testing::FakeClock,
+    AskedTenant, BearerToken, BoxFuture, Gate, GateParts, GuardName, HeaderCredential, IdentitySource, Need,
+    RequestHead, RouteRule, SourceUnavailable, Stamp, Ticket, TokenFault, TokenKind, TokenVerifier, VerifiedClaims,
+    View, testing::FakeClock,
 };
 
 use super::client::PATIENCE;
@@ -88,6 +90,7 @@ pub(super) fn echo_upstream() -> (Running, EchoCount) {
 pub(super) struct Setup {
     pub(super) timeout: Duration,
     pub(super) trusts_loopback: bool,
+    pub(super) tenancy: Tenancy,
     pub(super) host: HostHeader,
     pub(super) health_path: Option<String>,
 }
@@ -97,6 +100,7 @@ impl Default for Setup {
         Self {
             timeout: PATIENCE,
             trusts_loopback: false,
+            tenancy: Tenancy::none(),
             host: HostHeader::Original,
             health_path: None,
         }
@@ -160,6 +164,7 @@ impl Gateway {
         Self {
             proxy: Proxy::new(ProxyParts {
                 trusted: TrustedProxies::new(move |_| trusts),
+                tenancy: setup.tenancy.clone(),
                 pseudonym: "bekci-test".into(),
                 own_origin: "http://gw.test".into(),
                 clock: Arc::<FakeClock>::clone(&clock),
@@ -188,7 +193,7 @@ impl Gateway {
         let head = RequestHead {
             method: verb.as_str(),
             path: &found.path,
-            tenant: None,
+            tenant: AskedTenant::None,
             authorization: HeaderCredential::Absent,
             cookies: &[],
             fetch_site: None,

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use bekci_core::signin::{NewSession, Opened};
+use bekci_core::{
+    TenantName,
+    signin::{NewSession, Opened, SignInTenant},
+};
+use sea_orm::ConnectionTrait as _;
 use time::Duration;
 
 use super::{live, open, outcome, presented, ruled};
@@ -14,6 +18,7 @@ on_every_store! {
     over_the_limit_the_oldest_end,
     a_sign_in_ends_the_session_that_it_replaces_and_nobody_elses,
     nobody_opens_a_session_of_an_account_that_is_banned_or_gone,
+    a_session_is_for_a_tenant_that_its_account_belongs_to,
 }
 
 async fn of_20_sign_ins_at_once_a_unique_guard_keeps_one_session(scene: Scene) {
@@ -142,4 +147,47 @@ async fn nobody_opens_a_session_of_an_account_that_is_banned_or_gone(scene: Scen
     // The end of a ban lets in whoever signs in then.
     let open = attempt("customer:1", Duration::hours(1) + Duration::seconds(1)).await;
     assert!(matches!(open, Opened::Open { .. }), "{open:?}");
+}
+
+async fn a_session_is_for_a_tenant_that_its_account_belongs_to(scene: Scene) {
+    let here = scene.node().await;
+    let who = key("customer:1");
+    scene.outside("INSERT INTO bekci_principal_roles VALUES ('customer', '1', 'customer', 'acme', 'boss')");
+    let named = |name: &str| SignInTenant::Named(TenantName::new(name).unwrap());
+    let attempt = async |tenant: SignInTenant| {
+        let session = NewSession {
+            tenant,
+            ..new_session(&scene.customer, &who)
+        };
+        here.sign_in_store().open_session(&session).await.unwrap()
+    };
+    let Opened::Open { tenant, .. } = attempt(named("acme")).await else {
+        panic!("it holds a role there")
+    };
+    assert_eq!(tenant, TenantName::new("acme").ok());
+    let opened = live(&scene, &here, &who).await;
+    let stored = sign_in_tenants(&here, &who).await;
+    assert_eq!(stored, ["acme"]);
+
+    assert_eq!(
+        attempt(named("other")).await,
+        Opened::NotInTenant(TenantName::new("other").unwrap())
+    );
+    assert_eq!(
+        live(&scene, &here, &who).await,
+        opened,
+        "nothing was opened and nothing ended"
+    );
+    // The model has no tenant column.
+    let Opened::Open { tenant, .. } = attempt(SignInTenant::OfAccount).await else {
+        panic!("it may sign in")
+    };
+    assert_eq!(tenant, None);
+}
+
+async fn sign_in_tenants(store: &bekci_store::Store, who: &bekci_core::PrincipalKey) -> Vec<String> {
+    let sql = format!("SELECT tenant FROM bekci_sessions WHERE principal_id = '{}'", who.id());
+    let statement = sea_orm::Statement::from_string(store.connection().get_database_backend(), sql);
+    let rows = store.connection().query_all_raw(statement).await.unwrap();
+    rows.iter().map(|row| row.try_get("", "tenant").unwrap()).collect()
 }
