@@ -102,6 +102,9 @@ fn public_app(
     let bekci = generation.bekci();
     let decides_elsewhere = generation.loaded.config.server.decision_listen.is_some();
     let decisions = generation.decisions.clone();
+    if !decides_elsewhere {
+        decision::describe(bekci);
+    }
     App::new()
         .wrap(bekci.middleware())
         .app_data(generation.keeper.clone())

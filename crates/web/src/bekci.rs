@@ -15,6 +15,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     Builder, Front, GuardCalls, GuardType, Identities, Require, Sessions, Settings, TrustedProxies, Watch, auth,
+    openapi::Described,
 };
 
 /// Everything that an application's workers share. Cheap to clone.
@@ -36,6 +37,7 @@ pub(crate) struct Parts {
     /// Where the guards' own calls stand.
     #[cfg(feature = "testing")]
     pub(crate) mounted: std::sync::Mutex<Vec<String>>,
+    pub(crate) described: std::sync::Mutex<Described>,
 }
 
 impl Bekci {
@@ -180,10 +182,32 @@ impl Bekci {
         self.0.watch.require_rule(rule)
     }
 
-    /// Mounts the calls of every guard under the prefix, and `/.well-known/jwks.json`: `App::new().configure(bekci.mount("/auth"))`.
+    /// Mounts the calls of every guard under the prefix, `/.well-known/jwks.json`, and what describes the calls: `/openapi.json` (OpenAPI 3.1) and `/docs`, a page to try
+    /// them at. `App::new().configure(bekci.mount("/auth"))`.
     pub fn mount(&self, prefix: &str) -> impl FnOnce(&mut ServiceConfig) + use<> {
         let (bekci, prefix) = (self.clone(), prefix.to_owned());
         move |config| auth::mount(&bekci, &prefix, config)
+    }
+
+    /// The OpenAPI 3.1 document of what is mounted, as `/openapi.json` has it.
+    #[must_use]
+    pub fn openapi(&self) -> serde_json::Value {
+        let mut guards: Vec<_> = self.0.watch.guards().map(Arc::as_ref).collect();
+        guards.sort_by(|one: &&bekci_core::AuthGuard, other| one.name.cmp(&other.name));
+        self.described().document(guards.into_iter())
+    }
+
+    /// Adds an operation of the application's own to the document: its path, its method and its Operation Object.
+    pub fn describe(&self, path: &str, method: &str, operation: serde_json::Value) {
+        self.described().add_one(path, &method.to_ascii_lowercase(), operation);
+    }
+
+    pub(crate) fn described(&self) -> std::sync::MutexGuard<'_, Described> {
+        // Notes are whole or not there: nothing that panics is done under the lock.
+        self.0
+            .described
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Stops what runs beside requests and takes this node out, so that no writer waits for it.

@@ -283,6 +283,7 @@ impl Builder {
             looking: std::sync::Mutex::new(Some(looking)),
             #[cfg(feature = "testing")]
             mounted: std::sync::Mutex::default(),
+            described: std::sync::Mutex::default(),
         }))
     }
 

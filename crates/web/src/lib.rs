@@ -77,6 +77,7 @@ mod host;
 mod in_code;
 mod middleware;
 mod model;
+mod openapi;
 mod permission;
 mod respond;
 mod settings;
@@ -105,7 +106,7 @@ pub use extract::{AnyAuth, Auth, Fresh, permit, principal};
 pub use head::Reading;
 pub use host::{BadHost, Host};
 pub use in_code::{Attempt, Credentials, GuardCalls, Identities, Outcome, Sessions, SignIn};
-pub use middleware::{Front, Require, RequireService};
+pub use middleware::{AsIs, Front, Require, RequireService};
 #[doc(hidden)]
 pub use model::key_of;
 pub use model::{AsPrincipal, AuthModel, GuardType, KeyFault};

@@ -10,6 +10,7 @@
 //!    told (5xx) stays what it is, which nginx refuses too.
 //! 7. A WebSocket is let in by cookie only for pages of the origin that is asked about, or of the gateway's own.
 
+mod description;
 mod metadata;
 mod preset;
 mod sign_in;
@@ -32,6 +33,7 @@ use actix_web::{
 use bekci::{Reading, Refusal, Voice};
 use bekci_core::{Admission, AuthError, ErrorCode};
 
+pub(crate) use self::description::describe;
 use self::{
     metadata::{Asked, BadMetadata, Family},
     preset::IdentityHeaders,

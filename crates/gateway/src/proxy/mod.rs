@@ -45,7 +45,7 @@ use actix_web::{
     },
     web::BytesMut,
 };
-use bekci::Tenancy;
+use bekci::{AsIs, Tenancy};
 use bekci_core::{Clock, Permit, Principal};
 use secrecy::SecretString;
 use smallvec::SmallVec;
@@ -236,6 +236,7 @@ impl Proxy {
         body.settle();
         let streams = body.size() == BodySize::Stream;
         let mut response = HttpResponse::with_body(head.status, BoxBody::new(body));
+        response.extensions_mut().insert(AsIs);
         if switches {
             let websocket = HeaderValue::from_static("websocket");
             response.headers_mut().insert(header::UPGRADE, websocket);

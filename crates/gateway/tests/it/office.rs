@@ -215,3 +215,21 @@ fn a_line_that_does_not_load_changes_nothing_on_either_node(office: &Office) {
         assert_eq!(verdicts(&office.say(node, "/api/orders/7", &token)), ["200"; 2]);
     }
 }
+
+#[test]
+fn generated_openapi_document_is_what_the_shipped_configuration_serves() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+    let served = get("/openapi.json").to(Office::on_sqlite().addresses()[0]);
+    assert_eq!(served.status, 200);
+    let served = served.json();
+    if std::env::var_os("BEKCI_WRITE_GENERATED").is_some() {
+        let text = serde_json::to_string_pretty(&served).unwrap();
+        std::fs::write(path, text + "\n").unwrap();
+    }
+    let kept: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap_or_default()).unwrap_or_default();
+    // Not assert_eq: the two would fill the screen.
+    assert!(
+        kept == served,
+        "docs/openapi.json is not what is served: BEKCI_WRITE_GENERATED=1 cargo test -p bekci-gateway generated"
+    );
+}

@@ -41,12 +41,14 @@ mod audit;
 mod authority;
 mod blocks;
 mod call;
+mod calls;
 mod changes;
 mod fields;
 mod policies;
 mod principals;
 mod rights;
 mod roles;
+mod schemas;
 mod sessions;
 mod status;
 
@@ -68,6 +70,7 @@ pub use self::{
 use crate::{
     Bekci,
     auth::answer::{refused, told},
+    openapi,
 };
 
 /// What a call asks of whoever makes it.
@@ -88,7 +91,7 @@ enum Right {
 }
 
 impl Right {
-    fn name(self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
             Self::PrincipalsRead => "bekci.principals.read",
             Self::PrincipalsWrite => "bekci.principals.write",
@@ -146,57 +149,18 @@ impl Bekci {
 }
 
 fn mount(mounted: Mounted, config: &mut ServiceConfig) {
-    let calls = web::scope(&mounted.prefix)
-        .app_data(Data::new(mounted))
-        // As resources, so that another method is 405 with what is allowed.
-        .service(
-            web::resource("/principals/{model}")
-                .get(via(principals::list))
-                .post(via(principals::add)),
-        )
-        .service(
-            web::resource("/principals/{model}/{id}")
-                .get(via(principals::show))
-                .patch(via(principals::change))
-                .delete(via(principals::remove)),
-        )
-        .service(web::resource("/principals/{model}/{id}/status").put(via(status::set)))
-        .service(web::resource("/principals/{model}/{id}/roles").put(via(rights::set_roles)))
-        .service(web::resource("/principals/{model}/{id}/permissions").put(via(rights::set_permissions)))
-        .service(
-            web::resource("/principals/{model}/{id}/sessions")
-                .get(via(sessions::list))
-                .delete(via(sessions::end_all)),
-        )
-        .service(web::resource("/principals/{model}/{id}/sessions/{sid}").delete(via(sessions::end_one)))
-        .service(web::resource("/roles").get(via(roles::list)).post(via(roles::add)))
-        .service(
-            web::resource("/roles/{id}")
-                .get(via(roles::show))
-                .patch(via(roles::rename))
-                .delete(via(roles::remove)),
-        )
-        .service(web::resource("/roles/{id}/permissions").put(via(roles::set_permissions)))
-        .service(
-            web::resource("/permissions")
-                .get(via(roles::permissions))
-                .post(via(roles::add_permission)),
-        )
-        .service(web::resource("/permissions/{id}").delete(via(roles::remove_permission)))
-        .service(
-            web::resource("/blocks")
-                .post(via(blocks::add))
-                .delete(via(blocks::lift)),
-        )
-        .service(
-            web::resource("/policies")
-                .get(via(policies::list))
-                .post(via(policies::add))
-                .delete(via(policies::remove)),
-        )
-        .service(web::resource("/policies/check").post(via(policies::check)))
-        .service(web::resource("/changes/{position}").get(via(changes::show)))
-        .default_service(web::to(|request| refused(request, ErrorCode::NotFound)));
+    let operations = calls::operations();
+    mounted.bekci.described().add(
+        openapi::Standing {
+            prefix: &mounted.prefix,
+            family: "management",
+            guard: Some(&mounted.guard),
+        },
+        &operations,
+    );
+    let scope = web::scope(&mounted.prefix).app_data(Data::new(mounted));
+    let calls =
+        openapi::mount_in(scope, &operations).default_service(web::to(|request| refused(request, ErrorCode::NotFound)));
     config.service(calls);
 }
 

@@ -7,6 +7,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod body;
+mod calls;
 mod cookies;
 mod credentials;
 mod own;
@@ -15,17 +16,10 @@ mod sign_out;
 
 use std::sync::Arc;
 
-use actix_web::{
-    HttpResponse,
-    http::header::{CACHE_CONTROL, HeaderValue},
-    web::{self, ServiceConfig},
-};
+use actix_web::web::{self, ServiceConfig};
 use bekci_core::{AuthGuard, ErrorCode, GuardChain, RouteRule};
 
-use crate::Bekci;
-
-/// How long others may keep the public keys: less than a new key waits before it signs.
-const KEYS_MAX_AGE: &str = "public, max-age=30";
+use crate::{Bekci, openapi};
 
 /// One guard's calls, where they are mounted.
 #[derive(Debug)]
@@ -55,7 +49,7 @@ impl Mounted {
     }
 }
 
-/// Mounts the calls of every guard, and `/.well-known/jwks.json`. A guard whose `auth_path` was left as it is stands at `<prefix>/<guard>`; another one where its
+/// Mounts the calls of every guard, and what belongs to none. A guard whose `auth_path` was left as it is stands at `<prefix>/<guard>`; another one where its
 /// `auth_path` says. What is under the prefix and no guard's is 404 `GUARD_UNKNOWN`.
 pub(crate) fn mount(bekci: &Bekci, prefix: &str, config: &mut ServiceConfig) {
     let prefix = prefix.trim_end_matches('/');
@@ -63,33 +57,27 @@ pub(crate) fn mount(bekci: &Bekci, prefix: &str, config: &mut ServiceConfig) {
     let mut all: Vec<Mounted> = guards.map(|guard| Mounted::new(bekci, guard, prefix)).collect();
     // A guard whose path lies below another's is asked first.
     all.sort_by(|one, other| other.path.cmp(&one.path));
+    let operations = calls::operations();
     for mounted in all {
         let path = mounted.path.clone();
         #[cfg(feature = "testing")]
         bekci.note_mounted(&path);
-        let calls = web::scope(&path)
-            .app_data(web::Data::new(mounted))
-            // As resources, so that another method is 405 with what is allowed.
-            .service(web::resource("/login").post(sign_in::login))
-            .service(web::resource("/token/refresh").post(sign_in::refresh))
-            .service(web::resource("/logout").post(sign_out::logout))
-            .service(web::resource("/logout-all").post(sign_out::logout_all))
-            .service(web::resource("/me").get(own::me))
-            .service(web::resource("/sessions").get(own::sessions))
-            .service(web::resource("/sessions/{id}").delete(own::end_session))
+        bekci.described().add(
+            openapi::Standing {
+                prefix: &path,
+                family: mounted.guard.name.as_str(),
+                guard: Some(&mounted.guard),
+            },
+            &operations,
+        );
+        let scope = web::scope(&path).app_data(web::Data::new(mounted));
+        let calls = openapi::mount_in(scope, &operations)
             .default_service(web::to(|request| answer::refused(request, ErrorCode::NotFound)));
         config.service(calls);
     }
-    let keys = bekci.clone();
-    config.route("/.well-known/jwks.json", web::get().to(move || jwks(keys.clone())));
+    openapi::mount_page(bekci, config);
     if !prefix.is_empty() {
         let unknown = web::to(|request| answer::refused(request, ErrorCode::GuardUnknown));
         config.service(web::scope(prefix).default_service(unknown));
     }
-}
-
-async fn jwks(bekci: Bekci) -> HttpResponse {
-    let mut answer = HttpResponse::Ok();
-    answer.insert_header((CACHE_CONTROL, HeaderValue::from_static(KEYS_MAX_AGE)));
-    answer.json(bekci.keys().jwks())
 }

@@ -40,6 +40,10 @@ impl Front {
     }
 }
 
+/// Among the extensions of an answer: it is somebody else's, as an upstream's, and is passed on as it is even where it has no body.
+#[derive(Clone, Copy, Debug)]
+pub struct AsIs;
+
 /// [`Front`] before a service.
 #[derive(Debug)]
 pub struct FrontService<S> {
@@ -108,6 +112,7 @@ fn finish<B: MessageBody>(answered: ServiceResponse<B>, voice: &Voice) -> Servic
         // The handler went on without asking who acts, as one that takes an `Option` does.
         _ if unadmitted => Some(Refusal::new(ErrorCode::Internal, "nothing admitted the request").render(voice)),
         Some(error) => told(error, voice),
+        None if answered.response().extensions().contains::<AsIs>() => None,
         None if is_bare(answered.response()) => default_of(answered.response(), voice),
         None => None,
     };

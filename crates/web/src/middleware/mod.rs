@@ -3,5 +3,5 @@
 mod front;
 mod require;
 
-pub use front::Front;
+pub use front::{AsIs, Front};
 pub use require::{Require, RequireService};

@@ -24,6 +24,7 @@ mod in_code;
 mod isolation;
 mod limits;
 mod models;
+mod openapi;
 mod signing;
 mod test_app;
 mod tenants;

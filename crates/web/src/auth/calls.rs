@@ -1,0 +1,192 @@
+//! The table of a guard's calls.
+
+use actix_web::http::Method;
+use bekci_core::ErrorCode as E;
+use serde_json::{Value, json};
+
+use super::{own, sign_in, sign_out};
+use crate::openapi::{
+    Answers, Asks, Body, Operation,
+    schema::{
+        among, exactly, hex_id, key, list, name, number, one_of, open, or_null, permission, role, text, text_of, time,
+        truth,
+    },
+};
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::new(Method::POST, "/login", |route| route.to(sign_in::login))
+            .named("login", "Signs in by password.")
+            .body(Body::Required(login))
+            .answers(Answers::Data(signed_in))
+            .refuses(&[
+                E::AmbiguousCredentials,
+                E::CredentialInvalid,
+                E::IdentityAmbiguous,
+                E::AccountBanned,
+                E::RateLimited,
+                E::StoreUnavailable,
+            ]),
+        Operation::new(Method::POST, "/token/refresh", |route| route.to(sign_in::refresh))
+            .named(
+                "refresh",
+                "Gives new tokens for a refresh token, from the body or the cookie.",
+            )
+            .body(Body::Optional(refresh))
+            .answers(Answers::Data(signed_in))
+            .refuses(&[
+                E::AmbiguousCredentials,
+                E::TokenMissing,
+                E::RefreshTokenInvalid,
+                E::RefreshTokenExpired,
+                E::RefreshTokenReused,
+                E::AccountBanned,
+                E::CsrfRejected,
+                E::StoreUnavailable,
+            ]),
+        Operation::new(Method::POST, "/logout", |route| route.to(sign_out::logout))
+            .named(
+                "logout",
+                "Ends the session that the credentials name: an access token, a refresh token, or both.",
+            )
+            .body(Body::Optional(logout))
+            .answers(Answers::Data(|| exactly(&[("sessionId", hex_id())])))
+            .pending()
+            .refuses(&[
+                E::AmbiguousCredentials,
+                E::TokenMissing,
+                E::TokenInvalid,
+                E::TokenExpired,
+                E::GuardMismatch,
+                E::RefreshTokenInvalid,
+                E::CsrfRejected,
+                E::StoreUnavailable,
+            ]),
+        Operation::new(Method::POST, "/logout-all", |route| route.to(sign_out::logout_all))
+            .named(
+                "logoutAll",
+                "Ends every session of who calls, at every guard of its model.",
+            )
+            .asks(Asks::SignedIn)
+            .answers(Answers::Data(|| exactly(&[("endedSessions", number(0))])))
+            .pending(),
+        Operation::new(Method::GET, "/me", |route| route.to(own::me))
+            .named("me", "Who is signed in, as of now.")
+            .asks(Asks::SignedIn)
+            .answers(Answers::Data(identity)),
+        Operation::new(Method::GET, "/sessions", |route| route.to(own::sessions))
+            .named("sessions", "One's own sessions, the newest first.")
+            .asks(Asks::SignedIn)
+            .answers(Answers::Data(sessions)),
+        Operation::new(Method::DELETE, "/sessions/{id}", |route| route.to(own::end_session))
+            .named("endSession", "Ends one of one's own sessions.")
+            .asks(Asks::SignedIn)
+            .answers(Answers::Data(|| exactly(&[("sessionId", hex_id())])))
+            .pending()
+            .refuses(&[E::NotFound]),
+    ]
+}
+
+fn login() -> Value {
+    let mut body = among(
+        &["password"],
+        &[
+            ("email", text_of(1, 320)),
+            ("identifier", text_of(1, 320)),
+            ("password", json!({"type": "string", "format": "password"})),
+            ("rememberMe", truth()),
+            ("deviceName", or_null(text())),
+            ("deviceId", or_null(text())),
+            ("transport", one_of(&["body", "cookie"])),
+        ],
+    );
+    if let Some(body) = body.as_object_mut() {
+        let either = json!([{"required": ["email"]}, {"required": ["identifier"]}]);
+        body.insert("oneOf".to_owned(), either);
+    }
+    body
+}
+
+fn refresh() -> Value {
+    among(&[], &[("refreshToken", or_null(text())), ("deviceId", or_null(text()))])
+}
+
+fn logout() -> Value {
+    among(&[], &[("refreshToken", or_null(text())), ("forget", or_null(truth()))])
+}
+
+fn signed_in() -> Value {
+    let user = exactly(&[
+        ("key", key()),
+        ("model", name()),
+        ("id", text()),
+        ("email", or_null(text())),
+        ("primaryEmail", or_null(text())),
+        ("name", json!({})),
+        ("type", one_of(&["authorized"])),
+        ("roles", list(role())),
+        ("permissions", list(permission())),
+    ]);
+    let required = [
+        "tokenType",
+        "expiresIn",
+        "expiresAt",
+        "refreshTokenExpiresAt",
+        "sessionId",
+        "user",
+    ];
+    let mut told = among(
+        &required,
+        &[
+            ("tokenType", json!({"const": "Bearer"})),
+            ("expiresIn", number(0)),
+            ("expiresAt", time()),
+            ("refreshTokenExpiresAt", time()),
+            ("sessionId", hex_id()),
+            ("user", user),
+            ("accessToken", text()),
+            ("refreshToken", text()),
+        ],
+    );
+    if let Some(told) = told.as_object_mut() {
+        let about = "The tokens are left out where they are set as cookies.";
+        told.insert("description".to_owned(), about.into());
+    }
+    told
+}
+
+fn identity() -> Value {
+    let session = exactly(&[
+        ("id", hex_id()),
+        ("way", or_null(text())),
+        ("authenticated", truth()),
+        ("temporary", truth()),
+        ("verified", truth()),
+        ("rememberMe", truth()),
+        ("fresh", truth()),
+        ("createdAt", or_null(time())),
+    ]);
+    exactly(&[
+        ("key", key()),
+        ("model", name()),
+        ("id", text()),
+        ("type", one_of(&["guest", "unverified", "authorized", "unauthorized"])),
+        ("status", or_null(text())),
+        ("roles", list(role())),
+        ("permissions", list(permission())),
+        ("attributes", open()),
+        ("session", session),
+    ])
+}
+
+fn sessions() -> Value {
+    list(exactly(&[
+        ("id", hex_id()),
+        ("guard", name()),
+        ("current", truth()),
+        ("deviceName", or_null(text())),
+        ("way", text()),
+        ("createdAt", time()),
+        ("lastUsedAt", time()),
+    ]))
+}

@@ -1,0 +1,96 @@
+//! What belongs to no guard: `/openapi.json`, `/docs` with the script and the style that it needs and nothing else, and the public keys.
+
+use actix_web::{
+    HttpResponse,
+    http::{
+        Method,
+        header::{
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+        },
+    },
+    web::{Data, ServiceConfig},
+};
+use serde_json::json;
+
+use super::{Answers, Operation, Standing, mount_at_root, schema};
+use crate::Bekci;
+
+/// How long others may keep the public keys: less than a new key waits before it signs.
+const KEYS_MAX_AGE: &str = "public, max-age=30";
+
+/// Nothing from anywhere else, nothing inline, in nobody's frame: somebody pastes a token here.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What these answer from. A type of its own, so that it is not taken for the application's data.
+#[derive(Clone, Debug)]
+struct Source(Bekci);
+
+fn operations() -> Vec<Operation> {
+    vec![
+        Operation::new(Method::GET, "/.well-known/jwks.json", |route| route.to(keys))
+            .named("keys", "The public keys of every guard (RFC 7517).")
+            .answers(Answers::Json(|| {
+                let key = json!({"type": "object", "required": ["kty", "kid"], "properties": {"kty": schema::text(), "kid": schema::text()}});
+                schema::exactly(&[("keys", schema::list(key))])
+            })),
+        Operation::new(Method::GET, "/openapi.json", |route| route.to(document))
+            .named("openapi", "This document.")
+            .answers(Answers::Json(schema::open)),
+        Operation::new(Method::GET, "/docs", |route| route.to(page))
+            .named("docs", "A page to try the calls at.")
+            .answers(Answers::Other("text/html; charset=utf-8")),
+        Operation::new(Method::GET, "/docs/page.js", |route| route.to(script))
+            .named("docsScript", "The page's script.")
+            .answers(Answers::Other("text/javascript; charset=utf-8")),
+        Operation::new(Method::GET, "/docs/page.css", |route| route.to(style))
+            .named("docsStyle", "The page's style.")
+            .answers(Answers::Other("text/css; charset=utf-8")),
+    ]
+}
+
+/// Mounts them.
+pub(crate) fn mount(bekci: &Bekci, config: &mut ServiceConfig) {
+    let operations = operations();
+    let standing = Standing {
+        prefix: "",
+        family: "public",
+        guard: None,
+    };
+    bekci.described().add(standing, &operations);
+    config.app_data(Data::new(Source(bekci.clone())));
+    mount_at_root(config, &operations);
+}
+
+async fn keys(source: Data<Source>) -> HttpResponse {
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((CACHE_CONTROL, HeaderValue::from_static(KEYS_MAX_AGE)));
+    answer.json(source.0.keys().jwks())
+}
+
+async fn document(source: Data<Source>) -> HttpResponse {
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")));
+    answer.json(source.0.openapi())
+}
+
+fn file(kind: &'static str, content: &'static str) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, kind))
+        .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")))
+        .insert_header((CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)))
+        .insert_header((REFERRER_POLICY, HeaderValue::from_static("no-referrer")))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
+        .body(content)
+}
+
+async fn page() -> HttpResponse {
+    file("text/html; charset=utf-8", include_str!("page.html"))
+}
+
+async fn script() -> HttpResponse {
+    file("text/javascript; charset=utf-8", include_str!("page.js"))
+}
+
+async fn style() -> HttpResponse {
+    file("text/css; charset=utf-8", include_str!("page.css"))
+}
