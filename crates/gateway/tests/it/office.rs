@@ -217,6 +217,10 @@ fn a_line_that_does_not_load_changes_nothing_on_either_node(office: &Office) {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whether to write is asked by the environment, as for the configuration's documents"
+)]
 fn generated_openapi_document_is_what_the_shipped_configuration_serves() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
     let served = get("/openapi.json").to(Office::on_sqlite().addresses()[0]);
