@@ -262,19 +262,26 @@ pub(crate) async fn database(config: &Config) -> Result<DatabaseConnection, Asse
     Ok(bekci::connect(&config.database.effective_url(), config.database.max_connections).await?)
 }
 
+fn policy_file(path: &std::path::Path) -> Result<String, AssembleError> {
+    std::fs::read_to_string(path).map_err(|error| AssembleError::Policy(format!("{}: {error}", path.display())))
+}
+
+fn said(path: &std::path::Path, error: bekci_policy::PolicyError) -> AssembleError {
+    AssembleError::Policy(format!("{}: {error}", path.display()))
+}
+
+/// The policy model of the configuration.
+pub(crate) fn policy_model(config: &Config) -> Result<PolicyModel, AssembleError> {
+    PolicyModel::parse(&policy_file(&config.policy.model)?).map_err(|error| said(&config.policy.model, error))
+}
+
 /// The policy model and the seed, where a route asks policies.
 fn policy(config: &Config) -> Result<Option<(PolicyModel, Vec<NumberedLine>)>, AssembleError> {
     if !config.routes.iter().any(|route| route.policy) {
         return Ok(None);
     }
-    let read = |path: &std::path::Path| {
-        std::fs::read_to_string(path).map_err(|error| AssembleError::Policy(format!("{}: {error}", path.display())))
-    };
-    let said = |path: &std::path::Path, error: bekci_policy::PolicyError| {
-        AssembleError::Policy(format!("{}: {error}", path.display()))
-    };
-    let model = PolicyModel::parse(&read(&config.policy.model)?).map_err(|error| said(&config.policy.model, error))?;
-    let seed = parse_csv(&read(&config.policy.seed)?).map_err(|error| said(&config.policy.seed, error))?;
+    let model = policy_model(config)?;
+    let seed = parse_csv(&policy_file(&config.policy.seed)?).map_err(|error| said(&config.policy.seed, error))?;
     bekci_policy::compile_text(&model, &seed).map_err(|error| said(&config.policy.seed, error))?;
     Ok(Some((model, seed)))
 }

@@ -24,6 +24,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::Sha256;
 
+use crate::compared::CachedEntry;
+
 /// The layout of an entry. One of another layout is no entry.
 const SCHEMA: u32 = 1;
 /// Longer values are not read as entries.
@@ -168,6 +170,41 @@ impl SharedCache {
                 None
             }
         }
+    }
+
+    /// Asks whether Redis is there, however lately it did not answer.
+    pub(crate) async fn ping(&self) -> Result<(), String> {
+        let asking = async {
+            let mut connection = self.connection().await?;
+            redis::cmd("PING").query_async::<String>(&mut connection).await
+        };
+        match tokio::time::timeout(self.answer_within * 5, asking).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("it does not answer in time".to_owned()),
+        }
+    }
+
+    /// What stands under a principal's key, whether its seal fits or not.
+    pub(crate) async fn peek(&self, key: &PrincipalKey) -> Result<Option<CachedEntry>, String> {
+        let name = self.name(key);
+        let asking = async {
+            let mut connection = self.connection().await?;
+            let value: Option<Vec<u8>> = connection.get(&name).await?;
+            let ttl: i64 = connection.ttl(&name).await?;
+            redis::RedisResult::Ok(value.map(|value| (value, ttl)))
+        };
+        let answer = tokio::time::timeout(self.answer_within * 5, asking).await;
+        let answer = answer.map_err(|_| "Redis does not answer in time".to_owned())?;
+        let found = answer.map_err(|error| error.to_string())?;
+        Ok(found.map(|(value, ttl)| CachedEntry {
+            bytes: value.len(),
+            ttl_seconds: (ttl >= 0).then_some(ttl),
+            opened: self.open(key, &value).map(|entry| {
+                let identity = Arc::unwrap_or_clone(entry.identity);
+                (identity, entry.version, entry.epoch)
+            }),
+        }))
     }
 
     /// The entry of a principal, if there is one whose seal fits.

@@ -94,6 +94,8 @@ pub(crate) fn in_force(committed: &Committed) -> Result<(), Failure> {
 pub(crate) struct Answer {
     pub(crate) text: String,
     pub(crate) json: serde_json::Value,
+    /// Whether what it was asked about is refused: told as an answer, and the exit code is 1.
+    refused: bool,
 }
 
 impl Answer {
@@ -101,7 +103,13 @@ impl Answer {
         Self {
             text: text.into(),
             json,
+            refused: false,
         }
+    }
+
+    pub(crate) fn refused_if(mut self, refused: bool) -> Self {
+        self.refused = refused;
+        self
     }
 
     /// Writes it, and gives the exit code.
@@ -111,7 +119,7 @@ impl Answer {
             Output::Text => writeln!(out, "{}", harmless(self.text.trim_end())),
             Output::Json => writeln!(out, "{}", self.json),
         };
-        if written.is_ok() {
+        if written.is_ok() && !self.refused {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE

@@ -1,17 +1,23 @@
 //! The command line. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
 mod answer;
+mod cache;
 mod config;
 mod desk;
+mod doctor;
+mod explain;
 mod grant;
 mod input;
 mod keys;
 mod migrate;
 mod permission;
+mod policy;
 mod principal;
 #[cfg(test)]
 mod reference;
 mod role;
+mod session;
+mod token;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
@@ -90,6 +96,29 @@ enum Command {
         after_help = "Examples:\n  bekci deny customer:42 --permission orders.place\n  bekci deny customer:42 --permission orders.place --lift"
     )]
     Deny(grant::Denial),
+    /// Why a request is let in or not: which route, which guard, what is asked, what decides
+    #[command(
+        after_help = "Examples:\n  bekci explain GET https://shop.example.com/api/orders/1 --principal customer:42\n  bekci explain GET /back-office/x --token-stdin < token.txt"
+    )]
+    Explain(explain::Question),
+    /// Looks at everything that the gateway needs, and says what to do about what is wrong
+    #[command(after_help = "Example:\n  bekci doctor --config config/bekci.toml")]
+    Doctor,
+    /// The lines that casbin decides by
+    #[command(
+        subcommand,
+        after_help = "Example:\n  bekci policy add 'p, role:customer:buyer, *, /api/returns/**, GET|POST, allow'"
+    )]
+    Policy(policy::Action),
+    /// The sessions of a principal
+    #[command(subcommand, after_help = "Example:\n  bekci session revoke customer:42 --all")]
+    Session(session::Action),
+    /// What a token is, and one for a test
+    #[command(subcommand, after_help = "Example:\n  bekci token inspect < token.txt")]
+    Token(token::Action),
+    /// An identity as the shared cache has it, beside the database's truth
+    #[command(subcommand, after_help = "Example:\n  bekci cache show customer:42")]
+    Cache(cache::Action),
 }
 
 /// Runs the command line of this process.
@@ -140,6 +169,15 @@ async fn dispatch(arguments: Arguments) -> Result<Option<Answer>, Failure> {
         Command::Permission(action) => permission::run(&action, &quietly(config.as_deref())?).await.map(Some),
         Command::Grant(rights) => grant::grant(&rights, &quietly(config.as_deref())?).await.map(Some),
         Command::Revoke(rights) => grant::revoke(&rights, &quietly(config.as_deref())?).await.map(Some),
+        Command::Doctor => {
+            log_to_stderr("error", LogFormat::Human);
+            Ok(Some(doctor::run(config.as_deref()).await))
+        }
+        Command::Policy(action) => policy::run(&action, &quietly(config.as_deref())?).await.map(Some),
+        Command::Session(action) => session::run(&action, &quietly(config.as_deref())?).await.map(Some),
+        Command::Token(action) => token::run(&action, &quietly(config.as_deref())?).await.map(Some),
+        Command::Cache(action) => cache::run(&action, &quietly(config.as_deref())?).await.map(Some),
+        Command::Explain(question) => explain::run(&question, &quietly(config.as_deref())?).await.map(Some),
         Command::Deny(denial) => grant::deny(&denial, &quietly(config.as_deref())?).await.map(Some),
     }
 }

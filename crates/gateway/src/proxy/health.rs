@@ -39,6 +39,20 @@ pub async fn watch(upstream: Arc<Upstream>, clock: Arc<dyn Clock>, every: Durati
     }
 }
 
+/// Asks each server of an upstream once, for people: its address, and what is wrong with it.
+pub async fn examine(upstream: &Upstream) -> Vec<(String, Option<String>)> {
+    let mut found = Vec::new();
+    for target in upstream.targets() {
+        let problem = match &upstream.health_path {
+            Some(path) if is_well(target, path).await => None,
+            Some(path) => Some(format!("GET {path} is not answered with 2xx")),
+            None => pool::open(target, PATIENCE).await.err().map(|error| error.to_string()),
+        };
+        found.push((target.authority.to_string(), problem));
+    }
+    found
+}
+
 async fn is_well(target: &Target, path: &str) -> bool {
     let Ok(connection) = pool::open(target, PATIENCE).await else {
         return false;

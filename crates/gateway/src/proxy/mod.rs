@@ -63,7 +63,7 @@ use crate::{ops::Metrics, routes::Host};
 
 pub use client::{Client, TrustedProxies};
 pub use error::ProxyError;
-pub use health::{probe, watch};
+pub use health::{examine, probe, watch};
 pub(crate) use identity::{ALWAYS_TOLD, attribute_header};
 pub use upstream::{HostHeader, Upstream, UpstreamProblem, UpstreamSpec};
 

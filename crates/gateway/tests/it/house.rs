@@ -160,6 +160,13 @@ impl House {
             self.database,
             keys = self.folder.path().join("keys").display(),
         );
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
+        writeln!(
+            text,
+            "[policy]\nmodel = \"{0}/casbin_model.conf\"\nseed = \"{0}/casbin_policy.csv\"",
+            shipped.display()
+        )
+        .unwrap();
         if let Some(redis) = &self.redis {
             writeln!(text, "[redis]\nenabled = true\nurl = \"{}\"", redis.url()).unwrap();
         }
@@ -201,6 +208,7 @@ impl House {
             ("both", "guards = [\"customer\", \"admin\"]", &up),
             ("shop", "guards = [\"shop\"]", &up),
             ("ws", "guards = [\"customer\"]", &up),
+            ("api", "guards = [\"customer\", \"admin\"]\npolicy = true", &up),
             ("hasty", "public = true", &hasty),
             ("dead", "public = true", &dead),
         ] {
@@ -230,6 +238,11 @@ impl House {
         }
     }
 
+    /// The URL of its database.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
     /// Where the first node listens.
     pub fn address(&self) -> SocketAddr {
         self.nodes[0].address
@@ -240,7 +253,22 @@ impl House {
         run(&self.folder.path().join("commands.toml"), arguments, input)
     }
 
-    /// The same, and what it said in JSON.
+    /// [`House::command`] by a configuration in which a text is another one.
+    pub fn command_with(&self, from: &str, to: &str, arguments: &[&str]) -> Ran {
+        let text = std::fs::read_to_string(self.folder.path().join("commands.toml")).unwrap();
+        assert!(text.contains(from), "{from:?} is not in {text}");
+        let folder = TempDir::new("edited");
+        let config = folder.path().join("bekci.toml");
+        std::fs::write(&config, text.replace(from, to)).unwrap();
+        run(&config, arguments, "")
+    }
+
+    /// The root secret's file.
+    pub fn root_file(&self) -> PathBuf {
+        self.folder.path().join("keys/root")
+    }
+
+    /// [`House::command`], and what it said in JSON.
     pub fn told(&self, arguments: &[&str]) -> Value {
         let ran = self.command(&[arguments, &["--output", "json"]].concat(), "");
         serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("no JSON: {ran:?}"))

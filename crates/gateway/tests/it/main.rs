@@ -9,7 +9,9 @@
 
 mod commands;
 mod demo;
+mod doctoring;
 mod echo;
+mod explaining;
 mod faults;
 mod forge;
 mod fronts;
@@ -23,6 +25,7 @@ mod limits;
 mod managing;
 mod office;
 mod operating;
+mod operating_commands;
 mod people;
 mod proxying;
 mod refusing;

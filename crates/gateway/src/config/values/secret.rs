@@ -324,6 +324,14 @@ pub(crate) enum Root<'a> {
 }
 
 impl Secret {
+    /// The file that it was read from, or is to be made in.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.source {
+            SecretSource::File(path) => Some(path),
+            SecretSource::Inline | SecretSource::Variable(_) => None,
+        }
+    }
+
     /// The root secret.
     pub(crate) fn root(&self) -> Root<'_> {
         let path = match &self.source {

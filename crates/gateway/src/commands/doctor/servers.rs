@@ -1,0 +1,172 @@
+//! The database and what is asked through it: schema, clock, Redis, policy, accounts.
+
+use std::time::Duration;
+
+use bekci::Bekci;
+use bekci_core::{Clock, GuardName};
+use bekci_migration::sea_orm_migration::sea_orm::DatabaseConnection;
+use bekci_store::{AccountQuery, SystemClock};
+
+use super::{super::answer::listed, finding::Finding};
+use crate::{
+    assemble,
+    config::{Config, types::DatabaseKind},
+};
+
+/// A database that takes longer is told as one that does not answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Clocks within this are alike enough for anything that Bekci does.
+const LEAST_SKEW: time::Duration = time::Duration::seconds(2);
+
+pub(super) async fn connect(config: &Config) -> (Finding, Option<DatabaseConnection>) {
+    let kind = match config.database.kind() {
+        DatabaseKind::Sqlite => "SQLite",
+        DatabaseKind::Postgres => "PostgreSQL",
+        DatabaseKind::MySql => "MySQL",
+    };
+    let advice = "is the server up, and are database.url, user and password right? Is its port open to this machine?";
+    let began = SystemClock.uptime();
+    match tokio::time::timeout(PATIENCE, assemble::database(config)).await {
+        Ok(Ok(database)) => {
+            let took = SystemClock.uptime().saturating_sub(began);
+            (
+                Finding::ok("database", format!("{kind} answers in {} ms", took.as_millis())),
+                Some(database),
+            )
+        }
+        Ok(Err(error)) => (Finding::failed("database", error, advice), None),
+        Err(_) => (
+            Finding::failed("database", format!("{kind} does not answer within 10 s"), advice),
+            None,
+        ),
+    }
+}
+
+/// Tables and triggers; and whether both are there.
+pub(super) async fn schema(config: &Config, database: &DatabaseConnection) -> (Vec<Finding>, bool) {
+    let status = match bekci_migration::status(database, &assemble::tables(config)).await {
+        Ok(status) => status,
+        Err(error) => {
+            let advice = "may the database user read the catalogue and these tables?";
+            return (vec![Finding::failed("schema", error, advice)], false);
+        }
+    };
+    let advice = match config.database.auto_migrate {
+        true => "`bekci migrate up`; database.auto_migrate is on, so the next start does it too",
+        false => "`bekci migrate up`",
+    };
+    let lacks = |what: &str, names: &[String]| {
+        let found = format!("{what}: {}", listed(names));
+        (!names.is_empty()).then(|| Finding::failed("schema", found, advice))
+    };
+    let lacking = [
+        lacks("not applied", &status.pending),
+        lacks("missing tables", &status.missing_tables),
+        lacks(
+            "missing triggers, so that changes from outside are not seen, on",
+            &status.missing_watches,
+        ),
+    ];
+    let lacking: Vec<Finding> = lacking.into_iter().flatten().collect();
+    match lacking.is_empty() {
+        true => (vec![Finding::ok("schema", "tables and triggers are up to date")], true),
+        false => (lacking, false),
+    }
+}
+
+pub(super) async fn clock(config: &Config, bekci: &Bekci, same: bool) -> Finding {
+    if same {
+        return Finding::ok("clock", "SQLite uses this machine's");
+    }
+    let before = SystemClock.now();
+    let there = bekci.store().database_time().await;
+    let after = SystemClock.now();
+    let there = match there {
+        Ok(there) => there,
+        Err(error) => return Finding::failed("clock", error, "may the database user ask for the time?"),
+    };
+    // What the question took is no skew.
+    let ahead = (there - after).max(time::Duration::ZERO);
+    let behind = (before - there).max(time::Duration::ZERO);
+    let skew = ahead.max(behind);
+    let leeway = time::Duration::seconds(i64::from(config.token.leeway_seconds.get())).max(LEAST_SKEW);
+    let found = format!(
+        "the database's differs from this machine's by {} ms",
+        skew.whole_milliseconds()
+    );
+    match skew <= leeway {
+        true => Finding::ok("clock", found),
+        false => Finding::failed(
+            "clock",
+            found,
+            "let both machines follow one time server (chrony, systemd-timesyncd): tokens and bans end by these clocks",
+        ),
+    }
+}
+
+pub(super) async fn redis(config: &Config, bekci: &Bekci) -> Finding {
+    match bekci.store().shared_cache_answers().await {
+        None => Finding::ok("redis", "not used (redis.enabled = false)"),
+        Some(Ok(took)) => Finding::ok("redis", format!("answers in {} ms", took.as_millis())),
+        Some(Err(error)) => Finding::failed(
+            "redis",
+            format!("prefix {:?}: {error}", config.redis.prefix.as_str()),
+            "start it, or correct redis.url, user and password; meanwhile identities come from the database, which is slower and as safe",
+        ),
+    }
+}
+
+pub(super) async fn policy(config: &Config, bekci: &Bekci) -> Finding {
+    let asking: Vec<&str> = config
+        .routes
+        .iter()
+        .filter(|route| route.policy)
+        .map(|route| route.id.as_str())
+        .collect();
+    if asking.is_empty() {
+        return Finding::ok("policy", "no route asks it");
+    }
+    let advice = "`bekci policy check` says which line; until then the routes that ask it are denied";
+    let lines = match bekci.store().policies().lines().await {
+        Ok(lines) => lines,
+        Err(error) => return Finding::failed("policy", error, "may the database user read bekci_policies?"),
+    };
+    match assemble::policy_model(config) {
+        Err(error) => Finding::failed("policy", error, advice),
+        Ok(model) => match bekci_policy::compile(&model, &lines) {
+            Ok(policy) => Finding::ok(
+                "policy",
+                format!("{} rules, asked by {}", policy.rules(), listed(asking)),
+            ),
+            Err(error) => Finding::failed("policy", error, advice),
+        },
+    }
+}
+
+/// Somebody must be able to manage the rest.
+pub(super) async fn accounts(config: &Config, bekci: &Bekci) -> Finding {
+    let admin = config
+        .guards
+        .iter()
+        .find(|(name, _): &(&GuardName, _)| name.as_str() == "admin");
+    let Some((_, section)) = admin else {
+        return Finding::ok("accounts", "there is no guard admin");
+    };
+    let query = AccountQuery {
+        limit: 1,
+        ..AccountQuery::default()
+    };
+    match bekci.store().directory().list(&section.model, &query).await {
+        Ok(page) if page.accounts.is_empty() => Finding::warning(
+            "accounts",
+            format!("model {} has no account", section.model),
+            "`bekci principal add --model admin --email … --role super-admin --password-stdin` makes the first",
+        ),
+        Ok(_) => Finding::ok("accounts", format!("model {} has accounts", section.model)),
+        Err(error) => Finding::failed(
+            "accounts",
+            error,
+            "is models.<name>.table right, and may the database user read it?",
+        ),
+    }
+}

@@ -1,0 +1,163 @@
+//! `bekci doctor`: it finds what is wrong, says what to do, and changes nothing.
+
+use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
+use bekci_test_support::{TempDir, free_port};
+use serde_json::Value;
+
+use crate::house::{House, Kind, Ran, on_every_store, run, run_in};
+
+on_every_store!(a_house_that_is_well_has_nothing_wrong_but_the_server_that_is_not_there);
+
+/// The findings of one check, as (state, found and advice).
+fn of(told: &Value, check: &str) -> Vec<(String, String)> {
+    let checks = told["checks"].as_array().unwrap().iter();
+    let of_it = checks.filter(|finding| finding["check"] == check);
+    of_it
+        .map(|finding| {
+            let said = format!("{} {}", finding["found"], finding["advice"]);
+            (finding["state"].as_str().unwrap().to_owned(), said)
+        })
+        .collect()
+}
+
+fn json(ran: &Ran) -> Value {
+    serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"))
+}
+
+/// That a check failed, and says this.
+fn fails(ran: &Ran, check: &str, said: &str) {
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let found = of(&json(ran), check);
+    assert!(
+        found
+            .iter()
+            .any(|(state, text)| state == "failed" && text.contains(said)),
+        "{check} {said}: {found:?}"
+    );
+}
+
+const DOCTOR: [&str; 3] = ["doctor", "--output", "json"];
+
+fn a_house_that_is_well_has_nothing_wrong_but_the_server_that_is_not_there(house: &House) {
+    let ran = house.command(&DOCTOR, "");
+    fails(&ran, "upstream", "refused");
+    let told = json(&ran);
+    for check in [
+        "configuration",
+        "root secret",
+        "keys",
+        "database",
+        "schema",
+        "clock",
+        "redis",
+        "policy",
+        "accounts",
+    ] {
+        let found = of(&told, check);
+        assert!(
+            !found.is_empty() && found.iter().all(|(state, _)| state == "ok"),
+            "{check}: {found:?}"
+        );
+    }
+    let redis = &of(&told, "redis")[0].1;
+    assert_eq!(redis.contains("answers"), house.redis.is_some(), "{redis}");
+    assert_eq!(
+        of(&told, "upstream").iter().filter(|(state, _)| state == "ok").count(),
+        1,
+        "one server, many routes"
+    );
+    let text = house.command(&["doctor"], "").out;
+    assert!(
+        text.contains("FAILED   upstream") && text.contains("-> start it") && text.contains("1 thing is wrong"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_found_with_the_command_that_closes_it() {
+    let house = House::new(Kind::Sqlite, 0);
+    let (root, key) = (house.root_file(), house.key_file("admin"));
+    for (file, check) in [(root, "root secret"), (key, "keys")] {
+        std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        fails(
+            &house.command(&DOCTOR, ""),
+            check,
+            &format!("chmod 600 {}", file.display()),
+        );
+        std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        let told = json(&house.command(&DOCTOR, ""));
+        assert!(of(&told, check).iter().all(|(state, _)| state == "ok"), "{told}");
+    }
+}
+
+#[test]
+fn a_trigger_that_somebody_dropped_is_found() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let house = House::new(kind, 0);
+        if kind == Kind::Sqlite {
+            let name =
+                house.sql("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'bekci_bans' LIMIT 1");
+            house.sql(&format!("DROP TRIGGER \"{name}\""));
+        } else {
+            let name = house.sql(
+                "SELECT tgname FROM pg_trigger WHERE tgrelid = 'bekci_bans'::regclass AND NOT tgisinternal LIMIT 1",
+            );
+            house.sql(&format!("DROP TRIGGER \"{name}\" ON bekci_bans"));
+        }
+        let ran = house.command(&DOCTOR, "");
+        fails(&ran, "schema", "bekci_bans");
+        fails(&ran, "schema", "bekci migrate up");
+        assert_eq!(of(&json(&ran), "policy")[0].0, "skipped");
+    }
+}
+
+#[test]
+fn servers_that_do_not_answer_are_found_and_passwords_stay_untold() {
+    let house = House::new(Kind::PostgresRedis, 0);
+    let url = house.redis.as_ref().unwrap().url();
+    let nowhere = format!("redis://:pa55word@127.0.0.1:{}", free_port());
+    let ran = house.command_with(&format!("url = \"{url}\""), &format!("url = \"{nowhere}\""), &DOCTOR);
+    fails(&ran, "redis", "redis.url");
+    assert!(
+        !ran.out.contains("pa55word") && !ran.err.contains("pa55word"),
+        "{ran:?}"
+    );
+
+    let nowhere = format!(
+        "url = \"postgres://bekci:pa55word@127.0.0.1:{}/x\"\nmax_connections = 8",
+        free_port()
+    );
+    let old = format!("url = \"{}\"\nmax_connections = 8", house.database());
+    let ran = house.command_with(&old, &nowhere, &DOCTOR);
+    fails(&ran, "database", "database.url");
+    assert!(
+        !ran.out.contains("pa55word") && !ran.err.contains("pa55word"),
+        "{ran:?}"
+    );
+    assert_eq!(of(&json(&ran), "schema")[0].0, "skipped");
+}
+
+#[test]
+fn a_policy_that_raw_sql_broke_is_found() {
+    let house = House::new(Kind::Sqlite, 0);
+    house.command(&["principal", "list", "--model", "admin"], "").success();
+    house.sql(
+        "INSERT INTO bekci_policies (kind, v0, v1, v2, v3, v4, v5) VALUES ('p', 'role:customer:buyer', '*', '/x', '(', 'allow', '')",
+    );
+    fails(&house.command(&DOCTOR, ""), "policy", "bekci policy check");
+}
+
+#[test]
+fn where_there_is_nothing_yet_nothing_is_made() {
+    let folder = TempDir::new("empty");
+    let ran = run_in(folder.path(), &DOCTOR, "");
+    fails(&ran, "database", "bekci migrate up");
+    let told = json(&ran);
+    assert_eq!(of(&told, "root secret")[0].0, "warning", "{told}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+
+    let config = folder.path().join("bekci.toml");
+    std::fs::write(&config, "[server]\nlisten = \"nowhere\"\n").unwrap();
+    fails(&run(&config, &DOCTOR, ""), "configuration", "bekci.toml:2:");
+}

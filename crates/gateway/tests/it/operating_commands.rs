@@ -1,0 +1,195 @@
+//! Policies, sessions, tokens and cached identities by commands, with two nodes serving beside.
+
+use bekci_test_support::{TempDir, unique};
+use serde_json::{Value, json};
+
+use crate::{
+    house::{House, Kind, on_every_store},
+    http::get,
+    people::Tokens,
+};
+
+on_every_store!(
+    a_policy_line_holds_on_every_node_when_the_command_returns,
+    sessions_ended_by_command_are_let_in_by_no_node,
+    an_issued_token_is_let_in_and_inspected_as_what_it_is,
+    a_cached_identity_is_told_beside_the_databases,
+);
+
+fn on_all_nodes(house: &House, path: &str, token: &str, verdict: &str) {
+    for node in &house.nodes {
+        assert_eq!(get(path).bearer(token).to(node.address).verdict(), verdict, "{path}");
+    }
+}
+
+fn inspect(house: &House, token: &str, more: &[&str]) -> (Option<i32>, Value) {
+    let ran = house.command(&[&["token", "inspect", "--output", "json"][..], more].concat(), token);
+    let told = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
+    (ran.code, told)
+}
+
+fn a_policy_line_holds_on_every_node_when_the_command_returns(house: &House) {
+    let person = house.customer();
+    let token = person.sign_in(house.address()).access;
+    let path = format!("/api/{}", unique("returns"));
+    on_all_nodes(house, &path, &token, "403 POLICY_DENIED");
+    let line = format!("p, principal:{}, *, {path}, GET, allow", person.key());
+    house.told(&["policy", "add", &line]);
+    on_all_nodes(house, &path, &token, "200");
+    let listed = house.told(&["policy", "list"]);
+    assert!(
+        listed["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|item| item["line"] == line),
+        "{listed}"
+    );
+    assert_eq!(house.told(&["policy", "remove", &line])["removed"], 1);
+    on_all_nodes(house, &path, &token, "403 POLICY_DENIED");
+    assert_eq!(house.told(&["policy", "remove", &line])["error"]["code"], "NOT_FOUND");
+    assert!(house.told(&["policy", "check"])["rules"].as_u64().unwrap() >= 5);
+}
+
+fn sessions_ended_by_command_are_let_in_by_no_node(house: &House) {
+    let person = house.customer();
+    let [first, second, third]: [Tokens; 3] = std::array::from_fn(|_| person.sign_in(house.address()));
+    let listed = house.told(&["session", "list", &person.key()]);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 3, "{listed}");
+    let ended = house.told(&["session", "revoke", &person.key(), "--session", &first.session]);
+    assert_eq!(ended["endedSessions"], json!([first.session]));
+    on_all_nodes(house, "/me/x", &first.access, "401 TOKEN_INVALID");
+    on_all_nodes(house, "/me/x", &second.access, "200");
+    let ended = house.told(&["session", "revoke", &person.key(), "--all"]);
+    assert_eq!(ended["endedSessions"].as_array().unwrap().len(), 2);
+    on_all_nodes(house, "/me/x", &second.access, "401 TOKEN_INVALID");
+    on_all_nodes(house, "/me/x", &third.access, "401 TOKEN_INVALID");
+    let (code, told) = inspect(house, &third.access, &[]);
+    assert_eq!(
+        (code, &told["accepted"], &told["refusedNow"]["code"]),
+        (Some(1), &json!(false), &json!("TOKEN_INVALID"))
+    );
+    let other = house.customer();
+    let refused = house.told(&["session", "revoke", &other.key(), "--session", &first.session]);
+    assert_eq!(refused["error"]["code"], "NOT_FOUND", "a session of somebody else");
+}
+
+fn an_issued_token_is_let_in_and_inspected_as_what_it_is(house: &House) {
+    let person = house.customer();
+    let issued = house.command(&["token", "issue", &person.key()], "").success();
+    let token = issued.out.trim();
+    on_all_nodes(house, "/me/x", token, "200");
+    on_all_nodes(house, "/office/x", token, "401 GUARD_MISMATCH");
+    let (code, told) = inspect(house, &format!("{token}\n"), &[]);
+    assert_eq!(
+        (code, &told["accepted"], &told["claims"]["sub"]),
+        (Some(0), &json!(true), &json!(person.key()))
+    );
+    assert!(!issued.err.contains(token), "the audit event holds no token");
+
+    let folder = TempDir::new("keys");
+    let jwks = folder.path().join("jwks.json");
+    std::fs::write(&jwks, get("/.well-known/jwks.json").to(house.address()).body).unwrap();
+    let by_keys = ["--jwks", jwks.to_str().unwrap()];
+    assert_eq!(inspect(house, token, &by_keys).0, Some(0));
+    let (code, told) = inspect(house, &format!("{}AAAA", &token[..token.len() - 4]), &by_keys);
+    assert_eq!((code, &told["accepted"]), (Some(1), &json!(false)));
+
+    house.told(&["principal", "ban", &person.key()]);
+    assert_eq!(
+        house.told(&["token", "issue", &person.key()])["error"]["code"],
+        "ACCOUNT_BANNED"
+    );
+    let (_, told) = inspect(house, token, &[]);
+    assert_eq!(told["refusedNow"]["code"], "ACCOUNT_BANNED");
+}
+
+fn a_cached_identity_is_told_beside_the_databases(house: &House) {
+    let person = house.customer();
+    let tokens = person.sign_in(house.address());
+    on_all_nodes(house, "/direct/x", &tokens.access, "200");
+    let refreshed = house.told(&["cache", "refresh", &person.key()]);
+    let expected = if house.redis.is_some() { "agrees" } else { "none" };
+    assert_eq!(refreshed["state"], expected, "{refreshed}");
+    assert_eq!(refreshed["database"]["attributes"]["email"], json!(person.email));
+    let stats = house.told(&["cache", "stats", &person.key()]);
+    if house.redis.is_some() {
+        assert_eq!(stats["entryVersion"], stats["databaseVersion"], "{stats}");
+        assert!(stats["entryTtlSeconds"].as_i64().unwrap() > 0 && stats["entryBytes"].as_i64().unwrap() > 100);
+        // Past the triggers nobody learns of a change: the command does.
+        house.sql(&format!(
+            "UPDATE identity_versions SET version = version + 1 WHERE key = '{}'",
+            person.key()
+        ));
+        assert_eq!(house.told(&["cache", "show", &person.key()])["state"], "outdated");
+    }
+    on_all_nodes(house, "/me/x", &tokens.access, "200");
+}
+
+#[test]
+fn expected_decisions_are_tested_against_the_database_or_a_file() {
+    let house = House::shared(Kind::Sqlite);
+    let folder = TempDir::new("decisions");
+    let file = folder.path().join("decisions.toml");
+    let case = |method: &str, expect: &str| {
+        format!(
+            "[[case]]\nsubject = \"customer:1\"\nguard = \"customer\"\nroles = [\"buyer\"]\nmethod = \"{method}\"\npath = \"/api/orders/1\"\nexpect = \"{expect}\"\n"
+        )
+    };
+    let decisions = file.to_str().unwrap();
+    std::fs::write(&file, case("GET", "allow") + &case("DELETE", "deny")).unwrap();
+    let told = house.told(&["policy", "test", decisions]);
+    assert_eq!((&told["decisions"], &told["mismatches"]), (&json!(2), &json!([])));
+
+    std::fs::write(&file, case("GET", "allow") + &case("DELETE", "allow")).unwrap();
+    let ran = house.command(&["policy", "test", decisions], "");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.out.contains(":8: customer:1") && ran.out.contains("1 of 2 decisions"),
+        "{ran:?}"
+    );
+
+    let lines = folder.path().join("policy.csv");
+    std::fs::write(&lines, "p, role:customer:buyer, *, /api/**, *, allow\n").unwrap();
+    let told = house.told(&["policy", "test", decisions, "--file", lines.to_str().unwrap()]);
+    assert_eq!(told["mismatches"], json!([]));
+}
+
+#[test]
+fn what_is_no_line_no_session_and_no_token_is_refused() {
+    let house = House::shared(Kind::Sqlite);
+    let nobody = "0123456789abcdef0123456789abcdef";
+    for (arguments, code, said) in [
+        (
+            &["policy", "add", "p, role:customer:buyer, *, /x, (, allow"][..],
+            1,
+            "VALIDATION_FAILED",
+        ),
+        (&["policy", "add", "q"], 1, "VALIDATION_FAILED"),
+        (&["policy", "add"], 2, "LINES"),
+        (&["policy", "test", "nowhere.toml"], 1, "nowhere.toml"),
+        (&["policy", "check", "--file", "nowhere.csv"], 1, "nowhere.csv"),
+        (&["session", "revoke", "customer:1"], 2, "--all"),
+        (
+            &["session", "revoke", "customer:1", "--session", "x"],
+            2,
+            "32 lower-case hex",
+        ),
+        (
+            &["session", "revoke", "customer:1", "--session", nobody],
+            1,
+            "NOT_FOUND",
+        ),
+        (&["session", "list", "customer:999999999"], 1, "NOT_FOUND"),
+        (&["token", "issue", "customer:999999999"], 1, "NOT_FOUND"),
+        (&["token", "inspect", "--jwks", "nowhere.json"], 1, "nowhere.json"),
+        (&["cache", "show", "customer:01"], 1, "VALIDATION_FAILED"),
+        (&["cache", "show"], 2, "<KEY>"),
+    ] {
+        let ran = house.command(arguments, "");
+        assert_eq!(ran.code, Some(code), "{arguments:?}: {ran:?}");
+        assert!(ran.err.contains(said), "{arguments:?}: {ran:?}");
+    }
+    let (code, told) = inspect(house, "no token", &[]);
+    assert_eq!((code, &told["accepted"]), (Some(1), &json!(false)));
+}
