@@ -17,6 +17,7 @@ use crate::{
     proxy::{HostHeader, Upstream, UpstreamProblem, UpstreamSpec},
     routes::{RouteProblem, RouteSpec, RouteTable},
     tenancy,
+    tls::{self, TlsProblem},
 };
 
 /// Why nothing could be put together.
@@ -67,6 +68,17 @@ pub(crate) enum AssembleError {
         /// Why.
         problem: UpstreamProblem,
     },
+    /// A route's upstream cannot be spoken to by TLS.
+    #[error("route {route}: {problem}")]
+    UpstreamTls {
+        /// The route.
+        route: String,
+        /// Why.
+        problem: TlsProblem,
+    },
+    /// The listener cannot speak TLS.
+    #[error("server.tls: {0}")]
+    Tls(#[from] TlsProblem),
     /// The routes contradict each other.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Routes(Vec<RouteProblem>),
@@ -322,6 +334,7 @@ async fn together(config: &Config, database: DatabaseConnection, quiet: bool) ->
     if let Some(url) = config.redis.effective_url() {
         builder = builder.redis(RedisSettings {
             url,
+            ca_file: config.redis.ca_file.clone(),
             prefix: config.redis.prefix.as_str().to_owned(),
         });
     }
@@ -358,24 +371,44 @@ pub(crate) fn routes(
 
 /// The routes of the configuration one by one, in its order.
 pub(crate) fn route_specs(config: &Config, guards: &[Arc<AuthGuard>]) -> Result<Vec<RouteSpec>, AssembleError> {
-    let routes = config.routes.iter();
-    routes.map(|route| route_spec(config, route, guards)).collect()
+    let (routes, clients) = (config.routes.iter(), tls::Clients::default());
+    routes
+        .map(|route| route_spec(config, route, guards, &clients))
+        .collect()
 }
 
-fn route_spec(config: &Config, route: &types::Route, guards: &[Arc<AuthGuard>]) -> Result<RouteSpec, AssembleError> {
-    let id = route.id.as_str();
-    let upstream = route.upstream.as_ref().map(|upstream| {
-        Upstream::new(UpstreamSpec {
-            urls: upstream.urls.iter().map(|url| url.as_str().to_owned()).collect(),
-            health_path: upstream.health_path.as_ref().map(|path| path.as_str().to_owned()),
-            timeout: upstream.timeout,
-            host: HostHeader::default(),
-        })
-    });
-    let upstream = upstream.transpose().map_err(|problem| AssembleError::Upstream {
-        route: id.to_owned(),
+fn upstream(route: &str, upstream: &types::Upstream, clients: &tls::Clients) -> Result<Arc<Upstream>, AssembleError> {
+    let urls: Vec<String> = upstream.urls.iter().map(|url| url.as_str().to_owned()).collect();
+    let by_tls = urls.iter().any(|url| url.starts_with("https:"));
+    let tls = by_tls
+        .then(|| clients.trusting(upstream.ca_file.as_deref()))
+        .transpose();
+    let tls = tls.map_err(|problem| AssembleError::UpstreamTls {
+        route: route.to_owned(),
         problem,
     })?;
+    let spec = UpstreamSpec {
+        urls,
+        tls,
+        health_path: upstream.health_path.as_ref().map(|path| path.as_str().to_owned()),
+        timeout: upstream.timeout,
+        host: HostHeader::default(),
+    };
+    Upstream::new(spec).map_err(|problem| AssembleError::Upstream {
+        route: route.to_owned(),
+        problem,
+    })
+}
+
+fn route_spec(
+    config: &Config,
+    route: &types::Route,
+    guards: &[Arc<AuthGuard>],
+    clients: &tls::Clients,
+) -> Result<RouteSpec, AssembleError> {
+    let id = route.id.as_str();
+    let servers = route.upstream.as_ref();
+    let upstream = servers.map(|servers| upstream(id, servers, clients)).transpose()?;
     Ok(RouteSpec {
         id: id.into(),
         hosts: route.hosts.iter().map(host_pattern).collect(),

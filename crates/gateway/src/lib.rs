@@ -16,5 +16,6 @@ pub mod routes;
 mod seed;
 mod serve;
 mod tenancy;
+mod tls;
 
 pub use commands::run;

@@ -21,6 +21,7 @@ use crate::{
     generation::{Current, Generation, Ground, Renewing, Turner},
     ops::{self, Metrics},
     readiness::Ready,
+    tls::{self, Certificate, Served},
 };
 
 /// Why the gateway does not serve.
@@ -60,11 +61,13 @@ pub(crate) async fn start(loaded: Loaded, file: Option<PathBuf>) -> Result<Runni
         database: assemble::database(&loaded.config).await?,
         metrics: Arc::new(Metrics::default()),
         clock: Arc::new(SystemClock),
+        served: certificate(&loaded.config)?.map(Served::new),
     };
     let config = loaded.config.clone();
+    let served = ground.served.clone();
     let current = Current::new(Generation::build(&ground, loaded, None).await?);
-    let (public, address) = listen_public(&config, &current)?;
-    let decisions = listen_decisions(&config, &current)?;
+    let (public, address) = listen_public(&config, &current, served.as_ref())?;
+    let decisions = listen_decisions(&config, &current, served.as_ref())?;
     let (ops, ops_address) = listen_ops(&config, &current, Arc::clone(&ground.metrics))?;
     let turner = Turner::new(ground, current.clone(), file, can_be_mounted);
     let (stop, stopped) = watch::channel(false);
@@ -123,7 +126,19 @@ fn can_be_mounted(generation: &Generation) -> LocalBoxFuture<'static, bool> {
     Box::pin(async move { building.await.is_ok() })
 }
 
-fn listen_public(config: &Config, current: &Current) -> Result<(Server, SocketAddr), ServeError> {
+/// The certificate of the listeners, as its files have it now; `None`: they speak in the clear.
+pub(crate) fn certificate(config: &Config) -> Result<Option<Certificate>, AssembleError> {
+    let files = config.server.tls.as_ref();
+    Ok(files
+        .map(|files| Certificate::read(&files.cert, &files.key))
+        .transpose()?)
+}
+
+fn listen_public(
+    config: &Config,
+    current: &Current,
+    served: Option<&Served>,
+) -> Result<(Server, SocketAddr), ServeError> {
     let address = config.server.listen;
     let current = current.clone();
     let server = HttpServer::new(move || Renewing::new(&current, public_app))
@@ -133,14 +148,17 @@ fn listen_public(config: &Config, current: &Current) -> Result<(Server, SocketAd
         .keep_alive(config.limits.keep_alive_seconds.duration())
         .shutdown_timeout(u64::from(config.server.shutdown_timeout_seconds.get()))
         .h1_allow_half_closed(false)
-        .disable_signals()
-        .bind(address)
-        .map_err(|error| ServeError::Listen { address, error })?;
+        .disable_signals();
+    let server = match served {
+        Some(served) => server.bind_rustls_0_23(address, tls::server_config(served).map_err(AssembleError::from)?),
+        None => server.bind(address),
+    };
+    let server = server.map_err(|error| ServeError::Listen { address, error })?;
     let bound = server.addrs().first().copied().unwrap_or(address);
     Ok((server.run(), bound))
 }
 
-fn listen_decisions(config: &Config, current: &Current) -> Result<Option<Server>, ServeError> {
+fn listen_decisions(config: &Config, current: &Current, served: Option<&Served>) -> Result<Option<Server>, ServeError> {
     let Some(address) = config.server.decision_listen else {
         return Ok(None);
     };
@@ -156,9 +174,12 @@ fn listen_decisions(config: &Config, current: &Current) -> Result<Option<Server>
         .client_request_timeout(config.limits.head_timeout_seconds.duration())
         .keep_alive(config.limits.keep_alive_seconds.duration())
         .shutdown_timeout(u64::from(config.server.shutdown_timeout_seconds.get()))
-        .disable_signals()
-        .bind(address)
-        .map_err(|error| ServeError::Listen { address, error })?;
+        .disable_signals();
+    let server = match served {
+        Some(served) => server.bind_rustls_0_23(address, tls::server_config(served).map_err(AssembleError::from)?),
+        None => server.bind(address),
+    };
+    let server = server.map_err(|error| ServeError::Listen { address, error })?;
     Ok(Some(server.run()))
 }
 

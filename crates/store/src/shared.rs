@@ -8,6 +8,7 @@
 //! the entry, which names its key, so that an entry copied to another key, or to an installation with another prefix, does not fit there.
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -35,8 +36,10 @@ const LEAVE_ALONE: Duration = Duration::from_secs(1);
 /// Where Redis is.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
-    /// `redis://…`.
+    /// `redis://…`, or `rediss://…` for TLS.
     pub url: SecretString,
+    /// The authorities that are believed where it is reached by TLS, a PEM file; `None`: the system's.
+    pub ca_file: Option<PathBuf>,
     /// What stands before each key.
     pub prefix: String,
 }
@@ -47,6 +50,14 @@ pub enum SharedCacheError {
     /// The URL cannot be read.
     #[error("the Redis URL cannot be used: {0}")]
     Url(String),
+    /// The file of the authorities cannot be read.
+    #[error("{path}: {error}", path = path.display())]
+    Authorities {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// The prefix has a byte that it may not have.
     #[error("the Redis prefix may not have braces, spaces or control characters")]
     Prefix,
@@ -95,6 +106,25 @@ impl std::fmt::Debug for SharedCache {
     }
 }
 
+fn client(settings: &RedisSettings) -> Result<redis::Client, SharedCacheError> {
+    let url = settings.url.expose_secret();
+    let made = match &settings.ca_file {
+        None => redis::Client::open(url),
+        Some(path) => {
+            let authorities = std::fs::read(path).map_err(|error| SharedCacheError::Authorities {
+                path: path.clone(),
+                error,
+            })?;
+            let certificates = redis::TlsCertificates {
+                client_tls: None,
+                root_cert: Some(authorities),
+            };
+            redis::Client::build_with_tls(url, certificates)
+        }
+    };
+    made.map_err(|error| SharedCacheError::Url(error.to_string()))
+}
+
 impl SharedCache {
     pub(crate) fn new(
         settings: &RedisSettings,
@@ -103,8 +133,7 @@ impl SharedCache {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SharedCacheError> {
         check_prefix(&settings.prefix)?;
-        let client = redis::Client::open(settings.url.expose_secret())
-            .map_err(|error| SharedCacheError::Url(error.to_string()))?;
+        let client = client(settings)?;
         Ok(Self {
             client,
             connection: tokio::sync::OnceCell::new(),

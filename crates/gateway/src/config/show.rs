@@ -13,10 +13,11 @@ use super::tree::{Entry, Node, Value};
 use super::values::secret::{ANY, SecretRule, Shown};
 
 /// What a running gateway does not take over from a new file: the sockets and pools that it has, and what the process has set up once. A section, or a key.
-const FIXED: [&str; 12] = [
+const FIXED: [&str; 13] = [
     "server.listen",
     "server.ops_listen",
     "server.decision_listen",
+    "server.tls",
     "server.workers",
     "server.shutdown_timeout_seconds",
     "database",

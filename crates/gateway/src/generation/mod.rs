@@ -32,6 +32,7 @@ use crate::{
     internal_token::InternalTokens,
     ops::Metrics,
     proxy::{self, Proxy, ProxyParts, TrustedProxies},
+    tls::Served,
 };
 
 /// How often upstreams with a health path are asked.
@@ -45,6 +46,8 @@ pub(crate) struct Ground {
     pub(crate) database: DatabaseConnection,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// The certificate that the listeners show; `None`: they speak in the clear.
+    pub(crate) served: Option<Served>,
 }
 
 /// One configuration, put to work.

@@ -11,7 +11,11 @@ use futures_util::future::LocalBoxFuture;
 use tokio::task::JoinSet;
 
 use super::{Current, Generation, Ground, Watched, house, retire};
-use crate::config::{self, Loaded};
+use crate::{
+    config::{self, Loaded},
+    serve,
+    tls::{Certificate, Served},
+};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -32,7 +36,7 @@ pub(crate) struct Turner {
 
 /// What a reload came to.
 enum Turn {
-    Taken(Box<Generation>),
+    Taken(Box<Generation>, Option<Certificate>),
     Unchanged,
 }
 
@@ -84,7 +88,10 @@ impl Turner {
         let number = before.number;
         let metrics = Arc::clone(&self.ground.metrics);
         let result = match self.next(&before).await {
-            Ok(Turn::Taken(next)) => {
+            Ok(Turn::Taken(next, certificate)) => {
+                if let Some((served, certificate)) = self.ground.served.as_ref().zip(certificate) {
+                    served.replace(certificate);
+                }
                 tracing::info!(cause, generation = next.number, "the configuration was loaded again");
                 metrics
                     .config_generation
@@ -140,13 +147,17 @@ impl Turner {
         if !fixed.is_empty() {
             return Err(fixed);
         }
-        if house::changes(&before.loaded, &loaded).next().is_none() && !before.house.is_out_of_date(&loaded.config) {
+        let certificate = serve::certificate(&loaded.config).map_err(|error| vec![error.to_string()])?;
+        let (served, new) = (self.ground.served.as_ref().map(Served::now), certificate.as_ref());
+        let is_shown = served.as_ref().zip(new).is_none_or(|(old, new)| old.is_same_as(new));
+        let is_as_it_was = house::changes(&before.loaded, &loaded).next().is_none();
+        if is_as_it_was && is_shown && !before.house.is_out_of_date(&loaded.config) {
             return Ok(Turn::Unchanged);
         }
         let next = Generation::build(&self.ground, loaded, Some(before)).await;
         let next = next.map_err(|error| error.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
         if (self.check)(&next).await {
-            return Ok(Turn::Taken(Box::new(next)));
+            return Ok(Turn::Taken(Box::new(next), certificate));
         }
         house::leave(next.house).await;
         Err(vec!["the calls of the guards cannot be mounted".to_owned()])
@@ -164,6 +175,8 @@ impl Turner {
         let policy = config.routes.iter().any(|route| route.policy);
         let policy = policy.then(|| config.policy.model.clone());
         let file = self.file.clone().or_else(|| current.loaded.file.clone());
-        file.into_iter().chain(policy).collect()
+        let tls = config.server.tls.iter();
+        let tls = tls.flat_map(|files| [files.cert.clone(), files.key.clone()]);
+        file.into_iter().chain(policy).chain(tls).collect()
     }
 }

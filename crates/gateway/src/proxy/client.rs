@@ -25,14 +25,19 @@ pub struct Client {
 }
 
 impl Client {
-    /// Reads it from a request that came from `peer` and asks for `host`.
+    /// Reads it from a request that came from a peer, in the clear or by TLS, and asks for `host`.
     #[must_use]
-    pub fn of(peer: Option<SocketAddr>, host: &Host<'_>, headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
+    pub fn of(
+        (peer, https): (Option<SocketAddr>, bool),
+        host: &Host<'_>,
+        headers: &HeaderMap,
+        trusted: &TrustedProxies,
+    ) -> Self {
         let mut client = Self {
             hops: trusted.hops(peer, headers),
-            https: false,
+            https,
             host: host.to_string(),
-            port: host.port().unwrap_or(80),
+            port: host.port().unwrap_or(if https { 443 } else { 80 }),
         };
         if peer.is_some_and(|peer| trusted.has(peer.ip().to_canonical())) {
             client.believe(headers);
@@ -42,7 +47,9 @@ impl Client {
 
     fn believe(&mut self, headers: &HeaderMap) {
         let said = |name| last_element(headers, name);
-        self.https = said("x-forwarded-proto").is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
+        if let Some(proto) = said("x-forwarded-proto") {
+            self.https = proto.eq_ignore_ascii_case("https");
+        }
         let host = said("x-forwarded-host").and_then(|host| Host::parse(host).ok());
         let mut port = self.port;
         if let Some(host) = &host {
@@ -93,7 +100,12 @@ mod tests {
         }
         let trusted = TrustedProxies::new(|address| address.to_string().starts_with("10."));
         let peer = SocketAddr::new(peer.parse().unwrap(), 1);
-        Client::of(Some(peer), &Host::parse("gw.test:8080").unwrap(), &headers, &trusted)
+        Client::of(
+            (Some(peer), false),
+            &Host::parse("gw.test:8080").unwrap(),
+            &headers,
+            &trusted,
+        )
     }
 
     #[test]

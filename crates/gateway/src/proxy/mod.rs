@@ -24,6 +24,7 @@ mod health;
 mod identity;
 mod names;
 mod pool;
+mod stream;
 mod upload;
 mod upstream;
 mod websocket;
@@ -119,7 +120,8 @@ impl Proxy {
     /// Who the client of a request is.
     #[must_use]
     pub fn client(&self, request: &HttpRequest, host: &Host<'_>) -> Client {
-        Client::of(request.peer_addr(), host, request.headers(), &self.parts.trusted)
+        let reached = (request.peer_addr(), request.app_config().secure());
+        Client::of(reached, host, request.headers(), &self.parts.trusted)
     }
 
     /// Forwards a request and gives the upstream's answer, whose body is read from the upstream as it is sent on.

@@ -3,7 +3,6 @@
 use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
-    io,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -11,7 +10,8 @@ use std::{
 use actix_web::web::BytesMut;
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{error::ProxyError, upstream::Target};
+use super::{error::ProxyError, stream::Stream, upstream::Target};
+use crate::tls;
 
 /// How many idle connections to one server a thread keeps.
 const MAX_IDLE: usize = 256;
@@ -37,31 +37,23 @@ struct Idle {
 /// A connection to a server.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     /// What was received and not read yet.
     pub(super) input: BytesMut,
     /// Whether it has carried a request before.
     pub(super) reused: bool,
 }
 
-impl Connection {
-    /// Whether the server has neither closed it nor said anything unasked.
-    fn is_quiet(&self) -> bool {
-        let unread = self.stream.try_read(&mut [0; 1]);
-        matches!(unread, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-    }
-}
-
 /// An idle connection to the server that can carry a request.
 pub(super) fn take(target: &Target, uptime: Duration) -> Option<Connection> {
     SHELVES.with_borrow_mut(|shelves| {
         let idle = &mut shelves.get_mut(&target.id)?.idle;
-        while let Some(newest) = idle.pop_back() {
+        while let Some(mut newest) = idle.pop_back() {
             if uptime.saturating_sub(newest.since) > IDLE_LIMIT {
                 idle.clear();
                 return None;
             }
-            if newest.connection.is_quiet() {
+            if newest.connection.stream.is_quiet() {
                 return Some(newest.connection);
             }
         }
@@ -100,17 +92,28 @@ pub(super) fn keep(target: &Arc<Target>, mut connection: Connection, uptime: Dur
 /// # Errors
 /// [`ProxyError::Unavailable`] where the server cannot be reached, [`ProxyError::Timeout`] where that takes too long.
 pub(super) async fn open(target: &Target, limit: Duration) -> Result<Connection, ProxyError> {
-    let connecting = TcpStream::connect((&*target.host, target.port));
-    let stream = timeout(limit, connecting)
+    let stream = timeout(limit, connect(target))
         .await
-        .map_err(|_| ProxyError::Timeout("connecting took too long"))?
-        .map_err(|error| ProxyError::unavailable("cannot connect", &error))?;
-    stream
-        .set_nodelay(true)
-        .map_err(|error| ProxyError::unavailable("cannot set up the connection", &error))?;
+        .map_err(|_| ProxyError::Timeout("connecting took too long"))??;
     Ok(Connection {
         stream,
         input: BytesMut::new(),
         reused: false,
     })
+}
+
+async fn connect(target: &Target) -> Result<Stream, ProxyError> {
+    let stream = TcpStream::connect((&*target.host, target.port))
+        .await
+        .map_err(|error| ProxyError::unavailable("cannot connect", &error))?;
+    stream
+        .set_nodelay(true)
+        .map_err(|error| ProxyError::unavailable("cannot set up the connection", &error))?;
+    let Some((config, name)) = &target.tls else {
+        return Ok(Stream::Plain(stream));
+    };
+    let stream = tls::connect(config, name, stream)
+        .await
+        .map_err(|error| ProxyError::unavailable("no TLS with it", &error))?;
+    Ok(Stream::Tls(Box::new(stream)))
 }

@@ -11,9 +11,9 @@ use actix_web::{
     web::{Buf, Bytes, BytesMut},
 };
 use futures_util::Stream;
-use tokio::{io::AsyncWrite, net::TcpStream};
+use tokio::io::AsyncWrite;
 
-use super::error::ProxyError;
+use super::{error::ProxyError, stream::Stream as Server};
 
 /// How much is gathered before it is written; a client that sends faster than the upstream reads is held back beyond this.
 const GATHER: usize = 64 * 1024;
@@ -77,7 +77,7 @@ impl Upload {
     ///
     /// # Errors
     /// [`ProxyError::ClientBody`]: then the upstream has half a request and the connection must be closed.
-    pub(super) fn poll(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+    pub(super) fn poll(&mut self, stream: &mut Server, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
         if self.broken.is_some() {
             return Poll::Ready(Ok(()));
         }
@@ -86,6 +86,12 @@ impl Upload {
             let is_head = !self.head.is_empty();
             let waiting: &[u8] = if is_head { &self.head } else { &self.gathered };
             if waiting.is_empty() {
+                // TLS may hold back what it was given.
+                match Pin::new(&mut *stream).poll_flush(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Err(error)) => return self.breaks(error),
+                    Poll::Ready(Ok(())) => {}
+                }
                 if self.body.is_some() {
                     return Poll::Pending;
                 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use actix_web::http::Uri;
+use rustls::{ClientConfig, pki_types::ServerName};
 
 /// How long a connection to a server may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,8 +31,10 @@ pub enum HostHeader {
 /// The servers of a route, as configured.
 #[derive(Clone, Debug)]
 pub struct UpstreamSpec {
-    /// Their origins, `http://host[:port]`; one at least.
+    /// Their origins, `http://host[:port]` or `https://host[:port]`; one at least.
     pub urls: Vec<String>,
+    /// Whom to believe where an origin is https.
+    pub tls: Option<Arc<ClientConfig>>,
     /// The path that answers 2xx while a server is well; `None`: it is not asked.
     pub health_path: Option<String>,
     /// How long the head of an answer may take from when the request was sent.
@@ -64,6 +67,8 @@ pub(super) struct Target {
     /// A name or an address, an IPv6 one without brackets.
     pub(super) host: Box<str>,
     pub(super) port: u16,
+    /// How it is spoken to where that is by TLS, and the name that its certificate must have.
+    pub(super) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     /// `host:port` as configured: its name in metrics and in `Host`.
     pub(super) authority: Arc<str>,
     /// Until when, in milliseconds of uptime, it is passed over.
@@ -90,7 +95,10 @@ impl Upstream {
         if spec.urls.is_empty() {
             return Err(UpstreamProblem::Empty);
         }
-        let targets = spec.urls.iter().map(|url| Target::new(url).map(Arc::new));
+        let targets = spec
+            .urls
+            .iter()
+            .map(|url| Target::new(url, spec.tls.as_ref()).map(Arc::new));
         Ok(Arc::new(Self {
             targets: targets.collect::<Result<_, _>>()?,
             next: AtomicUsize::new(0),
@@ -112,13 +120,13 @@ impl Upstream {
         well.chain(turn().filter(move |target| target.rests(uptime)))
     }
 
-    /// All servers.
     /// Whether its servers tell whether they are well.
     #[must_use]
     pub fn is_asked_for_health(&self) -> bool {
         self.health_path.is_some()
     }
 
+    /// All servers.
     pub(super) fn targets(&self) -> &[Arc<Target>] {
         &self.targets
     }
@@ -129,18 +137,18 @@ impl Upstream {
 }
 
 impl Target {
-    fn new(url: &str) -> Result<Self, UpstreamProblem> {
+    fn new(url: &str, tls: Option<&Arc<ClientConfig>>) -> Result<Self, UpstreamProblem> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let bad = |why| UpstreamProblem::BadUrl {
             url: url.to_owned(),
             why,
         };
         let uri: Uri = url.parse().map_err(|_| bad("is no URL"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(bad("asks for TLS to the upstream, which is not built")),
-            _ => return Err(bad("does not begin with http://")),
-        }
+        let tls = match uri.scheme_str() {
+            Some("http") => None,
+            Some("https") => Some(tls.ok_or(bad("is https, and it is not said whom to believe"))?),
+            _ => return Err(bad("does not begin with http:// or https://")),
+        };
         let authority = uri.authority().ok_or(bad("has no host"))?;
         if authority.as_str().contains('@') {
             return Err(bad("has user information"));
@@ -150,10 +158,14 @@ impl Target {
         }
         let host = uri.host().unwrap_or_default();
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = bare.unwrap_or(host);
+        let name = || ServerName::try_from(host.to_owned()).map_err(|_| bad("has a host that no certificate can name"));
+        let tls = tls.map(|config| Ok((Arc::clone(config), name()?))).transpose()?;
         Ok(Self {
             id: COUNT.fetch_add(1, Ordering::Relaxed),
-            host: bare.unwrap_or(host).into(),
-            port: authority.port_u16().unwrap_or(80),
+            host: host.into(),
+            port: authority.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 }),
+            tls,
             authority: authority.as_str().into(),
             rests_until: AtomicU64::new(0),
             failures: AtomicU32::new(0),
@@ -189,6 +201,7 @@ mod tests {
     fn upstream(urls: &[&str]) -> Result<Arc<Upstream>, UpstreamProblem> {
         Upstream::new(UpstreamSpec {
             urls: urls.iter().map(|url| (*url).to_owned()).collect(),
+            tls: None,
             health_path: None,
             timeout: Duration::from_secs(30),
             host: HostHeader::Original,

@@ -58,6 +58,17 @@ pub struct Node {
     _folder: TempDir,
 }
 
+impl Node {
+    pub fn of(server: Server, ops: SocketAddr, folder: TempDir) -> Self {
+        Self {
+            address: server.address(),
+            ops,
+            server,
+            _folder: folder,
+        }
+    }
+}
+
 pub struct House {
     pub nodes: Vec<Node>,
     pub redis: Option<Redis>,
@@ -230,12 +241,7 @@ impl House {
                 .args(["serve"])
                 .ready_when(move |_| std::net::TcpStream::connect(ops).is_ok() && get("/readyz").to(ops).status == 200)
         });
-        Node {
-            address: server.address(),
-            ops,
-            server,
-            _folder: folder,
-        }
+        Node::of(server, ops, folder)
     }
 
     /// The URL of its database.

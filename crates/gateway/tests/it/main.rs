@@ -33,3 +33,4 @@ mod reloading;
 mod rotating;
 mod sessions;
 mod tenants;
+mod tls;

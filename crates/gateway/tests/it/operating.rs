@@ -1,8 +1,12 @@
 //! The listener for those who run the gateway.
 
+use std::{net::TcpStream, time::Duration};
+
 use crate::{
+    echo::Echo,
     house::{House, Kind},
-    http::get,
+    http::{Wire, get},
+    tls::listener::{echo, gateway},
 };
 
 /// The value of a metric's line.
@@ -74,4 +78,25 @@ fn a_gateway_is_alive_and_says_which_part_is_not_ready() {
         "{told}"
     );
     assert_eq!(get("/healthz").to(ops).status, 200);
+}
+
+#[test]
+fn a_gateway_that_is_told_to_stop_finishes_what_was_begun_and_takes_nothing_new() {
+    let node = gateway("", "", &echo());
+    let mut wire = Wire::open(node.address);
+    let path = format!("/stopping-{}/slow", node.address.port());
+    wire.write(&get(&format!("{path}?ms=1500")).bytes());
+    let until = |what: &str, is_so: &dyn Fn() -> bool| {
+        for _ in 0..3_000 {
+            if is_so() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("never: {what}: {}", node.server.log());
+    };
+    until("it reached its upstream", &|| Echo::shared().saw(&path));
+    node.server.signal("TERM");
+    assert_eq!(wire.read().verdict(), "200");
+    until("nothing listens", &|| TcpStream::connect(node.address).is_err());
 }

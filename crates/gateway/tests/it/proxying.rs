@@ -65,7 +65,7 @@ fn the_status_of_an_upstream_is_passed_on() {
     }
 }
 
-fn upgrade(path: &str) -> Ask {
+pub fn upgrade(path: &str) -> Ask {
     get(path)
         .header("connection", "Upgrade")
         .header("upgrade", "websocket")
@@ -77,7 +77,12 @@ fn upgrade(path: &str) -> Ask {
 fn a_websocket_is_tunnelled_for_somebody_let_in() {
     let tokens = house().signed_in();
     let mut wire = Wire::open(house().address());
-    let answer = upgrade("/ws/chat").bearer(&tokens.access).on(&mut wire);
+    talk_by_websocket(&mut wire, upgrade("/ws/chat").bearer(&tokens.access));
+}
+
+/// Opens a WebSocket to the echo, and says two things.
+pub fn talk_by_websocket(wire: &mut Wire, upgrade: Ask) {
+    let answer = upgrade.on(wire);
     assert_eq!(answer.status, 101);
     // RFC 6455 section 1.3: the answer to this very key.
     assert_eq!(

@@ -69,7 +69,7 @@ impl<'a> File<'a> {
     }
 }
 
-fn reloads(result: &str) -> String {
+pub fn reloads(result: &str) -> String {
     format!("bekci_config_reloads_total{{result=\"{result}\"}}")
 }
 

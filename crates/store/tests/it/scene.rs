@@ -118,6 +118,7 @@ impl Scene {
         let redis = matches!(kind, Kind::SqliteRedis | Kind::PostgresRedis).then(|| {
             let server = Redis::shared();
             RedisSettings {
+                ca_file: None,
                 url: server.url().into(),
                 prefix: server.fresh_prefix("bekci"),
             }

@@ -1,5 +1,7 @@
 //! `[redis]`.
 
+use std::path::PathBuf;
+
 use secrecy::SecretString;
 
 use super::store::with_credentials;
@@ -44,6 +46,8 @@ settings! {
         user: Option<Sentence> = Absent;
         /// The password, in place of the one in the URL.
         password: Option<Secret> = Absent;
+        /// A PEM file with the certificate authorities that are believed with `rediss://`. Left out: the system's.
+        ca_file: Option<PathBuf> = Absent;
         /// What every key begins with; empty for the bare `customer:42`.
         prefix: RedisPrefix = Toml("'bekci:'");
     }

@@ -1,6 +1,6 @@
 //! `[[routes]]`.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use bekci_core::{GuardName, Permission, RoleName};
 
@@ -66,6 +66,8 @@ settings! {
     UpstreamTable {
         /// Their origins.
         urls: Vec<Origin> [some::<Origin>()] = Required;
+        /// A PEM file with the certificate authorities that are believed where an origin is https. Left out: the system's.
+        ca_file: Option<PathBuf> = Absent;
         /// The path that answers 2xx while a server is well; empty: it is not asked.
         health_path: Option<UrlPath> = Toml("''");
         /// How long the head of the answer may take.
@@ -78,6 +80,8 @@ settings! {
 pub(crate) struct Upstream {
     /// Their origins; one at least.
     pub(crate) urls: Vec<Origin>,
+    /// Whom to believe where an origin is https; `None`: whom the system believes.
+    pub(crate) ca_file: Option<PathBuf>,
     /// The path that answers 2xx while a server is well.
     pub(crate) health_path: Option<UrlPath>,
     /// How long the head of the answer may take.
@@ -95,17 +99,20 @@ impl Setting for Option<Upstream> {
             let urls = vec![Origin::parse(url).ok()?];
             return Some(Some(Upstream {
                 urls,
+                ca_file: None,
                 health_path: None,
                 timeout: Duration::from_secs(30),
             }));
         }
         let UpstreamTable {
             urls,
+            ca_file,
             health_path,
             timeout_ms,
         } = UpstreamTable::read(node)?;
         Some(Some(Upstream {
             urls,
+            ca_file,
             health_path,
             timeout: timeout_ms.duration(),
         }))

@@ -1,8 +1,10 @@
 //! `[server]`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
-use crate::config::schema::{Fallback::Toml, range, settings};
+use crate::config::schema::{Fallback::Absent, Fallback::Required, Fallback::Toml, Kind, Setting, range, settings};
+use crate::config::tree::Node;
 use crate::config::values::choice;
 use crate::config::values::net::Cidr;
 use crate::config::values::time::Seconds;
@@ -23,6 +25,28 @@ choice! {
 }
 
 settings! {
+    /// The files of a certificate and its key.
+    Tls {
+        /// The chain in PEM, the listener's own certificate first.
+        cert: PathBuf = Required;
+        /// The private key in PEM.
+        key: PathBuf = Required;
+    }
+}
+
+impl Setting for Option<Tls> {
+    const KIND: Kind = Tls::KIND;
+
+    fn read(node: &Node) -> Option<Self> {
+        Tls::read(node).map(Some)
+    }
+
+    fn absent() -> Option<Self> {
+        Some(None)
+    }
+}
+
+settings! {
     /// Where the gateway listens, and what it is called from outside.
     Server {
         /// Address and port of the public traffic.
@@ -35,6 +59,9 @@ settings! {
         /// (`X-Auth-Request-User`, `-Groups`, `-Email`, `-Preferred-Username`) or `authentik` (`X-authentik-username`, `-groups`, `-email`, `-name`, `-uid`).
         /// Users are told by their key, as `customer:42`; an address is told only where it is verified.
         decision_preset: DecisionPreset = Toml("'bekci'");
+        /// The certificate of `listen` and `decision_listen`, which then speak TLS (1.2 and later) alone: `{ cert = "cert.pem", key = "key.pem" }`, the chain with
+        /// the listener's own certificate first. A change of the files is taken over while the gateway runs.
+        tls: Option<Tls> = Absent;
         /// The origin by which browsers and mails know the gateway. Cookie prefixes, redirect URIs, links in mails and the default issuer come
         /// from it, never from a request.
         public_url: Origin = Toml("'http://127.0.0.1:8080'");

@@ -110,6 +110,7 @@ impl Default for Setup {
 impl Setup {
     pub(super) fn upstream(&self, urls: &[String]) -> Arc<Upstream> {
         Upstream::new(UpstreamSpec {
+            tls: None,
             urls: urls.to_vec(),
             health_path: self.health_path.clone(),
             timeout: self.timeout,

@@ -14,6 +14,7 @@ with_redis! {
 async fn node(scene: &Scene, server: &Redis) -> Store {
     let settings = StoreSettings {
         redis: Some(RedisSettings {
+            ca_file: None,
             url: server.url().into(),
             prefix: "bekci:".to_owned(),
         }),
