@@ -94,7 +94,7 @@ pub struct IssueOrder {
     /// What the session's device is called in lists.
     pub device_name: Option<String>,
     /// The tenant that the tokens are made for.
-    pub tenant: Option<TenantName>,
+    pub tenant: SignInTenant,
 }
 
 /// By what somebody was signed in.

@@ -106,7 +106,7 @@ impl std::fmt::Debug for SharedCache {
     }
 }
 
-fn client(settings: &RedisSettings) -> Result<redis::Client, SharedCacheError> {
+pub(crate) fn client(settings: &RedisSettings) -> Result<redis::Client, SharedCacheError> {
     let url = settings.url.expose_secret();
     let made = match &settings.ca_file {
         None => redis::Client::open(url),

@@ -17,7 +17,7 @@ use actix_web::{
     HttpRequest,
     http::header::{HeaderMap, HeaderName},
 };
-use bekci_core::{AskedTenant, AuthError, TenantName};
+use bekci_core::{AskedTenant, AuthError, TenantName, signin::SignInTenant};
 
 use crate::host::Host;
 
@@ -179,6 +179,15 @@ impl Tenancy {
     #[must_use]
     pub fn is_by_claim(&self) -> bool {
         matches!(*self.0, Source::Claim)
+    }
+
+    /// The tenant of a sign-in that names none, and whose request asks about none.
+    #[must_use]
+    pub fn unnamed(&self) -> SignInTenant {
+        match self.is_by_claim() {
+            true => SignInTenant::OfAccount,
+            false => SignInTenant::None,
+        }
     }
 
     /// Which tenant a request asks about.

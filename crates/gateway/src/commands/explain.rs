@@ -14,10 +14,10 @@ use actix_web::http::{
     Method, Uri,
     header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue},
 };
-use bekci::{Reading, Refusal};
+use bekci::{Asked, Clues, Reading, Refusal};
 use bekci_core::{
-    Admission, AuthError, AuthGuard, BearerToken, Consistency, Gate, GateParts, GuardChain, GuardName,
-    HeaderCredential, PrincipalKey, RequestHead, RouteRule, TenantName, TokenVerifier,
+    Admission, AskedTenant, AuthError, AuthGuard, BearerToken, Consistency, Gate, GateParts, GuardChain, GuardName,
+    HeaderCredential, PrincipalKey, RequestHead, RouteKind, RouteRule, TenantName, TokenVerifier,
 };
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
@@ -52,7 +52,7 @@ pub(crate) struct Question {
     /// The guard that the principal signed in through; else the first of the route for its model
     #[arg(long, requires = "principal")]
     guard: Option<GuardName>,
-    /// The tenant that is asked about
+    /// The tenant that is asked about; else what the URL or the token says, by tenancy.source
     #[arg(long)]
     tenant: Option<TenantName>,
 }
@@ -89,7 +89,7 @@ pub(crate) async fn as_of_now(desk: &Desk<'_>, guard: &GuardName, token: &str) -
     let head = RequestHead {
         method: "GET",
         path: "/",
-        tenant: None,
+        tenant: AskedTenant::Claimed,
         authorization: token,
         cookies: &[],
         fetch_site: None,
@@ -135,12 +135,36 @@ async fn explain(desk: &Desk<'_>, question: &Question, token: Option<&SecretStri
     let gate = gate(desk, question, &presented, &noted)?;
     let reading = Reading::new(verb.as_str(), &found.path, &presented.headers).map_err(AuthError::from);
     let admitted = match &reading {
-        Ok(reading) => gate.admit(&reading.head(question.tenant.as_ref()), &route.rule).await,
+        Ok(reading) => match tenant(desk, question, &host, reading, &presented.headers, &route.rule) {
+            Ok(tenant) => gate.admit(&reading.head(tenant.tenant()), &route.rule).await,
+            Err(error) => Err(error),
+        },
         Err(error) => Err(error.clone()),
     };
     tell(&mut decision, desk, &route, &admitted, &noted);
     decision.credential = presented.told(desk, token);
     Ok(decision)
+}
+
+/// Which tenant the request asks about: the one that is named, else as `serve` reads it. Headers that a proxy would set are not there.
+fn tenant(
+    desk: &Desk<'_>,
+    question: &Question,
+    host: &Host<'_>,
+    reading: &Reading<'_>,
+    headers: &HeaderMap,
+    rule: &RouteRule,
+) -> Result<Asked, AuthError> {
+    match &question.tenant {
+        _ if rule.kind == RouteKind::Public => Ok(Asked::None),
+        Some(tenant) => Ok(Asked::Named(tenant.clone())),
+        None => desk.bekci.watch().tenancy().asked(&Clues {
+            host: Some(host),
+            path: Some(reading.path()),
+            headers,
+            peer: None,
+        }),
+    }
 }
 
 /// What the request presents, and for which guard.
@@ -251,6 +275,9 @@ fn tell(
     noted: &Noted,
 ) {
     let seen = noted.take();
+    if let Some(seen) = &seen {
+        decision.tenant.clone_from(&seen.tenant);
+    }
     decision.route = Some(route.id.to_string());
     decision.upstream = route.upstream.is_some();
     decision.guards = route.rule.guards.iter().map(|guard| guard.name.clone()).collect();

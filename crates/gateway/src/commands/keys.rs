@@ -130,10 +130,7 @@ fn list(config: &Config, named: &[GuardName]) -> Result<Answer, Failure> {
             told.push(for_machines(key, &retirement)?);
         }
     }
-    Ok(Answer {
-        text: lines.join("\n"),
-        json: json!({"keys": told}),
-    })
+    Ok(Answer::new(lines.join("\n"), json!({"keys": told})))
 }
 
 fn for_people(key: &KeyInfo, retirement: &Retirement, now: OffsetDateTime) -> String {
@@ -184,10 +181,7 @@ fn rotate(config: &Config, named: &[GuardName]) -> Result<Answer, Failure> {
         lines.push(format!("{guard}  {}  is published, {signs}", made.kid));
         told.push(serde_json::to_value(&made).map_err(Failure::of)?);
     }
-    Ok(Answer {
-        text: lines.join("\n"),
-        json: json!({"made": told}),
-    })
+    Ok(Answer::new(lines.join("\n"), json!({"made": told})))
 }
 
 fn retire(config: &Config, kid: &KeyId, force: bool) -> Result<Answer, Failure> {
@@ -197,10 +191,10 @@ fn retire(config: &Config, kid: &KeyId, force: bool) -> Result<Answer, Failure> 
         refuse_if_in_use(config, &store, &guards, kid)?;
     }
     let guard = store.retire(&guards, kid).map_err(Failure::of)?;
-    Ok(Answer {
-        text: format!("{guard}  {kid}  is retired: running gateways refuse its tokens within a second"),
-        json: json!({"guard": guard.as_str(), "kid": kid.as_str(), "retired": true}),
-    })
+    Ok(Answer::new(
+        format!("{guard}  {kid}  is retired: running gateways refuse its tokens within a second"),
+        json!({"guard": guard.as_str(), "kid": kid.as_str(), "retired": true}),
+    ))
 }
 
 fn refuse_if_in_use(config: &Config, store: &KeyStore, guards: &[GuardName], kid: &KeyId) -> Result<(), Failure> {

@@ -3,11 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use bekci::Refusal;
-use bekci_core::{
-    AuthGuard, Consistency, Entropy, GuardName, IdentityVersion, Need, PrincipalKey, SessionId, TokenId,
-    signin::{NewSession, Opened},
-};
-use bekci_signin::AccessSubject;
+use bekci_core::{AuthGuard, GuardName, PrincipalKey, TenantName, signin::SignInTenant};
+use bekci_signin::IssueOrder;
 use bekci_store::SystemClock;
 use bekci_token::{Inspection, inspect_with_jwks};
 use clap::{Args, Subcommand};
@@ -16,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     Answer, Failure,
-    desk::{Desk, at_desk, moment, note},
+    desk::{Desk, at_desk, moment},
     explain, input,
 };
 use crate::config::Config;
@@ -44,6 +41,9 @@ pub(crate) struct Wanted {
     /// The guard; else the model's only one, else the one of the model's name
     #[arg(long)]
     guard: Option<GuardName>,
+    /// The tenant that the token is made for, where the principal belongs to it
+    #[arg(long)]
+    tenant: Option<TenantName>,
 }
 
 pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Failure> {
@@ -95,69 +95,16 @@ async fn issue(desk: &Desk<'_>, wanted: &Wanted) -> Result<Answer, Failure> {
     let name = desk.guard_for(wanted.guard.as_ref(), &key)?;
     let guard = desk.bekci.watch().guard(name.as_str()).cloned();
     let guard: Arc<AuthGuard> = guard.ok_or_else(|| Failure::not_found(format!("there is no guard {name}")))?;
-    let mut random = [0; 16];
-    bekci_token::OsEntropy.fill(&mut random).map_err(Failure::of)?;
-    let session = TokenId(random);
-    let wanted = NewSession {
-        guard: Arc::clone(&guard),
-        key: key.clone(),
-        id: session,
-        way: "command",
-        remembered: false,
-        verified_hash: None,
+    let tenant = wanted.tenant.clone();
+    let order = IssueOrder {
         device_name: Some("bekci token issue".to_owned()),
-        device_hash: None,
-        replaces: None,
-        tenant: None,
-        now: desk.now(),
+        tenant: tenant.map_or_else(|| desk.bekci.watch().tenancy().unnamed(), SignInTenant::Named),
     };
-    let opened = desk.bekci.store().sign_in_store().open_session(&wanted).await?;
-    let (version, ended) = match opened {
-        Opened::Open { version, ended } => (version, ended),
-        Opened::Banned(_) => {
-            let code = bekci_core::ErrorCode::AccountBanned;
-            return Err(Failure::coded(code, format!("{key} is banned; nobody lets it in")));
-        }
-        Opened::Gone => return Err(Failure::not_found(format!("there is no account {key}"))),
-    };
-    let token = signed(desk, &guard, &key, session, version).await?;
-    let ended: Vec<String> = ended.iter().map(ToString::to_string).collect();
-    let details = json!({"session": session.to_string(), "guard": name, "by": "command", "ended": ended});
-    note("sign_in.attempt", Some(&key), &details);
+    let issued = desk.bekci.sign_in().issue(&guard, &key, order).await;
+    let issued = issued.map_err(|error| Failure::coded(error.code(), format!("{key}: {error}")))?;
     let json = json!({
-        "key": key, "guard": name, "sessionId": session.to_string(), "accessToken": token.token.expose_secret(),
-        "expiresAt": moment(token.expires_at), "endedSessions": ended,
+        "key": key, "guard": name, "tenant": issued.tenant, "sessionId": issued.session.to_string(),
+        "accessToken": issued.access.expose_secret(), "expiresAt": moment(issued.access_expires_at),
     });
-    Ok(Answer::new(token.token.expose_secret(), json))
-}
-
-async fn signed(
-    desk: &Desk<'_>,
-    guard: &AuthGuard,
-    key: &PrincipalKey,
-    session: SessionId,
-    version: IdentityVersion,
-) -> Result<bekci_signin::IssuedAccess, Failure> {
-    let identities = desk.bekci.identities();
-    let need = Need {
-        key,
-        guard: &guard.name,
-        tenant: None,
-        at_least: version,
-        policy: false,
-        consistency: Consistency::Direct,
-    };
-    let view = identities.read(&need, identities.ticket()).await;
-    let view = view.map_err(|error| Failure::coded(bekci_core::ErrorCode::StoreUnavailable, error))?;
-    let subject = AccessSubject {
-        key: key.clone(),
-        session,
-        generation: 0,
-        version,
-        tenant: None,
-    };
-    desk.bekci
-        .sign_in()
-        .issue_access(guard, &subject, &view)
-        .map_err(Failure::of)
+    Ok(Answer::new(issued.access.expose_secret(), json))
 }

@@ -137,11 +137,11 @@ fn expected_decisions_are_tested_against_the_database_or_a_file() {
         )
     };
     let decisions = file.to_str().unwrap();
-    std::fs::write(&file, case("GET", "allow") + &case("DELETE", "deny")).unwrap();
+    std::fs::write(&file, [case("GET", "allow"), case("DELETE", "deny")].concat()).unwrap();
     let told = house.told(&["policy", "test", decisions]);
     assert_eq!((&told["decisions"], &told["mismatches"]), (&json!(2), &json!([])));
 
-    std::fs::write(&file, case("GET", "allow") + &case("DELETE", "allow")).unwrap();
+    std::fs::write(&file, [case("GET", "allow"), case("DELETE", "allow")].concat()).unwrap();
     let ran = house.command(&["policy", "test", decisions], "");
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use bekci_core::{
     AuthGuard, CountedBy, IdentityVersion, Limit, PrincipalKey, TenantName, View,
-    signin::{NewSession, SessionFacts, SignInTenant},
+    signin::{NewSession, SessionFacts},
 };
 use secrecy::SecretString;
 
@@ -78,7 +78,7 @@ impl SignIn {
                 device_name: tidy_device_name(order.device_name),
                 device_hash: None,
                 replaces: None,
-                tenant: order.tenant.map_or(SignInTenant::None, SignInTenant::Named),
+                tenant: order.tenant,
                 now: self.parts.clock.now(),
             })
             .await?;

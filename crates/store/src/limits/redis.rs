@@ -11,7 +11,6 @@ use std::{sync::LazyLock, time::Duration};
 use async_trait::async_trait;
 use bekci_core::{LimitKey, LimiterUnavailable, Rate, RateLimiter, SLOT_LASTS, Settled, Slot, TokenId};
 use redis::{Script, aio::ConnectionManager};
-use secrecy::ExposeSecret;
 use tokio::sync::OnceCell;
 
 use crate::shared::{RedisSettings, SharedCacheError, check_prefix};
@@ -85,8 +84,7 @@ impl RedisLimiter {
     /// [`SharedCacheError`] where the settings cannot be used.
     pub fn new(settings: &RedisSettings, answer_within: Duration) -> Result<Self, SharedCacheError> {
         check_prefix(&settings.prefix)?;
-        let client = redis::Client::open(settings.url.expose_secret())
-            .map_err(|error| SharedCacheError::Url(error.to_string()))?;
+        let client = crate::shared::client(settings)?;
         Ok(Self {
             client,
             connection: OnceCell::new(),

@@ -34,6 +34,7 @@ fn redis_settings() -> RedisSettings {
     RedisSettings {
         url: server.url().into(),
         prefix: server.fresh_prefix("limits"),
+        ca_file: None,
     }
 }
 
@@ -234,6 +235,7 @@ async fn a_redis_that_is_gone_is_told_and_never_taken_for_room() {
     let settings = RedisSettings {
         url: server.url().into(),
         prefix: "bekci:".to_owned(),
+        ca_file: None,
     };
     let limiter = RedisLimiter::new(&settings, Duration::from_secs(1)).unwrap();
     let (key, limit, id) = (key(1), rate("5/min"), TokenId([1; 16]));

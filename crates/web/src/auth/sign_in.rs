@@ -65,10 +65,9 @@ fn tenant_of(mounted: &Mounted, request: &HttpRequest, named: Option<String>) ->
             Ok(tenant) => Ok(SignInTenant::Named(tenant)),
             Err(_) => Err(invalid("tenant", "is no name of a tenant")),
         },
-        None if by_claim => Ok(SignInTenant::OfAccount),
         None => match tenancy.asked_by(request, None)? {
             Asked::Named(tenant) => Ok(SignInTenant::Named(tenant)),
-            Asked::None | Asked::Claimed => Ok(SignInTenant::None),
+            Asked::None | Asked::Claimed => Ok(tenancy.unnamed()),
         },
     }
 }

@@ -137,7 +137,9 @@ impl<'a> Attempt<'a> {
             device_name: self.device_name,
             device_id: self.device_id,
             replaces: self.replaces,
-            tenant: self.tenant.map_or(SignInTenant::None, SignInTenant::Named),
+            tenant: self
+                .tenant
+                .map_or_else(|| self.bekci.watch().tenancy().unnamed(), SignInTenant::Named),
             client: self.credentials.client(),
         };
         match self.bekci.sign_in().password(&guard, attempt).await {

@@ -140,7 +140,12 @@ impl<G: GuardType> GuardCalls<G> {
     /// # Errors
     /// A [`Refusal`] with `IDENTITY_NOT_FOUND`, `ACCOUNT_BANNED`, or where it cannot be told.
     pub async fn issue(&self, key: &PrincipalKey) -> Result<SignedIn, Refusal> {
-        self.issue_as(key, IssueOrder::default()).await
+        let tenant = self.bekci.watch().tenancy().unnamed();
+        let order = IssueOrder {
+            tenant,
+            ..IssueOrder::default()
+        };
+        self.issue_as(key, order).await
     }
 
     /// [`issue`](Self::issue) with a device's name, or for a tenant.

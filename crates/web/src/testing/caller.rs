@@ -11,7 +11,7 @@ use actix_web::{
 };
 use bekci_core::{
     AccessClaims, AuthGuard, BearerToken, Entropy as _, Permission, PrincipalKey, RoleName, TenantName, TokenFault,
-    TokenId, TokenIssuer as _, TokenKind,
+    TokenId, TokenIssuer as _, TokenKind, signin::SignInTenant,
 };
 use bekci_signin::{IssueOrder, SignedIn};
 use bekci_store::Scope;
@@ -185,8 +185,9 @@ impl Caller {
                 "the permission is not in force",
             );
         }
+        let tenant = self.tenant.clone();
         let order = IssueOrder {
-            tenant: self.tenant.clone(),
+            tenant: tenant.map_or_else(|| bekci.watch().tenancy().unnamed(), SignInTenant::Named),
             ..IssueOrder::default()
         };
         let issued = bekci.sign_in().issue(&guard, &self.key, order).await;

@@ -26,7 +26,7 @@ mod limits;
 mod models;
 mod openapi;
 mod signing;
-mod test_app;
 mod tenants;
+mod test_app;
 mod town;
 mod workers;

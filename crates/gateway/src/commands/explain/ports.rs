@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bekci_core::{
     AccessRequest, AuthGuard, Authorizer, BearerToken, BoxFuture, GuardName, Identity, IdentitySource, IdentityVersion,
-    LiveSession, Need, PrincipalKey, SessionId, SourceUnavailable, Stamp, Ticket, TokenFault, TokenId, TokenKind,
-    TokenVerifier, Verdict, VerifiedClaims, View,
+    LiveSession, Need, PrincipalKey, SessionId, SourceUnavailable, Stamp, TenantName, Ticket, TokenFault, TokenId,
+    TokenKind, TokenVerifier, Verdict, VerifiedClaims, View,
 };
 use parking_lot::Mutex;
 use time::OffsetDateTime;
@@ -14,6 +14,8 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     pub(super) guard: GuardName,
+    /// The tenant in which it was read.
+    pub(super) tenant: Option<TenantName>,
     pub(super) view: View,
     pub(super) verdict: Option<Verdict>,
 }
@@ -21,15 +23,16 @@ pub(super) struct Seen {
 /// Where the ports put what they saw.
 #[derive(Debug, Default)]
 pub(super) struct Noted {
-    view: Mutex<Option<(GuardName, View)>>,
+    view: Mutex<Option<(GuardName, Option<TenantName>, View)>>,
     verdict: Mutex<Option<Verdict>>,
 }
 
 impl Noted {
     pub(super) fn take(&self) -> Option<Seen> {
-        let (guard, view) = self.view.lock().take()?;
+        let (guard, tenant, view) = self.view.lock().take()?;
         Some(Seen {
             guard,
+            tenant,
             view,
             verdict: self.verdict.lock().take(),
         })
@@ -70,7 +73,7 @@ impl Noting {
                 noted: Arc::clone(&self.noted),
             })
         });
-        *self.noted.view.lock() = Some((need.guard.clone(), view.clone()));
+        *self.noted.view.lock() = Some((need.guard.clone(), need.tenant.cloned(), view.clone()));
         Ok(view)
     }
 }
