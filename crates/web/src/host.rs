@@ -66,7 +66,11 @@ impl<'a> Host<'a> {
         let host = Self::parse(text)?;
         if target.scheme().is_some() || target.authority().is_some() {
             let named = target.authority().map_or("", |authority| authority.as_str());
-            let default = if target.scheme_str() == Some("https") { 443 } else { 80 };
+            let default = match target.scheme_str() {
+                Some("https") => 443,
+                Some("http") | None => 80,
+                Some(_) => return Err(BadHost("the target is of no scheme that is spoken here")),
+            };
             let named = Host::parse(named)?;
             if named.name != host.name || named.port.unwrap_or(default) != host.port.unwrap_or(default) {
                 return Err(BadHost("the target names another one than the Host header"));

@@ -1,5 +1,7 @@
 //! The bodies that these calls take.
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, http::header::CONTENT_LENGTH, web::Payload};
 use bekci_core::ErrorCode;
 use bekci_signin::Identifier;
@@ -11,6 +13,9 @@ use crate::respond::{Refusal, json_fault, only};
 
 /// More than any of these bodies needs: a password of 128 characters, a device name, a refresh token.
 const MAX_BYTES: usize = 16 * 1024;
+
+/// How long a body may take to come. Who sends a byte now and then would else hold a connection and its memory for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How the tokens of a sign-in travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -129,6 +134,10 @@ async fn collect(request: &HttpRequest, payload: Payload) -> Result<actix_web::w
     if announced.is_some_and(|bytes| bytes > MAX_BYTES as u64) {
         return Err(too_large());
     }
-    let read = payload.to_bytes_limited(MAX_BYTES).await.map_err(|_| too_large())?;
+    let reading = actix_web::rt::time::timeout(PATIENCE, payload.to_bytes_limited(MAX_BYTES));
+    let in_time = reading
+        .await
+        .map_err(|_| Refusal::new(ErrorCode::MalformedRequest, "the body did not come in time"))?;
+    let read = in_time.map_err(|_| too_large())?;
     read.map_err(|_| Refusal::new(ErrorCode::MalformedRequest, "the body cannot be read to its end"))
 }

@@ -1,10 +1,11 @@
 //! Before the whole application.
 //!
 //! 1. A request is given its id, language and shape, which every answer to it has.
-//! 2. A path that is not canonical is 400 before anything is matched or asked.
+//! 2. A path that is not canonical, and a second `Host` header, is 400 before anything is matched or asked.
 //! 3. A header that would name a tenant, and that nobody who is believed has set, is taken away.
 //! 4. Where a handler asked who acts and nothing had admitted anybody, the answer is 500, whatever the handler made of it.
-//! 5. A refusal, and an error of Actix's own, is told in the contract's shape. An application's own error tells itself, except a bare 500: that would tell
+//! 5. A body in chunks that is not read closes its connection after the answer, see [`unread`](super::unread).
+//! 6. A refusal, and an error of Actix's own, is told in the contract's shape. An application's own error tells itself, except a bare 500: that would tell
 //!    the error's text.
 
 use std::{future::Ready, rc::Rc};
@@ -16,12 +17,13 @@ use actix_web::{
     error::InternalError,
     http::{
         StatusCode,
-        header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+        header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS},
     },
 };
 use bekci_core::{AuthError, ErrorCode, canonical_path};
 use futures_util::future::LocalBoxFuture;
 
+use super::unread::Held;
 use crate::{
     Tenancy,
     extract::Unadmitted,
@@ -83,8 +85,12 @@ where
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let voice = Voice::read(request.headers());
-        if let Err(fault) = canonical_path(request.path(), false) {
-            let answer = Refusal::from(AuthError::BadPath(fault)).render(&voice);
+        let held = Held::of(&mut request);
+        if let Err(refusal) = check(&request) {
+            let mut answer = refusal.render(&voice);
+            if let Some(held) = held {
+                answer = held.until_answered(answer);
+            }
             let answered = request.into_response(answer.map_into_right_body());
             return Box::pin(std::future::ready(Ok(answered)));
         }
@@ -94,16 +100,43 @@ where
         let answering = self.inner.call(request);
         Box::pin(async move {
             match answering.await {
-                Ok(answered) => Ok(finish(answered, &voice)),
+                Ok(answered) => {
+                    let answered = finish(answered, &voice);
+                    Ok(match held {
+                        Some(held) => hold(answered, held),
+                        None => answered,
+                    })
+                }
                 // A middleware further in failed before there was an answer; the request is gone with it.
                 Err(error) => {
                     let mut answer = told(&error, &voice).unwrap_or_else(|| error.error_response());
                     dress(answer.headers_mut(), &voice);
+                    if let Some(held) = held {
+                        answer = held.until_answered(answer);
+                    }
                     Err(InternalError::from_response(error, answer).into())
                 }
             }
         })
     }
+}
+
+fn hold<B: MessageBody + 'static>(
+    answered: ServiceResponse<EitherBody<B>>,
+    held: Held,
+) -> ServiceResponse<EitherBody<B>> {
+    let (request, answer) = answered.into_parts();
+    ServiceResponse::new(request, held.until_answered(answer).map_into_right_body())
+}
+
+/// What no application is to see.
+fn check(request: &ServiceRequest) -> Result<(), Refusal> {
+    canonical_path(request.path(), false).map_err(|fault| Refusal::from(AuthError::BadPath(fault)))?;
+    // RFC 9112 section 3.2: servers disagree on which of two counts.
+    if request.headers().get_all(HOST).count() > 1 {
+        return Err(Refusal::new(ErrorCode::MalformedRequest, "it names more than one host"));
+    }
+    Ok(())
 }
 
 fn finish<B: MessageBody>(answered: ServiceResponse<B>, voice: &Voice) -> ServiceResponse<EitherBody<B>> {

@@ -2,6 +2,7 @@
 
 mod front;
 mod require;
+mod unread;
 
 pub use front::{AsIs, Front};
 pub use require::{Require, RequireService};

@@ -1,18 +1,8 @@
 //! Nothing that can stand in a file makes the loader panic.
 
+use bekci_test_support::by_chance;
+
 use super::load_with;
-
-/// A generator of numbers (xorshift64, Marsaglia 2003), the same on every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % u64::try_from(bound.max(1)).unwrap()).unwrap()
-    }
-}
 
 const SHIPPED: &str = include_str!("../../../../../config/bekci.toml");
 
@@ -48,10 +38,33 @@ const PIECES: [&str; 28] = [
     "guards = 1\n",
 ];
 
+/// Each mistake is one line that says where it is: a line and column of the text, or a variable.
 fn is_told_or_taken(text: &str) {
-    if let Err(problems) = load_with(text, &[("X", "y")]) {
-        assert!(!problems.is_empty());
-        assert!(problems.iter().all(|problem| !problem.contains('\n')), "{problems:?}");
+    let Err(problems) = load_with(text, &[("X", "y")]) else {
+        return;
+    };
+    assert!(!problems.is_empty());
+    let lines: Vec<&str> = text.split('\n').collect();
+    for problem in problems {
+        assert!(!problem.contains('\n'), "{problem:?}");
+        // What is missing as a whole stands nowhere.
+        if problem.starts_with("built-in defaults: ") {
+            continue;
+        }
+        let place = problem
+            .strip_prefix("bekci.toml:")
+            .unwrap_or_else(|| panic!("{problem:?} has no place in {text:?}"));
+        let mut numbers = place.split(':').map(|number| number.parse::<usize>().unwrap());
+        let (line, column) = (numbers.next().unwrap(), numbers.next().unwrap());
+        let found = line.checked_sub(1).and_then(|at| lines.get(at));
+        let length = found
+            .unwrap_or_else(|| panic!("{problem:?}: no such line"))
+            .chars()
+            .count();
+        assert!(
+            (1..=length + 1).contains(&column),
+            "{problem:?}: line {line} has {length} characters"
+        );
     }
 }
 
@@ -65,8 +78,7 @@ fn a_file_cut_off_anywhere_is_told_or_taken() {
 
 #[test]
 fn a_file_with_a_few_changes_of_chance_is_told_or_taken() {
-    let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
-    for _ in 0..500 {
+    by_chance(500, |numbers| {
         let mut text: Vec<char> = SHIPPED.chars().collect();
         for _ in 0..=numbers.below(4) {
             let at = numbers.below(text.len());
@@ -75,20 +87,19 @@ fn a_file_with_a_few_changes_of_chance_is_told_or_taken() {
             text.splice(at..at + length, piece.chars());
         }
         is_told_or_taken(&text.into_iter().collect::<String>());
-    }
+    });
 }
 
 #[test]
 fn a_file_with_its_lines_moved_is_told_or_taken() {
-    let mut numbers = Numbers(7);
-    for _ in 0..200 {
+    by_chance(200, |numbers| {
         let mut lines: Vec<&str> = SHIPPED.lines().filter(|line| !line.starts_with('#')).collect();
         for _ in 0..numbers.below(12) {
             let (from, to) = (numbers.below(lines.len()), numbers.below(lines.len()));
             lines.swap(from, to);
         }
         is_told_or_taken(&lines.join("\n"));
-    }
+    });
 }
 
 #[test]
@@ -106,8 +117,7 @@ fn variables_of_chance_are_told_or_taken() {
         "BEKCI", "SERVER", "GUARDS", "CUSTOMER", "ROUTES", "API", "UPSTREAM", "FILE", "ENV", "MODELS", "URLS", "",
         "A_", "_", "x", "SIGN_IN",
     ];
-    let mut numbers = Numbers(99);
-    for _ in 0..600 {
+    by_chance(600, |numbers| {
         let mut name = "BEKCI".to_owned();
         for _ in 0..=numbers.below(5) {
             name.push_str("__");
@@ -117,5 +127,5 @@ fn variables_of_chance_are_told_or_taken() {
         if let Err(problems) = load_with(SHIPPED, &[(&name, value)]) {
             assert!(!problems.is_empty(), "{name}={value}");
         }
-    }
+    });
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod asking;
+mod inputs;
 mod presets;
 mod scene;
 mod sign_in;

@@ -4,6 +4,7 @@ mod bodies;
 mod client;
 mod failures;
 mod headers;
+mod inputs;
 mod scripted;
 mod servers;
 mod smuggling;
