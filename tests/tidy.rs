@@ -8,6 +8,8 @@
     reason = "a checker that goes wrong must stop the tests"
 )]
 
+#[path = "tidy/blocks.rs"]
+mod blocks;
 #[path = "tidy/crates.rs"]
 mod crates;
 #[path = "tidy/files.rs"]
@@ -97,6 +99,14 @@ fn every_file_that_a_document_links_to_is_there() {
     let tree = Tree::of_the_workspace();
     assert_tidy(&check(".md", |path, text| {
         links::check(path, text, |target| tree.has(target))
+    }));
+}
+
+#[test]
+fn code_that_a_document_shows_of_a_file_is_in_that_file() {
+    let tree = Tree::of_the_workspace();
+    assert_tidy(&check(".md", |path, text| {
+        blocks::check(path, text, |file| tree.text(file))
     }));
 }
 

@@ -5,7 +5,7 @@
 use crate::packages::{Dependency, Package};
 
 /// The whole of each crate's knowledge of the others. Dev-dependencies stand apart, but for the crates of tests.
-const NEIGHBOURS: [(&str, &[&str]); 11] = [
+const NEIGHBOURS: [(&str, &[&str]); 12] = [
     ("bekci-core", &[]),
     ("bekci-derive", &[]),
     ("bekci-migration", &[]),
@@ -28,6 +28,20 @@ const NEIGHBOURS: [(&str, &[&str]); 11] = [
     ("bekci-gateway", ALL),
     ("bekci-tests", ALL),
     ("bekci-test-support", &[]),
+    // It measures the gateway as a process of its own.
+    (
+        "bekci-bench",
+        &[
+            "bekci",
+            "bekci-core",
+            "bekci-gateway",
+            "bekci-policy",
+            "bekci-signin",
+            "bekci-store",
+            "bekci-test-support",
+            "bekci-token",
+        ],
+    ),
 ];
 
 const ALL: &[&str] = &[

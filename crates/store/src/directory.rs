@@ -143,8 +143,9 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::Store`].
     pub async fn find(&self, key: &PrincipalKey) -> Result<Option<Identity>, DirectoryError> {
-        let isolation = (self.backend() != DbBackend::Sqlite).then_some(IsolationLevel::RepeatableRead);
-        let reading = Some(AccessMode::ReadOnly);
+        let has_modes = self.backend() != DbBackend::Sqlite;
+        let isolation = has_modes.then_some(IsolationLevel::RepeatableRead);
+        let reading = has_modes.then_some(AccessMode::ReadOnly);
         let snapshot = self.store.node.db().begin_with_config(isolation, reading).await;
         let snapshot = snapshot.map_err(refused)?;
         let found = load::identity(&self.store.node, &snapshot, key).await;

@@ -218,11 +218,11 @@ impl Node {
 
     /// Loads what is missing in one snapshot that begins with the versions.
     async fn load_snapshot(&self, need: &Need<'_>, stamp: Stamp) -> Result<View, DbErr> {
-        let isolation = (self.backend() != DbBackend::Sqlite).then_some(IsolationLevel::RepeatableRead);
-        let snapshot = self
-            .db()
-            .begin_with_config(isolation, Some(AccessMode::ReadOnly))
-            .await?;
+        // SQLite has neither: sea-orm would warn at every load.
+        let has_modes = self.backend() != DbBackend::Sqlite;
+        let isolation = has_modes.then_some(IsolationLevel::RepeatableRead);
+        let reading = has_modes.then_some(AccessMode::ReadOnly);
+        let snapshot = self.db().begin_with_config(isolation, reading).await?;
         let loaded = self.load_within(need, &snapshot).await;
         // A snapshot has nothing to commit; one that cannot be closed goes with its connection.
         let _closed = snapshot.rollback().await;

@@ -5,7 +5,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bekci_core::{
-    AuthError, AuthGuard, BearerToken, Gate, GateParts, GuardChain, GuardName, HeaderCredential, IdKind,
+    AskedTenant, AuthError, AuthGuard, BearerToken, Gate, GateParts, GuardChain, GuardName, HeaderCredential, IdKind,
     IdentityVersion, ModelName, Permission, PrincipalKey, RequestHead, RoleName, RouteRule, TenantName, TokenFault,
     TokenId, TokenKind, TokenVerifier, VerifiedClaims,
 };
@@ -248,7 +248,7 @@ async fn ask(gate: &Gate, guard: &Arc<AuthGuard>, case: &Case, id: usize) -> &'s
     let head = RequestHead {
         method: "GET",
         path: "/asked",
-        tenant: tenant.as_ref(),
+        tenant: tenant.as_ref().map_or(AskedTenant::None, AskedTenant::Named),
         authorization: HeaderCredential::read(&[bearer.as_bytes()]),
         cookies: &[],
         fetch_site: None,

@@ -1,0 +1,200 @@
+//! Inside one process, in nanoseconds: what `Gate::admit` costs, and a policy decision beside casbin's own.
+
+use std::{hint::black_box, sync::Arc, time::Duration};
+
+use bekci_core::{
+    AccessRequest, AskedTenant, Authorizer, Clock, Consistency, GuardChain, HeaderCredential, Permission, PolicyLine,
+    RequestHead, RouteRule,
+};
+use bekci_store::SystemClock;
+use casbin::{CoreApi, DefaultModel, Enforcer, StringAdapter};
+use tokio::runtime::Runtime;
+
+use crate::{house::House, options::Options, table};
+
+const MODEL: &str = include_str!("../../config/casbin_model.conf");
+/// Policies of so many lines.
+const SIZES: [u32; 3] = [10, 100, 1_000];
+
+/// So often is a thing done between two looks at the clock.
+const BATCH: u32 = 64;
+
+/// One measured thing.
+struct Measured<'a> {
+    name: String,
+    work: Box<dyn FnMut() + 'a>,
+}
+
+pub(crate) fn measure(options: &Options) -> String {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let house = runtime.block_on(House::build());
+    let rules = rules(&house);
+    let mut measured: Vec<Measured<'_>> = rules
+        .iter()
+        .map(|(name, rule)| admission(&house, &runtime, name, rule))
+        .collect();
+    for lines in SIZES {
+        measured.extend(decisions(&house, &runtime, lines));
+    }
+    let table = report(options, &mut measured);
+    drop(measured);
+    runtime.block_on(house.bekci.close());
+    table
+}
+
+fn rules(house: &House) -> [(&'static str, RouteRule); 4] {
+    let rule = |rule: RouteRule| RouteRule {
+        guards: GuardChain::new([Arc::clone(&house.guard)]),
+        ..rule
+    };
+    let permission = RouteRule {
+        permissions: vec![Permission::new("orders.manage").unwrap()],
+        ..RouteRule::default()
+    };
+    let policy = RouteRule {
+        policy: true,
+        ..permission.clone()
+    };
+    let direct = RouteRule {
+        consistency: Consistency::Direct,
+        ..RouteRule::default()
+    };
+    [
+        ("`Gate::admit`, warm, signed in", rule(RouteRule::default())),
+        ("`Gate::admit`, warm, one permission", rule(permission)),
+        ("`Gate::admit`, warm, one permission and 10 casbin lines", rule(policy)),
+        ("`Gate::admit`, direct: one statement on SQLite", rule(direct)),
+    ]
+}
+
+fn admission<'a>(house: &'a House, runtime: &'a Runtime, name: &str, rule: &'a RouteRule) -> Measured<'a> {
+    let work = move || {
+        let header = house.bearer.as_bytes();
+        let head = RequestHead {
+            method: "GET",
+            path: "/api/orders/7",
+            tenant: AskedTenant::None,
+            authorization: HeaderCredential::read(&[header]),
+            cookies: &[],
+            fetch_site: None,
+            csrf_token: None,
+        };
+        let admission = runtime
+            .block_on(house.bekci.gate().admit(black_box(&head), rule))
+            .unwrap();
+        black_box(admission);
+    };
+    Measured {
+        name: name.to_owned(),
+        work: Box::new(work),
+    }
+}
+
+/// One request that all lines have to be asked for, on three ways: by Bekci for the first time, by Bekci again, by casbin's own `enforce`.
+fn decisions<'a>(house: &'a House, runtime: &Runtime, lines: u32) -> [Measured<'a>; 3] {
+    let compiled = compiled(lines);
+    let enforcer = runtime.block_on(enforcer(lines));
+    let last = lines - 1;
+    let (first, again) = (Arc::clone(&compiled), compiled);
+    let mut count = 0_u64;
+    let first = move || {
+        count += 1;
+        black_box(first.decide(&question(house, &format!("/area{last}/x{count}"))));
+    };
+    let object = format!("/area{last}/x");
+    let again = move || {
+        black_box(again.decide(&question(house, &object)));
+    };
+    let subjects = vec![format!("principal:{}", house.key), "role:admin:super-admin".to_owned()];
+    let object = format!("/area{last}/x");
+    let casbin = move || {
+        let answer = enforcer
+            .enforce((black_box(&subjects), "", object.as_str(), "GET"))
+            .unwrap();
+        assert!(answer, "casbin decides as Bekci does");
+    };
+    let named = |way: &str, work: Box<dyn FnMut() + 'a>| Measured {
+        name: format!("policy decision, {lines} lines, {way}"),
+        work,
+    };
+    [
+        named("Bekci, first time", Box::new(first)),
+        named("Bekci, repeated", Box::new(again)),
+        named("casbin `enforce`", Box::new(casbin)),
+    ]
+}
+
+fn question<'a>(house: &'a House, object: &'a str) -> AccessRequest<'a> {
+    AccessRequest {
+        principal: &house.key,
+        guard: &house.guard.name,
+        roles: &["super-admin"],
+        tenant: None,
+        object,
+        action: "GET",
+    }
+}
+
+/// Lines that a request for the last area has to pass all of.
+fn lines(count: u32) -> impl Iterator<Item = [String; 5]> {
+    (0..count).map(|n| ["role:admin:super-admin", "*", &format!("/area{n}/**"), "GET", "allow"].map(str::to_owned))
+}
+
+fn compiled(count: u32) -> Arc<dyn Authorizer> {
+    let model = bekci_policy::PolicyModel::parse(MODEL).unwrap();
+    let lines = lines(count).map(|values| PolicyLine {
+        kind: "p".to_owned(),
+        values: values.to_vec(),
+    });
+    bekci_policy::compile(&model, &lines.collect::<Vec<_>>()).unwrap()
+}
+
+async fn enforcer(count: u32) -> Enforcer {
+    let text: Vec<String> = lines(count).map(|values| format!("p, {}", values.join(", "))).collect();
+    let model = DefaultModel::from_str(MODEL).await.unwrap();
+    Enforcer::new(model, StringAdapter::new(text.join("\n"))).await.unwrap()
+}
+
+/// Does it for a tenth of the time that `wrk` has.
+fn nanos_each(options: &Options, work: &mut dyn FnMut()) -> f64 {
+    let (clock, enough) = (SystemClock, Duration::from_millis(100) * options.seconds);
+    let (began, mut rounds) = (clock.uptime(), 0_u32);
+    loop {
+        for _ in 0..BATCH {
+            work();
+        }
+        rounds += BATCH;
+        let took = clock.uptime().saturating_sub(began);
+        if took >= enough {
+            return took.as_secs_f64() * 1e9 / f64::from(rounds);
+        }
+    }
+}
+
+fn report(options: &Options, measured: &mut [Measured<'_>]) -> String {
+    let mut figures = vec![Vec::with_capacity(options.repetitions); measured.len()];
+    for _ in 0..options.repetitions {
+        for (one, figures) in measured.iter_mut().zip(&mut figures) {
+            figures.push(nanos_each(options, &mut one.work));
+        }
+    }
+    let row = |(one, figures): (&Measured<'_>, Vec<f64>)| {
+        let (median, least, most) = table::spread(figures);
+        vec![
+            one.name.clone(),
+            format!("{median:.0}"),
+            format!("{least:.0}"),
+            format!("{most:.0}"),
+        ]
+    };
+    let rows: Vec<Vec<String>> = measured.iter().zip(figures).map(row).collect();
+    table::table(
+        "Inside one process, nanoseconds",
+        &["what", "median", "least", "most"],
+        &rows,
+    )
+}
