@@ -74,7 +74,7 @@ pub(crate) enum AssembleError {
         /// The route.
         route: String,
         /// Why.
-        problem: TlsProblem,
+        problem: Box<TlsProblem>,
     },
     /// The listener cannot speak TLS.
     #[error("server.tls: {0}")]
@@ -385,7 +385,7 @@ fn upstream(route: &str, upstream: &types::Upstream, clients: &tls::Clients) -> 
         .transpose();
     let tls = tls.map_err(|problem| AssembleError::UpstreamTls {
         route: route.to_owned(),
-        problem,
+        problem: Box::new(problem),
     })?;
     let spec = UpstreamSpec {
         urls,

@@ -34,9 +34,6 @@ pub(crate) struct Parts {
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) looking: std::sync::Mutex<Option<JoinHandle<()>>>,
-    /// Where the guards' own calls stand.
-    #[cfg(feature = "testing")]
-    pub(crate) mounted: std::sync::Mutex<Vec<String>>,
     pub(crate) described: std::sync::Mutex<Described>,
 }
 
@@ -144,11 +141,6 @@ impl Bekci {
     #[must_use]
     pub fn passwords(&self) -> &PasswordHasher {
         self.0.sign_in.hasher()
-    }
-
-    #[cfg(feature = "testing")]
-    pub(crate) fn parts(&self) -> &Parts {
-        &self.0
     }
 
     pub(crate) fn root(&self) -> &RootSecret {

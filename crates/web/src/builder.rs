@@ -281,8 +281,6 @@ impl Builder {
             trusted_proxies: self.settings.trusted_proxies,
             stop,
             looking: std::sync::Mutex::new(Some(looking)),
-            #[cfg(feature = "testing")]
-            mounted: std::sync::Mutex::default(),
             described: std::sync::Mutex::default(),
         }))
     }

@@ -33,7 +33,7 @@ fn fails(ran: &Ran, check: &str, said: &str) {
         found
             .iter()
             .any(|(state, text)| state == "failed" && text.contains(said)),
-        "{check} {said}: {found:?}"
+        "{check} {said}: {found:?} of {ran:?}"
     );
 }
 

@@ -2,7 +2,10 @@
 //!
 //! The cases follow the documented rules of spatie/laravel-permission; where the answer here is another one, the case says why.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use bekci_core::{
     AskedTenant, AuthError, AuthGuard, BearerToken, Gate, GateParts, GuardChain, GuardName, HeaderCredential, IdKind,
@@ -213,9 +216,9 @@ async fn the_gate_answers_every_case_as_the_table_says() {
     for case in &cases {
         let (guard, holder) = (&guards[case.guard], key(&format!("customer:{}", id_of(case.holds))));
         let token = format!("{}.{}", case.guard, id_of(case.holds));
-        if !tokens.contains_key(&token) {
+        if let Entry::Vacant(vacant) = tokens.entry(token) {
             let session = sign_in(&store, guard, &holder).await;
-            tokens.insert(token, claims(guard, &holder, session));
+            vacant.insert(claims(guard, &holder, session));
         }
     }
     let gate = Gate::new(GateParts {

@@ -24,6 +24,7 @@ pub(super) fn operations() -> Vec<Operation> {
                 E::CredentialInvalid,
                 E::IdentityAmbiguous,
                 E::AccountBanned,
+                E::Forbidden,
                 E::RateLimited,
                 E::StoreUnavailable,
             ]),
@@ -42,6 +43,7 @@ pub(super) fn operations() -> Vec<Operation> {
                 E::RefreshTokenReused,
                 E::AccountBanned,
                 E::CsrfRejected,
+                E::RateLimited,
                 E::StoreUnavailable,
             ]),
         Operation::new(Method::POST, "/logout", |route| route.to(sign_out::logout))
@@ -98,6 +100,7 @@ fn login() -> Value {
             ("deviceName", or_null(text())),
             ("deviceId", or_null(text())),
             ("transport", one_of(&["body", "cookie"])),
+            ("tenant", or_null(text_of(1, 63))),
         ],
     );
     if let Some(body) = body.as_object_mut() {

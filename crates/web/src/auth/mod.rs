@@ -60,8 +60,6 @@ pub(crate) fn mount(bekci: &Bekci, prefix: &str, config: &mut ServiceConfig) {
     let operations = calls::operations();
     for mounted in all {
         let path = mounted.path.clone();
-        #[cfg(feature = "testing")]
-        bekci.note_mounted(&path);
         bekci.described().add(
             openapi::Standing {
                 prefix: &path,

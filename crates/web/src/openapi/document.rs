@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+#[cfg(feature = "testing")]
+use bekci_core::GuardName;
 use bekci_core::{AuthGuard, ErrorCode};
 use serde_json::{Map, Value, json};
 
@@ -13,6 +15,9 @@ pub(crate) struct Described {
     paths: BTreeMap<String, Value>,
     /// Refusals, each set of codes once: most calls share theirs.
     refusals: BTreeMap<String, Value>,
+    /// Bekci's own paths, each with the guard whose call it is.
+    #[cfg(feature = "testing")]
+    own: BTreeMap<String, Option<GuardName>>,
 }
 
 /// Where a table of operations stands.
@@ -31,6 +36,9 @@ impl Described {
     pub(crate) fn add(&mut self, standing: Standing<'_>, operations: &[Operation]) {
         for operation in operations {
             let path = format!("{}{}", standing.prefix, operation.path);
+            #[cfg(feature = "testing")]
+            self.own
+                .insert(path.clone(), standing.guard.map(|guard| guard.name.clone()));
             let method = operation.method.as_str().to_ascii_lowercase();
             self.add_one(&path, &method, described(&standing, operation));
             for (status, codes) in refusals(operation) {
@@ -38,6 +46,12 @@ impl Described {
                 self.refusals.entry(name).or_insert_with(|| refusal(status, &codes));
             }
         }
+    }
+
+    /// Whose call is mounted at this path: of a guard, of none, or not of Bekci's.
+    #[cfg(feature = "testing")]
+    pub(crate) fn owner(&self, path: &str) -> Option<Option<&GuardName>> {
+        self.own.get(path).map(Option::as_ref)
     }
 
     /// Notes one operation that is described elsewhere.

@@ -102,20 +102,6 @@ impl Bekci {
             expected: Expected::default(),
         }
     }
-
-    pub(crate) fn note_mounted(&self, path: &str) {
-        if let Ok(mut mounted) = self.parts().mounted.lock() {
-            mounted.push(path.to_owned());
-        }
-    }
-
-    pub(super) fn mounted(&self) -> Vec<String> {
-        self.parts()
-            .mounted
-            .lock()
-            .map(|paths| paths.clone())
-            .unwrap_or_default()
-    }
 }
 
 impl TestApp {
