@@ -145,7 +145,7 @@ fn a_policy_that_raw_sql_broke_is_found() {
     house.sql(
         "INSERT INTO bekci_policies (kind, v0, v1, v2, v3, v4, v5) VALUES ('p', 'role:customer:buyer', '*', '/x', '(', 'allow', '')",
     );
-    fails(&house.command(&DOCTOR, ""), "policy", "bekci policy check");
+    fails(&house.command(&DOCTOR, ""), "start", "the policy would not load");
 }
 
 #[test]
