@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on shows where")]
-
 use actix_web::{App, web};
 use bekci::{
     AsPrincipal, Auth, Bekci,

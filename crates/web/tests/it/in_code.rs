@@ -160,8 +160,14 @@ async fn rights() {
         .put_role(&everywhere, &editor, &[view.clone(), delete.clone()])
         .await
         .unwrap();
-    rights.assign_role(&key, &in_acme, &[editor.clone()]).await.unwrap();
-    rights.deny(&key, &everywhere, &[delete.clone()]).await.unwrap();
+    rights
+        .assign_role(&key, &in_acme, std::slice::from_ref(&editor))
+        .await
+        .unwrap();
+    rights
+        .deny(&key, &everywhere, std::slice::from_ref(&delete))
+        .await
+        .unwrap();
 
     let app = App::new()
         .wrap(bekci.middleware())
@@ -173,7 +179,10 @@ async fn rights() {
         json!({"view": "nothing grants it", "delete": "denied by posts.delete", "roles": []})
     );
 
-    rights.assign_role(&key, &everywhere, &[editor.clone()]).await.unwrap();
+    rights
+        .assign_role(&key, &everywhere, std::slice::from_ref(&editor))
+        .await
+        .unwrap();
     rights.revoke(&key, &everywhere, &[delete]).await.unwrap();
     let answer: Value = app.acting_as(&key).get("/me/explain").await.json();
     let role = "permitted by role editor";
@@ -182,7 +191,7 @@ async fn rights() {
     rights.sync_roles(&key, &everywhere, &[]).await.unwrap();
     rights.remove_role(&key, &in_acme, &[editor]).await.unwrap();
     rights
-        .sync_permissions(&key, &everywhere, &[view.clone()], &[])
+        .sync_permissions(&key, &everywhere, std::slice::from_ref(&view), &[])
         .await
         .unwrap();
     rights.give(&key, &in_acme, &[view]).await.unwrap();

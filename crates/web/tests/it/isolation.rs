@@ -36,7 +36,7 @@ async fn told(app: &TestApp) -> String {
     let result = std::panic::AssertUnwindSafe(app.assert_guard_isolation())
         .catch_unwind()
         .await;
-    let panicked = result.expect_err("it found nothing");
+    let panicked = result.unwrap_err();
     *panicked.downcast::<String>().unwrap()
 }
 
