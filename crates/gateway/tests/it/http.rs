@@ -41,6 +41,24 @@ impl Wire {
 
     /// The next answer. One without a length, as 101, ends with its head.
     pub fn read(&mut self) -> Answer {
+        let mut answer = self.read_head();
+        if answer.header("transfer-encoding") == Some("chunked") {
+            loop {
+                let size = usize::from_str_radix(&self.line(), 16).unwrap();
+                answer.body.extend(self.read_exactly(size));
+                self.line();
+                if size == 0 {
+                    break;
+                }
+            }
+        } else if let Some(length) = answer.header("content-length") {
+            answer.body = self.read_exactly(length.parse().unwrap());
+        }
+        answer
+    }
+
+    /// The head of the next answer, which is all of an answer to HEAD.
+    fn read_head(&mut self) -> Answer {
         let status = self.line();
         let status = status
             .split(' ')
@@ -59,18 +77,6 @@ impl Wire {
             answer
                 .headers
                 .push((name.to_ascii_lowercase(), value.trim().to_owned()));
-        }
-        if answer.header("transfer-encoding") == Some("chunked") {
-            loop {
-                let size = usize::from_str_radix(&self.line(), 16).unwrap();
-                answer.body.extend(self.read_exactly(size));
-                self.line();
-                if size == 0 {
-                    break;
-                }
-            }
-        } else if let Some(length) = answer.header("content-length") {
-            answer.body = self.read_exactly(length.parse().unwrap());
         }
         answer
     }
@@ -169,7 +175,11 @@ impl Ask {
     /// Over a connection that is kept.
     pub fn on(&self, wire: &mut Wire) -> Answer {
         wire.write(&self.bytes());
-        wire.read()
+        if self.line.starts_with("HEAD ") {
+            wire.read_head()
+        } else {
+            wire.read()
+        }
     }
 
     /// Over a connection of its own.

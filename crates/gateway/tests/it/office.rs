@@ -2,6 +2,7 @@
 //! and on the other one.
 
 mod premises;
+mod table;
 
 use serde_json::{Value, json};
 

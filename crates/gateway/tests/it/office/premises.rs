@@ -2,11 +2,11 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::OnceLock,
 };
 
-use bekci_test_support::{Postgres, Redis, Server, Service, TempDir, free_port, unique};
+use bekci_test_support::{Postgres, Redis, Server, Service, TempDir, free_port, sqlite3_cli, unique};
 use serde_json::{Value, json};
 
 use crate::{
@@ -31,6 +31,8 @@ pub enum Ground {
 pub struct Office {
     addresses: [SocketAddr; 2],
     admin: Account,
+    /// SQLite's file.
+    file: PathBuf,
     _running: [(Server, TempDir); 2],
     _redis: Option<Redis>,
     _folder: Option<TempDir>,
@@ -82,6 +84,7 @@ impl Office {
             moved(&config, &at("opsUrl"), ops)
         });
         Self {
+            file: text(&told["databaseUrl"]).strip_prefix("sqlite://").unwrap().into(),
             addresses: [demo.address(), second.0.address()],
             admin: Account {
                 email: text(&told["admin"]["email"]),
@@ -113,6 +116,7 @@ impl Office {
         }
         let running = [second_node(text), second_node(text)];
         Self {
+            file,
             addresses: running.each_ref().map(|(server, _)| server.address()),
             admin: Account {
                 email: email.to_owned(),
@@ -126,6 +130,11 @@ impl Office {
 
     pub fn addresses(&self) -> [SocketAddr; 2] {
         self.addresses
+    }
+
+    /// Writes to an SQLite file from outside.
+    pub fn sql(&self, sql: &str) -> String {
+        sqlite3_cli(&self.file, sql)
     }
 
     /// Signs in who may do everything: an admin's access token lives for five minutes, which is long for a test and short for all of them.
