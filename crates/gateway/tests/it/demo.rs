@@ -16,13 +16,13 @@ use crate::{
 };
 
 /// A running demo, killed at the end of its test.
-struct Demo {
+pub struct Demo {
     child: Child,
     out: BufReader<ChildStdout>,
 }
 
 impl Demo {
-    fn start(more: &[&str]) -> Self {
+    pub fn start(more: &[&str]) -> Self {
         let mut child = Command::new(find_program("setpriv").unwrap())
             .args(["--pdeathsig", "TERM", "--", BEKCI, "demo", "--listen", "127.0.0.1:0"])
             .args(more)
@@ -34,7 +34,7 @@ impl Demo {
         Self { child, out }
     }
 
-    fn line(&mut self) -> String {
+    pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.out.read_line(&mut line).unwrap();
         line

@@ -27,6 +27,7 @@ mod managing;
 mod office;
 mod operating;
 mod operating_commands;
+mod pages;
 mod people;
 mod proxying;
 mod refusing;
