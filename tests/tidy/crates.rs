@@ -78,7 +78,7 @@ const FOREIGN: [Foreign; 5] = [
     Foreign {
         crates: &["casbin", "rhai"],
         known_to: &["bekci-policy"],
-        known_to_tests_of: &[],
+        known_to_tests_of: &["bekci-gateway"],
     },
     Foreign {
         crates: &["jsonwebtoken"],

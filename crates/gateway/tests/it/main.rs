@@ -8,6 +8,7 @@
 )]
 
 mod attacks;
+mod casbin;
 mod commands;
 mod demo;
 mod doctoring;
