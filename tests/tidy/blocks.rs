@@ -5,10 +5,19 @@ use crate::tree::finding;
 /// What stands for something that is left out; the parts before and after are looked for in their order.
 const LEFT_OUT: [&str; 2] = ["// …", "# …"];
 
-/// Finds blocks (three backticks, a language, `file=<path>`) that are not in their file. Indentation and empty lines do not count.
+/// Finds blocks (three backticks, a language, `file=<path>`) that are not in their file. Indentation and empty lines do not count. Of a `diff` it is what the file is like
+/// before the change.
 pub(crate) fn check(path: &str, text: &str, text_of: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let mut findings = Vec::new();
-    for (line, file, block) in blocks(text) {
+    for (line, info, block) in blocks(text) {
+        let Some(file) = info.split_whitespace().find_map(|word| word.strip_prefix("file=")) else {
+            continue;
+        };
+        let block = if info.starts_with("diff") {
+            before(&block)
+        } else {
+            block
+        };
         let Some(source) = text_of(file) else {
             findings.push(finding(path, line, &format!("`{file}` is not there")));
             continue;
@@ -21,7 +30,13 @@ pub(crate) fn check(path: &str, text: &str, text_of: impl Fn(&str) -> Option<Str
     findings
 }
 
-/// The marked blocks: the number of the line that opens it, the file, the lines.
+/// The lines of a diff that were there before it.
+fn before<'a>(diff: &[&'a str]) -> Vec<&'a str> {
+    let kept = diff.iter().filter(|line| !line.starts_with('+'));
+    kept.map(|line| line.strip_prefix('-').unwrap_or(line)).collect()
+}
+
+/// The blocks: the number of the line that opens it, what stands behind the backticks, the lines.
 fn blocks(text: &str) -> Vec<(usize, &str, Vec<&str>)> {
     let mut found = Vec::new();
     let mut lines = text.lines().enumerate();
@@ -34,9 +49,7 @@ fn blocks(text: &str) -> Vec<(usize, &str, Vec<&str>)> {
             .map(|(_, line)| line)
             .take_while(|line| line.trim() != "```")
             .collect();
-        if let Some(file) = info.split_whitespace().find_map(|word| word.strip_prefix("file=")) {
-            found.push((at, file, block));
-        }
+        found.push((at, info, block));
     }
     found
 }
@@ -82,6 +95,22 @@ fn a_block_that_is_not_in_its_file_is_found_with_its_line() {
         let found = check("x.md", &document(bad), source);
         assert_eq!(found, [format!("x.md:3: this is not in a.rs: `{line}`")], "{bad}");
     }
+    assert_eq!(
+        check(
+            "x.md",
+            "```diff file=a.rs\n one();\n+between();\n two();\n-three();\n+four();\n```\n",
+            source
+        ),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        check(
+            "x.md",
+            "```diff file=a.rs\n one();\n+between();\n-three();\n```\n",
+            source
+        ),
+        ["x.md:1: this is not in a.rs: `one();`"]
+    );
     assert_eq!(
         check("x.md", "```toml file=gone.toml\n```\n", source),
         ["x.md:1: `gone.toml` is not there"]
