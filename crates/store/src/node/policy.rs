@@ -141,6 +141,7 @@ impl Node {
         if !self.asks_policy() || self.0.policies.at(version).is_some() {
             return Ok(());
         }
+        self.points().reach("poll.compile").await;
         // What is read may be newer than `version`; it is kept under the older label, and the newer change brings it once more.
         let policy = self.load_policy(self.db()).await?;
         self.0.policies.put(version, &policy, || true);

@@ -1,11 +1,12 @@
 //! Policies: refused before COMMIT if they do not load, the same on every node before a call returns, applied as broken where raw SQL broke them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bekci_core::{
     AccessRequest, AuthGuard, Authorizer, Need, PolicyCompiler, PolicyLine, PrincipalKey, Verdict, signin::StoreError,
+    testing::FakeClock,
 };
-use bekci_store::{Store, StoreSettings};
+use bekci_store::{CacheSettings, Store, StoreSettings};
 use sea_orm::ConnectionTrait;
 
 use crate::scene::{Ask, Scene, key, on_every_store, until};
@@ -16,6 +17,7 @@ on_every_store! {
     a_policy_that_raw_sql_broke_denies_what_asks_it_and_nothing_else,
     a_seed_is_read_into_an_empty_database_once,
     a_policy_slow_to_compile_is_never_decided_by_its_old_form_after_return,
+    a_policy_that_takes_longer_to_compile_than_the_lease_is_not_decided_by_its_old_form,
 }
 
 /// Lines are `p, subject, object`; a line of another kind, or of another length, does not load.
@@ -203,4 +205,57 @@ async fn a_policy_slow_to_compile_is_never_decided_by_its_old_form_after_return(
     there.failpoints().release("poll.applied");
     remove.await.unwrap().unwrap();
     assert!(!allowed(&there, &scene.customer, &who).await);
+}
+
+/// A node whose loop and clock the test turns by hand.
+async fn by_hand(scene: &Scene, delta: Duration) -> (Store, Arc<FakeClock>) {
+    let now = bekci_core::Clock::now(&bekci_store::SystemClock).unix_timestamp();
+    let clock = Arc::new(FakeClock::at(now));
+    let settings = StoreSettings {
+        policy: Some(Arc::new(Compiler)),
+        clock: Arc::clone(&clock) as _,
+        cache: CacheSettings {
+            max_staleness: Some(delta),
+            ..scene.settings().cache
+        },
+        ..scene.settings()
+    };
+    (scene.quiet_node(settings).await, clock)
+}
+
+async fn a_policy_that_takes_longer_to_compile_than_the_lease_is_not_decided_by_its_old_form(scene: Scene) {
+    let (here, here_clock) = by_hand(&scene, Duration::from_secs(1)).await;
+    let (who, vault) = (key("customer:1"), [line(&["principal:customer:1", "/vault"])]);
+    here.policies().add(&vault).await.unwrap();
+    let (slow, slow_clock) = by_hand(&scene, Duration::from_secs(2)).await;
+    assert!(allowed(&slow, &scene.customer, &who).await);
+
+    here.failpoints().hold("barrier.look");
+    let remove = tokio::spawn({
+        let (here, vault) = (here.clone(), vault.clone());
+        async move { here.policies().remove(&vault).await.map(|_| ()) }
+    });
+    here.failpoints().reached("barrier.look", 1).await;
+    slow.failpoints().hold("poll.compile");
+    let round = tokio::spawn({
+        let slow = slow.clone();
+        async move { slow.round().await }
+    });
+    slow.failpoints().reached("poll.compile", 1).await;
+    // Δ of both passes, and the slow one still compiles: it has acknowledged nothing, and its lease has run out.
+    for clock in [&here_clock, &slow_clock] {
+        clock.advance_uptime(Duration::from_millis(2_200));
+    }
+    here.failpoints().release("barrier.look");
+    remove.await.unwrap().unwrap();
+    assert!(!slow.is_trusted());
+    assert!(!allowed(&slow, &scene.customer, &who).await);
+
+    slow.failpoints().release("poll.compile");
+    round.await.unwrap().unwrap();
+    assert!(!slow.is_trusted(), "the lease is from when the round began");
+    assert!(!allowed(&slow, &scene.customer, &who).await);
+    slow.round().await.unwrap();
+    assert!(slow.is_trusted());
+    assert!(!allowed(&slow, &scene.customer, &who).await);
 }
