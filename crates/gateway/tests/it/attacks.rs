@@ -5,9 +5,11 @@ mod credentials;
 mod framing;
 mod leaks;
 mod logs;
+mod policies;
 mod pressure;
 mod sql;
 mod targets;
+mod tokens;
 
 use std::{
     io::{Read, Write},

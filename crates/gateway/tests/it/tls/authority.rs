@@ -98,11 +98,17 @@ impl Authority {
 
     /// A connection to a server with this name; the handshake is done.
     pub fn connect(&self, address: SocketAddr, name: &str) -> Result<Line, String> {
+        self.connect_for(&[], address, name)
+    }
+
+    /// One that is for one of these protocols.
+    pub fn connect_for(&self, protocols: &[&str], address: SocketAddr, name: &str) -> Result<Line, String> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
-        let config = ClientConfig::builder()
+        let mut config = ClientConfig::builder()
             .with_root_certificates(roots)
             .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
         let mut socket = TcpStream::connect(address).unwrap();

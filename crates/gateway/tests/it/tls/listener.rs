@@ -36,6 +36,39 @@ pub fn echo() -> String {
     format!("\"http://{}\"", Echo::shared().address)
 }
 
+/// HTTP/2 is not spoken, so that nothing is turned from it into HTTP/1.1.
+#[test]
+fn a_listener_speaks_http_1_and_says_so() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.write("listener", &authority.issue("localhost"));
+    let tls = format!(
+        "tls = {{ cert = \"{}\", key = \"{}\" }}",
+        certificate.display(),
+        key.display()
+    );
+    let node = gateway(&tls, "", &echo());
+    let mut line = authority
+        .connect_for(&["h2", "http/1.1"], node.address, "localhost")
+        .unwrap();
+    assert_eq!(line.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert!(say(&mut line, "/x").unwrap().starts_with("HTTP/1.1 200"));
+    let refused = authority.connect_for(&["h2"], node.address, "localhost").unwrap_err();
+    assert!(refused.contains("NoApplicationProtocol"), "{refused}");
+
+    // Nor to who speaks it without having asked (RFC 9113 section 3.4).
+    let mut line = authority.connect(node.address, "localhost").unwrap();
+    line.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .unwrap();
+    let mut answer = Vec::new();
+    // The other side may end without saying so.
+    let _ = line.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 5"),
+        "{answer}"
+    );
+}
+
 #[test]
 fn a_listener_speaks_tls_with_those_who_believe_its_authority_and_ask_for_its_name() {
     let (authority, stranger) = (Authority::new(), Authority::new());
