@@ -186,7 +186,9 @@ impl Bekci {
     pub fn openapi(&self) -> serde_json::Value {
         let mut guards: Vec<_> = self.0.watch.guards().map(Arc::as_ref).collect();
         guards.sort_by(|one: &&bekci_core::AuthGuard, other| one.name.cmp(&other.name));
-        self.described().document(guards.into_iter())
+        let models = guards.iter().filter_map(|guard| self.0.watch.model(&guard.model));
+        let models = models.map(|model| (model.name.as_str(), model)).collect();
+        self.described().document(guards.iter().copied(), &models)
     }
 
     /// Adds an operation of the application's own to the document: its path, its method and its Operation Object.

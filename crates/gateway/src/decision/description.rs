@@ -56,9 +56,20 @@ pub(crate) fn describe(bekci: &Bekci) {
     }
 }
 
+/// What a header of the proxy must be like at least.
+fn header_of(name: &str) -> Value {
+    match name {
+        "X-Forwarded-Proto" => json!({"type": "string", "enum": ["http", "https"]}),
+        "X-Forwarded-Uri" => json!({"type": "string", "pattern": "^/"}),
+        "X-Original-URL" => json!({"type": "string", "pattern": "^https?://[^/?#]+/"}),
+        "X-Forwarded-Host" => json!({"type": "string", "pattern": "^[A-Za-z0-9.:-]+$"}),
+        _ => json!({"type": "string", "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]}),
+    }
+}
+
 fn operation(path: &str, id: &str, summary: &str, headers: &[&str]) -> Value {
     let text = json!({"type": "string"});
-    let header = |name: &&str| json!({"name": name, "in": "header", "required": true, "schema": text});
+    let header = |name: &&str| json!({"name": name, "in": "header", "required": true, "schema": header_of(name)});
     let in_path = path.contains('{');
     let in_path = in_path.then(|| json!({"name": "path", "in": "path", "required": true, "schema": text}));
     let parameters: Vec<Value> = in_path.into_iter().chain(headers.iter().map(header)).collect();

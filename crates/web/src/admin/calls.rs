@@ -4,7 +4,10 @@ use actix_web::http::Method;
 use bekci_core::ErrorCode as E;
 
 use super::{Right, blocks, changes, policies, principals, rights, roles, schemas as of, sessions, status, via};
-use crate::openapi::{Answers, Asks, Body, Operation, schema::page};
+use crate::openapi::{
+    Answers, Asks, Body, Operation,
+    schema::{account_fields, page},
+};
 
 /// What a path names is looked for.
 const NAMED: &[E] = &[E::NotFound];
@@ -32,7 +35,7 @@ fn of_accounts() -> Vec<Operation> {
         Operation::new(Method::POST, path, |route| route.to(via(principals::add)))
             .named("addPrincipal", "Makes an account.")
             .asks(right(Right::PrincipalsWrite))
-            .body(Body::Required(of::account_body))
+            .body(Body::Required(account_fields))
             .answers(Answers::Data(of::added_account))
             .pending()
             .refuses(&[E::NotFound, E::Conflict, E::RateLimited]),
@@ -47,7 +50,7 @@ fn of_accounts() -> Vec<Operation> {
                 "Changes fields; a new password ends the account's sessions.",
             )
             .asks(right(Right::PrincipalsWrite))
-            .body(Body::Required(of::account_body))
+            .body(Body::Required(account_fields))
             .answers(Answers::Data(of::changed_account))
             .pending()
             .refuses(&[E::NotFound, E::Conflict, E::RateLimited]),

@@ -1,14 +1,14 @@
 //! What the management API's bodies and answers are like.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::openapi::schema::{
-    among, exactly, hex_id, key, list, name, number, one_of, open, or_null, pattern, permission as right,
-    role as named, tenant, text, text_of, time, truth,
+    account as account_key, among, exactly, guard, hex_id, key, line_of, list, name, nothing, number, one_of, open,
+    or_null, pattern, permission as right, role as named, tenant, text, time, truth,
 };
 
 fn reason() -> Value {
-    text_of(1, 500)
+    line_of(1, 500)
 }
 
 fn key_fields() -> [(&'static str, Value); 3] {
@@ -51,20 +51,6 @@ pub(super) fn whole_account() -> Value {
     exactly(&fields)
 }
 
-/// The model's identifiers and attributes by column, beside what every model may have.
-pub(super) fn account_body() -> Value {
-    json!({
-        "type": "object",
-        "properties": {
-            "password": {"type": "string", "format": "password", "maxLength": 128},
-            "verified": truth(),
-            "tenant": or_null(tenant()),
-        },
-        "additionalProperties": {"type": ["string", "number", "boolean", "null"], "maxLength": 1000},
-        "examples": [{"email": "ann@example.com", "name": "Ann"}],
-    })
-}
-
 pub(super) fn added_account() -> Value {
     exactly(&key_fields())
 }
@@ -103,7 +89,7 @@ pub(super) fn status() -> Value {
 }
 
 fn scope() -> [(&'static str, Value); 2] {
-    [("guard", or_null(name())), ("tenant", or_null(tenant()))]
+    [("guard", or_null(guard())), ("tenant", or_null(tenant()))]
 }
 
 fn at_most_500(of: Value) -> Value {
@@ -190,7 +176,7 @@ pub(super) fn permission_body() -> Value {
 
 /// As in a file: `p, subject, tenant, path, methods, effect`.
 fn line_text() -> Value {
-    json!({"type": "string", "examples": ["p, role:customer:buyer, *, /api/parcels/**, GET, allow"]})
+    json!({"type": "string", "pattern": "^\\s*[^\\s#][^\\r\\n]*$", "examples": ["p, role:customer:buyer, *, /api/parcels/**, GET, allow"]})
 }
 
 pub(super) fn line() -> Value {
@@ -220,17 +206,17 @@ pub(super) fn question() -> Value {
     among(
         &["principal", "path", "method"],
         &[
-            ("principal", key()),
+            ("principal", account_key()),
             guard,
             ("roles", or_null(at_most_500(named()))),
             tenant,
             (
                 "path",
-                json!({"type": "string", "maxLength": 2048, "examples": ["/api/parcels/7"]}),
+                json!({"type": "string", "maxLength": 2048, "pattern": "^/", "examples": ["/api/parcels/7"]}),
             ),
             (
                 "method",
-                json!({"type": "string", "minLength": 1, "maxLength": 32, "examples": ["GET"]}),
+                json!({"type": "string", "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}$", "examples": ["GET"]}),
             ),
         ],
     )
@@ -249,7 +235,7 @@ pub(super) fn checked() -> Value {
 
 fn block_fields() -> [(&'static str, Value); 6] {
     [
-        ("principal", or_null(key())),
+        ("principal", or_null(account_key())),
         ("jti", or_null(hex_id())),
         ("sid", or_null(hex_id())),
         ("token", or_null(text())),
@@ -258,14 +244,34 @@ fn block_fields() -> [(&'static str, Value); 6] {
     ]
 }
 
-/// Either `principal` with `jti` or `sid`, or `token`.
+/// Of these fields the first are there and the others are not.
+fn these(there: &[&str], left_out: &[&str]) -> Value {
+    let said = there.iter().map(|name| (*name, text()));
+    let unsaid = left_out.iter().map(|name| (*name, nothing()));
+    let fields: Map<String, Value> = said.chain(unsaid).map(|(name, of)| (name.to_owned(), of)).collect();
+    json!({"required": there, "properties": fields})
+}
+
+/// Either `principal` with `jti` or `sid`, or `token`, which says all of it and its end.
+fn of_one_block(mut body: Value) -> Value {
+    let ways = [
+        these(&["principal", "jti"], &["sid", "token"]),
+        these(&["principal", "sid"], &["jti", "token"]),
+        these(&["token"], &["principal", "jti", "sid", "until"]),
+    ];
+    if let Some(body) = body.as_object_mut() {
+        body.insert("oneOf".to_owned(), ways.into());
+    }
+    body
+}
+
 pub(super) fn block_body() -> Value {
-    among(&["reason"], &block_fields())
+    of_one_block(among(&["reason"], &block_fields()))
 }
 
 pub(super) fn unblock_body() -> Value {
     let [principal, jti, sid, token, (_, reason), _] = block_fields();
-    among(&[], &[principal, jti, sid, token, ("reason", or_null(reason))])
+    of_one_block(among(&[], &[principal, jti, sid, token, ("reason", or_null(reason))]))
 }
 
 pub(super) fn block() -> Value {

@@ -8,12 +8,14 @@ use super::{own, sign_in, sign_out};
 use crate::openapi::{
     Answers, Asks, Body, Operation,
     schema::{
-        among, exactly, hex_id, key, list, name, number, one_of, open, or_null, permission, role, text, text_of, time,
-        truth,
+        among, exactly, hex_id, key, line_of, list, name, number, one_of, open, or_null, permission, role, tenant,
+        text, time, truth,
     },
 };
 
-pub(super) fn operations() -> Vec<Operation> {
+/// `names_tenant`: whether a sign-in says which tenant its tokens are for.
+pub(super) fn operations(names_tenant: bool) -> Vec<Operation> {
+    let login = if names_tenant { login_in_tenant } else { login };
     vec![
         Operation::new(Method::POST, "/login", |route| route.to(sign_in::login))
             .named("login", "Signs in by password.")
@@ -93,19 +95,26 @@ fn login() -> Value {
     let mut body = among(
         &["password"],
         &[
-            ("email", text_of(1, 320)),
-            ("identifier", text_of(1, 320)),
+            ("email", line_of(1, 320)),
+            ("identifier", line_of(1, 320)),
             ("password", json!({"type": "string", "format": "password"})),
-            ("rememberMe", truth()),
+            ("rememberMe", json!({"const": false, "description": "Not built yet."})),
             ("deviceName", or_null(text())),
             ("deviceId", or_null(text())),
             ("transport", one_of(&["body", "cookie"])),
-            ("tenant", or_null(text_of(1, 63))),
         ],
     );
     if let Some(body) = body.as_object_mut() {
         let either = json!([{"required": ["email"]}, {"required": ["identifier"]}]);
         body.insert("oneOf".to_owned(), either);
+    }
+    body
+}
+
+fn login_in_tenant() -> Value {
+    let mut body = login();
+    if let Some(fields) = body.pointer_mut("/properties").and_then(Value::as_object_mut) {
+        fields.insert("tenant".to_owned(), or_null(tenant()));
     }
     body
 }

@@ -57,7 +57,7 @@ pub(crate) fn mount(bekci: &Bekci, prefix: &str, config: &mut ServiceConfig) {
     let mut all: Vec<Mounted> = guards.map(|guard| Mounted::new(bekci, guard, prefix)).collect();
     // A guard whose path lies below another's is asked first.
     all.sort_by(|one, other| other.path.cmp(&one.path));
-    let operations = calls::operations();
+    let operations = calls::operations(bekci.watch().tenancy().is_by_claim());
     for mounted in all {
         let path = mounted.path.clone();
         bekci.described().add(

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 #[cfg(feature = "testing")]
 use bekci_core::GuardName;
-use bekci_core::{AuthGuard, ErrorCode};
+use bekci_core::{AuthGuard, ErrorCode, ModelSpec};
 use serde_json::{Map, Value, json};
 
-use super::{Answers, Asks, Body, Operation, schema};
+use super::{Answers, Asks, Body, Operation, account, schema};
 
 /// The paths that are mounted, by where; the same mount of another worker is the same.
 #[derive(Debug, Default)]
@@ -62,10 +62,16 @@ impl Described {
         }
     }
 
-    /// The document of all that was noted, for these guards.
-    pub(crate) fn document<'a>(&self, guards: impl Iterator<Item = &'a AuthGuard>) -> Value {
+    /// The document of all that was noted, for these guards and models.
+    pub(crate) fn document<'a>(
+        &self,
+        guards: impl Iterator<Item = &'a AuthGuard>,
+        models: &BTreeMap<&str, &ModelSpec>,
+    ) -> Value {
         let mut schemes = BTreeMap::new();
+        let mut names = BTreeSet::new();
         for guard in guards {
+            names.insert(guard.name.as_str());
             let about = format!("The access token of a sign-in at {}.", guard.auth_path);
             schemes.insert(
                 format!("{}Bearer", guard.name),
@@ -89,7 +95,15 @@ impl Described {
             "components": {
                 "securitySchemes": schemes,
                 "responses": self.refusals,
-                "schemas": {"Failure": failure(), "Problem": problem(), "Pending": pending()},
+                "schemas": {
+                    "Failure": failure(),
+                    "Problem": problem(),
+                    "Pending": pending(),
+                    "Guard": {"type": "string", "enum": names},
+                    "Model": {"type": "string", "enum": models.keys().collect::<Vec<_>>()},
+                    "Account": account::key(models.keys().copied()),
+                    "AccountFields": account::fields(models.values().copied()),
+                },
                 "headers": {
                     "RequestId": {"description": "What the request is called in the log.", "required": true, "schema": schema::text()},
                     "Challenge": {"description": "RFC 6750: bare where no credential was presented.", "schema": schema::text()},
@@ -196,7 +210,7 @@ fn parameters(operation: &Operation) -> Vec<Value> {
 
 fn of_path(name: &str) -> Value {
     match name {
-        "model" => schema::name(),
+        "model" => schema::model(),
         "sid" => schema::hex_id(),
         "position" => schema::number(0),
         _ => schema::pattern("^[A-Za-z0-9_-]{1,64}$"),
@@ -206,9 +220,11 @@ fn of_path(name: &str) -> Value {
 fn of_query(name: &str) -> Value {
     match name {
         "limit" => json!({"type": "integer", "minimum": 1, "maximum": 200, "default": 50}),
-        "guard" => schema::name(),
-        "q" => schema::text_of(1, 200),
-        "after" => json!({"type": "string", "description": "`next` of the page before."}),
+        "guard" => schema::guard(),
+        "q" => schema::line_of(1, 200),
+        "after" => {
+            json!({"type": "string", "pattern": "^[A-Za-z0-9_-]+$", "description": "`next` of the page before."})
+        }
         _ => schema::text(),
     }
 }

@@ -4,6 +4,7 @@
 //! 2. What is common to calls is not repeated: that it takes a body, a query, somebody signed in or a permission brings the codes that go with it.
 //! 3. A guard's calls stand under its own path, with its own security schemes; an application's document describes the application's guards.
 
+mod account;
 mod document;
 mod page;
 pub(crate) mod schema;

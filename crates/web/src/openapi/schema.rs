@@ -23,9 +23,11 @@ pub(crate) fn text() -> Value {
     json!({"type": "string"})
 }
 
-/// A text of so many characters.
-pub(crate) fn text_of(least: u32, most: u32) -> Value {
-    json!({"type": "string", "minLength": least, "maxLength": most})
+/// A text of so many characters that says something and has no control character.
+pub(crate) fn line_of(least: u32, most: u32) -> Value {
+    let plain = "\\u0000-\\u001f\\u007f-\\u009f";
+    let said = format!("^[^{plain}]*[^\\s{plain}][^{plain}]*$");
+    json!({"type": "string", "minLength": least, "maxLength": most, "pattern": said})
 }
 
 pub(crate) fn pattern(pattern: &str) -> Value {
@@ -82,6 +84,26 @@ pub(crate) fn key() -> Value {
     pattern("^[a-z](_?[a-z0-9])*:[A-Za-z0-9_-]{1,64}$")
 }
 
+/// One of the guards that there are, as the document lists them.
+pub(crate) fn guard() -> Value {
+    json!({"$ref": "#/components/schemas/Guard"})
+}
+
+/// One of their models.
+pub(crate) fn model() -> Value {
+    json!({"$ref": "#/components/schemas/Model"})
+}
+
+/// An account of one of these models.
+pub(crate) fn account() -> Value {
+    json!({"$ref": "#/components/schemas/Account"})
+}
+
+/// The fields of an account that can be asked for.
+pub(crate) fn account_fields() -> Value {
+    json!({"$ref": "#/components/schemas/AccountFields"})
+}
+
 /// A guard's or a model's name.
 pub(crate) fn name() -> Value {
     pattern("^[a-z](_?[a-z0-9])*$")
@@ -92,7 +114,9 @@ pub(crate) fn role() -> Value {
 }
 
 pub(crate) fn permission() -> Value {
-    json!({"type": "string", "description": "Segments joined by dots; `*` only as the last.", "examples": ["orders.view", "orders.*"]})
+    let segment = "[a-z][a-z0-9_-]{0,63}";
+    let said = format!("^(\\*|{segment}(\\.{segment})*(\\.\\*)?)$");
+    json!({"type": "string", "maxLength": 255, "pattern": said, "description": "Segments joined by dots; `*` only as the last.", "examples": ["orders.view", "orders.*"]})
 }
 
 pub(crate) fn tenant() -> Value {
