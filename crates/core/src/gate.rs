@@ -44,6 +44,34 @@ pub struct Admission {
     pub permit: Permit,
 }
 
+/// Who asked, as far as a token proved it, where the request was refused all the same.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The guard that judged the token.
+    pub guard: Arc<AuthGuard>,
+    /// What the token says.
+    pub claims: Arc<VerifiedClaims>,
+    /// The tenant that was asked about.
+    pub tenant: Option<TenantName>,
+    /// Where the identity came from; `None` where none was read.
+    pub source: Option<ViewSource>,
+}
+
+/// A request that was not let through: the one reason, and who asked.
+#[derive(Clone, Debug)]
+pub struct Denial {
+    /// The one reason, the same in answer, log and metric.
+    pub error: AuthError,
+    /// `None` where no token was good.
+    pub claimed: Option<Box<Claimed>>,
+}
+
+impl From<AuthError> for Denial {
+    fn from(error: AuthError) -> Self {
+        Self { error, claimed: None }
+    }
+}
+
 impl Gate {
     /// A gate over these ports.
     #[must_use]
@@ -62,6 +90,14 @@ impl Gate {
     /// # Errors
     /// The one [`AuthError`] that refuses; [`AuthError::StoreUnavailable`] where it cannot be told.
     pub async fn admit(&self, head: &RequestHead<'_>, rule: &RouteRule) -> Result<Admission, AuthError> {
+        self.decide(head, rule).await.map_err(|denial| denial.error)
+    }
+
+    /// The same, and where it says no, who asked: for logs and metrics.
+    ///
+    /// # Errors
+    /// As [`Gate::admit`].
+    pub async fn decide(&self, head: &RequestHead<'_>, rule: &RouteRule) -> Result<Admission, Denial> {
         if rule.kind == RouteKind::Public {
             return Ok(Admission {
                 principal: None,
@@ -81,14 +117,24 @@ impl Gate {
                     permit: Permit::granted(),
                 });
             }
-            GuardOutcome::NotPresented => return Err(AuthError::TokenMissing),
-            GuardOutcome::Rejected(error) | GuardOutcome::Unavailable(error) => return Err(error),
+            GuardOutcome::NotPresented => return Err(AuthError::TokenMissing.into()),
+            GuardOutcome::Rejected(error) | GuardOutcome::Unavailable(error) => return Err(error.into()),
+        };
+        let denied = |error, tenant: Option<&TenantName>, source| Denial {
+            error,
+            claimed: Some(Box::new(Claimed {
+                guard: Arc::clone(&guard),
+                claims: Arc::clone(&claims),
+                tenant: tenant.cloned(),
+                source,
+            })),
         };
         if by_cookie {
-            check_origin(head, &guard)?;
+            check_origin(head, &guard).map_err(|error| denied(error, None, None))?;
         }
         let tenant = head.tenant.with(&claims);
-        let tenant = tenant.map_err(|asked| AuthError::NotInTenant(asked.as_str().into()))?;
+        let tenant =
+            tenant.map_err(|asked| denied(AuthError::NotInTenant(asked.as_str().into()), Some(asked), None))?;
         let need = Need {
             key: &claims.key,
             guard: &guard.name,
@@ -109,12 +155,12 @@ impl Gate {
                     .identities
                     .read(&need, ticket)
                     .await
-                    .map_err(|error| AuthError::StoreUnavailable(error.0.into()))?,
+                    .map_err(|error| denied(AuthError::StoreUnavailable(error.0.into()), tenant, None))?,
             };
             let (from, stamp) = (view.source, view.stamp);
             let decided = self.judge(head, rule, (&guard, &claims, tenant), view);
             if from != ViewSource::L1 || self.parts.identities.unmoved(&stamp) {
-                return decided;
+                return decided.map_err(|error| denied(error, tenant, Some(from)));
             }
             tries += 1;
         }

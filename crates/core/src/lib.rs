@@ -19,6 +19,7 @@ mod guard;
 mod identity;
 mod key;
 mod limit;
+mod meter;
 mod name;
 mod path;
 pub mod principal;
@@ -35,7 +36,7 @@ mod token;
 pub use authorize::{AccessRequest, Authorizer, BrokenPolicy, Explained, Permit, PolicyCompiler, PolicyLine, Verdict};
 pub use clock::{Clock, Entropy};
 pub use error::{AuthError, Challenge, ErrorCode};
-pub use gate::{Admission, Gate, GateParts};
+pub use gate::{Admission, Claimed, Denial, Gate, GateParts};
 pub use guard::{
     AuthGuard, CookieNames, GuardChain, GuardOutcome, GuardSettingsError, SessionRules, TokenSources, check_guards,
     check_origin,
@@ -45,6 +46,7 @@ pub use key::{IdKind, KeyError, ModelSpec, PrincipalId, PrincipalKey};
 pub use limit::{
     BadRate, CountedBy, GuardLimits, Limit, LimitKey, LimiterUnavailable, Rate, RateLimiter, SLOT_LASTS, Settled, Slot,
 };
+pub use meter::{Decided, Meter, Outcome, Unmetered};
 pub use name::{GuardName, ModelName, NameError, Permission, RoleName, TenantName};
 pub use path::{BadPath, canonical_path};
 pub use principal::Principal;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use bekci::{Argon2Cost, BadTenancy, Bekci, BuildError, HashSettings, RedisSettings, Settings, TrustedProxies};
 use bekci_core::{
-    AuthGuard, CookieNames, GuardChain, GuardLimits, IdKind, ModelName, ModelSpec, PolicyLine, RefreshRules,
+    AuthGuard, CookieNames, GuardChain, GuardLimits, IdKind, Meter, ModelName, ModelSpec, PolicyLine, RefreshRules,
     RootSecret, RouteKind, RouteRule, SessionRules, TokenSources,
 };
 use bekci_migration::{ModelTable, sea_orm_migration::sea_orm::DatabaseConnection};
@@ -298,17 +298,26 @@ fn policy(config: &Config) -> Result<Option<(PolicyModel, Vec<NumberedLine>)>, A
     Ok(Some((model, seed)))
 }
 
-/// Puts together everything but the routes, on a database whose schema is what this version needs.
-pub(crate) async fn bekci(config: &Config, database: DatabaseConnection) -> Result<Bekci, AssembleError> {
-    together(config, database, false).await
+/// Puts together everything but the routes, on a database whose schema is what this version needs. What happens is told to the meter.
+pub(crate) async fn bekci(
+    config: &Config,
+    database: DatabaseConnection,
+    meter: Arc<dyn Meter>,
+) -> Result<Bekci, AssembleError> {
+    together(config, database, Some(meter)).await
 }
 
 /// The same for a command that does its work and ends.
 pub(crate) async fn quiet(config: &Config, database: DatabaseConnection) -> Result<Bekci, AssembleError> {
-    together(config, database, true).await
+    together(config, database, None).await
 }
 
-async fn together(config: &Config, database: DatabaseConnection, quiet: bool) -> Result<Bekci, AssembleError> {
+/// `meter`: who is told by a gateway that serves; `None`: it is a command, without a node of its own.
+async fn together(
+    config: &Config,
+    database: DatabaseConnection,
+    meter: Option<Arc<dyn Meter>>,
+) -> Result<Bekci, AssembleError> {
     let mut settings = Settings::new(
         config.server.public_url.as_str(),
         &config.token.keys_dir,
@@ -328,9 +337,10 @@ async fn together(config: &Config, database: DatabaseConnection, quiet: bool) ->
     settings.cache.poll = config.identity_cache.poll_ms.duration();
     settings.cache.ttl = config.identity_cache.ttl_seconds.duration();
     let mut builder = Bekci::builder(settings).database(database);
-    if quiet {
-        builder = builder.quiet();
-    }
+    builder = match meter {
+        Some(meter) => builder.meter(meter),
+        None => builder.quiet(),
+    };
     if let Some(url) = config.redis.effective_url() {
         builder = builder.redis(RedisSettings {
             url,

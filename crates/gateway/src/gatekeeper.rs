@@ -1,4 +1,4 @@
-//! What happens to a request that is not one of the gateway's own calls: route, gate, proxy. And one wide event about it.
+//! What happens to a request that is not one of the gateway's own calls: route, gate, proxy.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,13 +10,12 @@ use actix_web::{
     },
     web,
 };
-use bekci::{Asked, Clues, Host, Reading, Refusal, Tenancy, Voice};
-use bekci_core::{Admission, AuthError, Clock, ErrorCode, Gate, IssueError, RouteKind};
+use bekci::{Asked, Clues, Host, Reading, Record, Refusal, Tenancy, Voice};
+use bekci_core::{Admission, AuthError, Clock, Denial, ErrorCode, Gate, IssueError, RouteKind};
 use secrecy::SecretString;
 
 use crate::{
     internal_token::InternalTokens,
-    ops::Metrics,
     proxy::{Forward, Proxy, ProxyError},
     routes::{Route, RouteMiss, RouteTable, Verb},
 };
@@ -32,7 +31,6 @@ pub(crate) struct Gatekeeper {
     /// Makes `X-Auth-Token`; `None`: upstreams get none.
     pub(crate) internal: Option<InternalTokens>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// Why a request was not answered by its upstream.
@@ -45,108 +43,53 @@ enum Refused {
     NoToken(IssueError),
 }
 
-/// What is told of a request when it is over.
-struct Told<'a> {
-    route: &'a str,
-    guard: &'a str,
-    source: &'static str,
-    principal: Option<String>,
-    code: Option<ErrorCode>,
-    reason: Option<String>,
-}
-
 /// The handler of everything that is not one of the gateway's own calls.
 pub(crate) async fn handle(keeper: web::Data<Gatekeeper>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let voice = Voice::of(&request);
-    let began = keeper.clock.uptime();
-    let host = match Host::of(request.headers(), request.uri()) {
-        Ok(host) => host,
-        Err(_) => return keeper.refuse(&request, &voice, "", None, &Refused::Host, began),
-    };
-    let found = Verb::of(request.method())
-        .map_err(RouteMiss::NoVerb)
-        .and_then(|verb| keeper.routes.find(verb, &host, request.path()));
-    let found = match found {
-        Ok(found) => found,
-        Err(miss) => return keeper.refuse(&request, &voice, "", None, &Refused::Route(miss), began),
-    };
-    let route = Arc::clone(found.route);
-    // What is judged is what is forwarded: the path as the routes found it.
-    let reading = Reading::new(request.method().as_str(), &found.path, request.headers()).map_err(AuthError::from);
-    let admission = match keeper.admit(reading, &request, &host, &route).await {
-        Ok(admission) => admission,
-        Err(error) => return keeper.refuse(&request, &voice, &route.id, None, &Refused::Gate(error), began),
-    };
-    keeper.count_decision(&route, &admission, began);
-    let Some(upstream) = route.upstream.as_ref() else {
-        return keeper.refuse(
-            &request,
-            &voice,
-            &route.id,
-            Some(&admission),
-            &Refused::NoUpstream,
-            began,
-        );
-    };
-    let internal_token = match keeper.internal_token(&admission, &route) {
-        Ok(token) => token,
-        Err(error) => {
-            let refused = Refused::NoToken(error);
-            return keeper.refuse(&request, &voice, &route.id, Some(&admission), &refused, began);
-        }
-    };
-    let forward = Forward {
-        request: &request,
-        path: &found.path,
-        host: &host,
-        upstream,
-        principal: admission.principal.as_ref(),
-        internal_token: internal_token.as_ref(),
-        request_id: voice.request_id.as_str(),
-    };
-    match keeper
-        .proxy
-        .forward(&admission.permit, forward, payload.into_inner())
-        .await
-    {
-        Ok(answer) => {
-            keeper.tell(
-                &request,
-                &voice,
-                answer.status(),
-                &told_of(&route.id, Some(&admission)),
-                began,
-            );
-            answer
-        }
-        Err(error) => keeper.refuse(
-            &request,
-            &voice,
-            &route.id,
-            Some(&admission),
-            &Refused::Upstream(error),
-            began,
-        ),
-    }
-}
-
-fn told_of<'a>(route: &'a str, admission: Option<&'a Admission>) -> Told<'a> {
-    let principal = admission.and_then(|admission| admission.principal.as_ref());
-    Told {
-        route,
-        guard: principal
-            .map(|principal| principal.guard.name.as_str())
-            .unwrap_or_default(),
-        source: principal
-            .map(|principal| principal.view.source.as_str())
-            .unwrap_or_default(),
-        principal: principal.map(|principal| principal.claims.key.to_string()),
-        code: None,
-        reason: None,
+    match keeper.pass(&request, payload).await {
+        Ok(answer) => answer,
+        Err(refused) => refused.answer(&Voice::of(&request)),
     }
 }
 
 impl Gatekeeper {
+    async fn pass(&self, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Refused> {
+        let record = Record::of(request);
+        let unrouted = |refused| {
+            record.fits_no_route(Duration::ZERO);
+            refused
+        };
+        let host = Host::of(request.headers(), request.uri()).map_err(|_| unrouted(Refused::Host))?;
+        let found = Verb::of(request.method())
+            .map_err(RouteMiss::NoVerb)
+            .and_then(|verb| self.routes.find(verb, &host, request.path()))
+            .map_err(|miss| unrouted(Refused::Route(miss)))?;
+        let route = Arc::clone(found.route);
+        // What is judged is what is forwarded: the path as the routes found it.
+        let reading = Reading::new(request.method().as_str(), &found.path, request.headers()).map_err(AuthError::from);
+        let admission = self.admit(reading, request, &host, &route).await;
+        let admission = admission.map_err(Refused::Gate)?;
+        let upstream = route.upstream.as_ref().ok_or(Refused::NoUpstream)?;
+        let internal_token = self.internal_token(&admission, &route).map_err(Refused::NoToken)?;
+        let (voice, trace) = (Voice::of(request), record.trace());
+        let forward = Forward {
+            request,
+            path: &found.path,
+            host: &host,
+            upstream,
+            principal: admission.principal.as_ref(),
+            internal_token: internal_token.as_ref(),
+            request_id: voice.request_id.as_str(),
+            trace: trace.as_ref(),
+        };
+        let began = self.clock.uptime();
+        let answer = self
+            .proxy
+            .forward(&admission.permit, forward, payload.into_inner())
+            .await;
+        record.waited_for_upstream(self.clock.uptime().saturating_sub(began));
+        answer.map_err(Refused::Upstream)
+    }
+
     /// The token for the upstream, where somebody acts.
     fn internal_token(&self, admission: &Admission, route: &Route) -> Result<Option<SecretString>, IssueError> {
         let asked = self.internal.as_ref().zip(admission.principal.as_ref());
@@ -163,6 +106,20 @@ impl Gatekeeper {
         host: &Host<'_>,
         route: &Route,
     ) -> Result<Admission, AuthError> {
+        let began = self.clock.uptime();
+        let decided = self.decide(reading, request, host, route).await;
+        let took = self.clock.uptime().saturating_sub(began);
+        Record::of(request).decided(&route.id, took, &decided);
+        decided.map_err(|denial| denial.error)
+    }
+
+    async fn decide(
+        &self,
+        reading: Result<Reading<'_>, AuthError>,
+        request: &HttpRequest,
+        host: &Host<'_>,
+        route: &Route,
+    ) -> Result<Admission, Denial> {
         let reading = reading?;
         let asked = match route.rule.kind {
             RouteKind::Public => Asked::None,
@@ -175,61 +132,27 @@ impl Gatekeeper {
         };
         let head = reading.head(asked.tenant());
         loop {
-            let admission = self.gate.admit(&head, &route.rule).await?;
+            let admission = self.gate.decide(&head, &route.rule).await?;
             // Trust may have run out, or something changed, since the decision was made: then it is made again.
             if self.gate.still_stands(&admission) {
                 return Ok(admission);
             }
         }
     }
+}
 
-    pub(crate) fn count_decision(&self, route: &Route, admission: &Admission, began: Duration) {
-        let Some(principal) = &admission.principal else {
-            self.metrics.decisions.with(["", &*route.id, "allowed", ""]).add_one();
-            return;
-        };
-        self.metrics
-            .decisions
-            .with([principal.guard.name.as_str(), &*route.id, "allowed", ""])
-            .add_one();
-        let took = self.clock.uptime().saturating_sub(began);
-        self.metrics
-            .decision_seconds
-            .with([principal.view.source.as_str()])
-            .observe(took);
-    }
-
-    pub(crate) fn count_refusal(&self, route: &str, code: ErrorCode) {
-        let outcome = if code == ErrorCode::StoreUnavailable {
-            "unavailable"
-        } else {
-            "refused"
-        };
-        self.metrics
-            .decisions
-            .with(["", route, outcome, code.as_str()])
-            .add_one();
-    }
-
-    fn refuse(
-        &self,
-        request: &HttpRequest,
-        voice: &Voice,
-        route: &str,
-        admission: Option<&Admission>,
-        refused: &Refused,
-        began: Duration,
-    ) -> HttpResponse {
-        let (refusal, status) = match refused {
-            Refused::Route(miss) => (Refusal::new(miss.code(), miss.to_string()), Some(miss.status())),
-            Refused::Host => (
+impl Refused {
+    fn answer(&self, voice: &Voice) -> HttpResponse {
+        let (refusal, status) = match self {
+            Self::Route(miss) => (Refusal::new(miss.code(), miss.to_string()), Some(miss.status())),
+            Self::Host => (
                 Refusal::new(ErrorCode::MalformedRequest, "the host cannot be read"),
                 None,
             ),
-            Refused::Gate(error) => (Refusal::from(error.clone()), None),
-            Refused::Upstream(error) => (Refusal::new(error.code(), error.to_string()), None),
-            Refused::NoUpstream => (Refusal::new(ErrorCode::NotFound, "the route has no upstream"), None),
-            Refused::NoToken(error) => (Refusal::new(ErrorCode::Internal, error.to_string()), None),
+            Self::Gate(error) => (Refusal::from(error.clone()), None),
+            Self::Upstream(error) => (Refusal::new(error.code(), error.to_string()), None),
+            Self::NoUpstream => (Refusal::new(ErrorCode::NotFound, "the route has no upstream"), None),
+            Self::NoToken(error) => (Refusal::new(ErrorCode::Internal, error.to_string()), None),
         };
         let mut answer = refusal.render(voice);
         if let Some(status) = status.and_then(|status| StatusCode::from_u16(status).ok()) {
@@ -240,32 +163,6 @@ impl Gatekeeper {
                     .insert(ALLOW, HeaderValue::from_static(Verb::allow()));
             }
         }
-        let mut told = told_of(route, admission);
-        told.code = Some(refusal.code());
-        told.reason = Some(refusal.reason().to_owned());
-        if matches!(refused, Refused::Gate(_)) {
-            self.count_refusal(route, refusal.code());
-        }
-        self.tell(request, voice, answer.status(), &told, began);
         answer
-    }
-
-    fn tell(&self, request: &HttpRequest, voice: &Voice, status: StatusCode, told: &Told<'_>, began: Duration) {
-        let took = self.clock.uptime().saturating_sub(began);
-        tracing::info!(
-            target: "bekci::request",
-            request_id = voice.request_id.as_str(),
-            method = request.method().as_str(),
-            path = request.path(),
-            status = status.as_u16(),
-            route = told.route,
-            guard = told.guard,
-            principal = told.principal.as_deref(),
-            code = told.code.map(ErrorCode::as_str),
-            reason = told.reason.as_deref(),
-            identity = told.source,
-            micros = u64::try_from(took.as_micros()).unwrap_or_default(),
-            "request"
-        );
     }
 }

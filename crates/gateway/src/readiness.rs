@@ -34,6 +34,14 @@ fn keys(bekci: &Bekci) -> Option<String> {
 }
 
 impl Readiness for Ready {
+    fn unapplied(&self) -> BoxFuture<'_, Option<u64>> {
+        Box::pin(async {
+            let generation = self.0.now();
+            let counted = tokio::time::timeout(WITHIN, generation.bekci().store().unapplied()).await;
+            counted.ok()?.ok()
+        })
+    }
+
     fn checks(&self) -> BoxFuture<'_, Vec<Check>> {
         Box::pin(async {
             let generation = self.0.now();

@@ -18,8 +18,8 @@ mod tokens;
 use std::sync::{Arc, atomic::AtomicUsize};
 
 use bekci_core::{
-    AuthGuard, Clock, CountedBy, Entropy, IdentitySource, Limit, RateLimiter, RefreshOutcome, RootSecret, SessionId,
-    TokenId, TokenIssuer,
+    AuthGuard, Clock, CountedBy, Entropy, IdentitySource, Limit, Meter, RateLimiter, RefreshOutcome, RootSecret,
+    SessionId, TokenId, TokenIssuer,
     signin::{Credential, NewSession, Opened, RefreshRequest, Refreshed, SessionFacts, SignInStore},
 };
 use secrecy::SecretString;
@@ -80,6 +80,13 @@ impl SignIn {
             waiting: Arc::default(),
             tally: Arc::default(),
         }
+    }
+
+    /// The same, which tells this meter what it counts. For one that was not used yet: what was counted before is left behind.
+    #[must_use]
+    pub fn metered(mut self, meter: Arc<dyn Meter>) -> Self {
+        self.tally = Arc::new(Tally::told_to(meter));
+        self
     }
 
     /// The hasher, for setting passwords and for metrics.

@@ -151,7 +151,7 @@ async fn run(node: Node, transaction: DatabaseTransaction, barrier: Barrier) -> 
             ..Committed::nothing()
         });
     };
-    node.apply_own(&numbered.keys, numbered.position);
+    node.apply_own(&numbered.keys, numbered.position, returned);
     if let Some((version, policy)) = policy {
         node.put_policy(version, &policy);
     }

@@ -35,7 +35,7 @@ mod sql;
 use std::sync::Arc;
 
 use bekci_core::{
-    AuthGuard, Clock, Entropy, IdentitySource, ModelSpec, PolicyCompiler, PrincipalKey, Purpose, RateLimiter,
+    AuthGuard, Clock, Entropy, IdentitySource, Meter, ModelSpec, PolicyCompiler, PrincipalKey, Purpose, RateLimiter,
     RootSecret, TokenId,
     signin::{SignInStore, StoreError},
 };
@@ -82,6 +82,8 @@ pub struct StoreSettings {
     pub clock: Arc<dyn Clock>,
     /// For the name of this node.
     pub entropy: Arc<dyn Entropy>,
+    /// What is told of loads, changes and barriers as they happen.
+    pub meter: Arc<dyn Meter>,
 }
 
 /// An identity store: one for a process, shared by its workers. Cheap to clone.
@@ -144,6 +146,7 @@ impl Store {
             shared: shared.transpose()?,
             policy: settings.policy,
             name: name.to_string(),
+            meter: settings.meter,
         });
         let (stop, _) = watch::channel(false);
         Ok(Self {
@@ -219,6 +222,14 @@ impl Store {
     #[must_use]
     pub fn metrics(&self) -> MetricsSnapshot {
         self.node.metrics().snapshot()
+    }
+
+    /// How many committed changes this node has not applied yet, by a look at the database.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn unapplied(&self) -> Result<u64, sea_orm::DbErr> {
+        self.node.unapplied().await
     }
 
     /// Whether this node decides from memory now.

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use bekci_core::{
-    AuthGuard, Clock, Entropy, Gate, GateParts, GuardName, GuardSettingsError, ModelName, ModelSpec, NameError,
-    PolicyCompiler,
+    AuthGuard, Clock, Entropy, Gate, GateParts, GuardName, GuardSettingsError, Meter, ModelName, ModelSpec, NameError,
+    PolicyCompiler, Unmetered,
 };
 use bekci_migration::sea_orm_migration::sea_orm::{DatabaseConnection, DbBackend};
 use bekci_signin::{HasherError, PasswordHasher, SignIn, SignInParts};
@@ -75,6 +75,7 @@ pub struct Builder {
     guards: Vec<AuthGuard>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    meter: Arc<dyn Meter>,
     quiet: bool,
     problem: Option<BuildError>,
     /// Keys that are made are an hour old, so that a test can have tokens of a while ago.
@@ -93,6 +94,7 @@ impl Builder {
             guards: Vec::new(),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
+            meter: Arc::new(Unmetered),
             quiet: false,
             problem: None,
             #[cfg(feature = "testing")]
@@ -187,6 +189,13 @@ impl Builder {
         self
     }
 
+    /// What is told of each decision, sign-in, load, change and barrier as it happens, to count and time them.
+    #[must_use]
+    pub fn meter(mut self, meter: Arc<dyn Meter>) -> Self {
+        self.meter = meter;
+        self
+    }
+
     /// For a process that does one thing and ends: it decides by fresh reads alone, so that no writer waits for it, and its own writes wait for every node as any do.
     #[must_use]
     pub fn quiet(mut self) -> Self {
@@ -242,6 +251,7 @@ impl Builder {
             root: Arc::clone(&root),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
+            meter: Arc::clone(&self.meter),
         };
         let store = match self.quiet {
             true => Store::open_quiet(database.clone(), settings).await?,
@@ -261,13 +271,15 @@ impl Builder {
             hasher,
             limiter: store.rate_limiter(),
             root: Arc::clone(&root),
-        });
+        })
+        .metered(Arc::clone(&self.meter));
         let ways = Ways {
             sign_in: sign_in.clone(),
             store: store.clone(),
             has_policy,
         };
-        let watch = Watch::with_ways(gate, guards, self.models, Some(ways))?.with_tenancy(self.settings.tenancy);
+        let watch = Watch::with_ways(gate, guards, self.models, Some(ways))?;
+        let watch = watch.with_tenancy(self.settings.tenancy).with_meter(self.meter);
         let (stop, stopped) = watch::channel(false);
         let looking = tokio::spawn(look_at_keys(Arc::clone(&keys), stopped));
         Ok(Bekci::new(Parts {

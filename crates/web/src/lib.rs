@@ -79,11 +79,13 @@ mod middleware;
 mod model;
 mod openapi;
 mod permission;
+mod record;
 mod respond;
 mod settings;
 mod tenancy;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trace;
 mod watch;
 mod who;
 
@@ -111,8 +113,10 @@ pub use middleware::{AsIs, Front, Require, RequireService};
 pub use model::key_of;
 pub use model::{AsPrincipal, AuthModel, GuardType, KeyFault};
 pub use permission::{AsPermission, AsRole, PermissionName};
+pub use record::Record;
 pub use respond::{Language, REQUEST_ID, Refusal, RequestId, Voice, message};
 pub use settings::Settings;
 pub use tenancy::{Asked, BadTenancy, Clues, Tenancy};
+pub use trace::{TRACEPARENT, Trace};
 pub use watch::Watch;
 pub use who::{Standing, Who};

@@ -3,8 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bekci_core::{
-    AuthGuard, Clock, Gate, GuardChain, GuardName, GuardSettingsError, ModelName, ModelSpec, RouteKind, RouteRule,
-    check_guards,
+    AuthGuard, Clock, Gate, GuardChain, GuardName, GuardSettingsError, Meter, ModelName, ModelSpec, RouteKind,
+    RouteRule, Unmetered, check_guards,
 };
 
 use bekci_signin::SignIn;
@@ -17,6 +17,7 @@ use crate::{Front, GuardType, Require, Tenancy};
 pub struct Watch {
     parts: Arc<Parts>,
     tenancy: Tenancy,
+    meter: Arc<dyn Meter>,
 }
 
 #[derive(Debug)]
@@ -63,8 +64,18 @@ impl Watch {
             models: models.into_iter().map(|model| (model.name.clone(), model)).collect(),
             ways,
         });
-        let tenancy = Tenancy::none();
-        Ok(Self { parts, tenancy })
+        Ok(Self {
+            parts,
+            tenancy: Tenancy::none(),
+            meter: Arc::new(Unmetered),
+        })
+    }
+
+    /// With a meter, which is told of every decision.
+    #[must_use]
+    pub fn with_meter(mut self, meter: Arc<dyn Meter>) -> Self {
+        self.meter = meter;
+        self
     }
 
     /// With tenants, which requests name as this says.
@@ -116,7 +127,8 @@ impl Watch {
     /// Middleware for the whole application: request ids, canonical paths, errors in the contract's shape. Put it outermost.
     #[must_use]
     pub fn middleware(&self) -> Front {
-        Front::new(self.tenancy.clone())
+        let clock = Arc::clone(&self.parts.gate.parts().clock);
+        Front::new(self.tenancy.clone(), clock, Arc::clone(&self.meter))
     }
 
     /// Middleware that lets in only those who are signed in through `G`.

@@ -55,7 +55,7 @@ pub enum ViewSource {
     L1,
     /// The shared cache, its label checked against the database.
     Redis,
-    /// The database.
+    /// The database: loaded from it, or held in memory under the label that it has just given.
     Database,
 }
 

@@ -30,7 +30,7 @@ use actix_web::{
     },
     web,
 };
-use bekci::{Reading, Refusal, Voice};
+use bekci::{Reading, Record, Refusal, Voice};
 use bekci_core::{Admission, AuthError, ErrorCode};
 
 pub(crate) use self::description::describe;
@@ -144,28 +144,21 @@ impl Decisions {
     }
 
     async fn answer(&self, family: Family, request: &HttpRequest) -> HttpResponse {
-        let voice = Voice::of(request);
-        let began = self.keeper.clock.uptime();
         let outcome = self.outcome(family, request).await;
-        let route_id = outcome.route.as_ref().map_or("", |route| &*route.id);
-        let (answer, refusal) = match &outcome.decided {
-            Ok(admission) => {
-                if let Some(route) = &outcome.route {
-                    self.keeper.count_decision(route, admission, began);
-                }
-                (self.let_in(admission), None)
-            }
+        let record = Record::of(request);
+        if let Some(asked) = &outcome.asked {
+            record.asks_about(asked.method.as_str(), asked.path);
+        }
+        match &outcome.decided {
+            Ok(admission) => self.let_in(admission),
             Err(denied) => {
-                let refusal = denied.refusal();
-                if matches!(denied, Denied::Gate(_)) {
-                    self.keeper.count_refusal(route_id, refusal.code());
+                if matches!(denied, Denied::Route(_)) {
+                    record.fits_no_route(Duration::ZERO);
                 }
-                let answer = self.refuse(family, request.headers(), &voice, &outcome, denied, &refusal);
-                (answer, Some(refusal))
+                let voice = Voice::of(request);
+                self.refuse(family, request.headers(), &voice, &outcome, denied, &denied.refusal())
             }
-        };
-        self.tell(&voice, &outcome, refusal.as_ref(), answer.status(), began);
-        answer
+        }
     }
 
     async fn outcome<'a>(&self, family: Family, request: &'a HttpRequest) -> Outcome<'a> {
@@ -265,33 +258,5 @@ impl Decisions {
         }
         *answer.status_mut() = status;
         answer
-    }
-
-    fn tell(
-        &self,
-        voice: &Voice,
-        outcome: &Outcome<'_>,
-        refusal: Option<&Refusal>,
-        status: StatusCode,
-        began: Duration,
-    ) {
-        let took = self.keeper.clock.uptime().saturating_sub(began);
-        let principal = outcome.decided.as_ref().ok();
-        let principal = principal.and_then(|admission| admission.principal.as_ref());
-        tracing::info!(
-            target: "bekci::request",
-            request_id = voice.request_id.as_str(),
-            method = outcome.asked.as_ref().map(|asked| asked.method.as_str()),
-            path = outcome.asked.as_ref().map(|asked| asked.path),
-            status = status.as_u16(),
-            route = outcome.route.as_ref().map(|route| &*route.id),
-            guard = principal.map(|principal| principal.guard.name.as_str()),
-            principal = principal.map(|principal| principal.claims.key.as_str()),
-            code = refusal.map(|refusal| refusal.code().as_str()),
-            reason = refusal.map(Refusal::reason),
-            identity = principal.map(|principal| principal.view.source.as_str()),
-            micros = u64::try_from(took.as_micros()).unwrap_or_default(),
-            "decision"
-        );
     }
 }

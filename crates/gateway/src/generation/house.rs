@@ -8,6 +8,7 @@ use super::{Generation, Ground};
 use crate::{
     assemble::{self, AssembleError},
     config::{Config, Loaded, types::Root},
+    ops::Metrics,
     tenancy::TenantsFrom,
 };
 
@@ -65,7 +66,7 @@ impl House {
         }
         let config = &loaded.config;
         assemble::schema(config, &ground.database, config.database.auto_migrate).await?;
-        let bekci = assemble::bekci(config, ground.database.clone()).await?;
+        let bekci = assemble::bekci(config, ground.database.clone(), Arc::<Metrics>::clone(&ground.metrics)).await?;
         let house = Arc::new(Self { bekci, policy, tenants });
         if before.is_some() && !until_trusted(&house.bekci).await {
             leave(house).await;

@@ -110,7 +110,6 @@ impl Generation {
             }),
             internal: Some(InternalTokens::new(bekci.clone())),
             clock: Arc::clone(&ground.clock),
-            metrics: Arc::clone(&ground.metrics),
         });
         let decisions = web::Data::new(Decisions::new(config, keeper.clone().into_inner()));
         Ok(Self {

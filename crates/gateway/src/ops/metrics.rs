@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bekci_core::{Decided, ErrorCode, GuardName, Meter, ViewSource};
+
 use super::registry::{Counter, Family, Gauge, Histogram};
 
 /// For what is done in memory.
@@ -20,19 +22,19 @@ pub struct Metrics {
     pub decisions: Family<Counter, 4>,
     /// `bekci_decision_seconds{path}`, where `path` is the way the identity came: `l1`, `redis`, `database`.
     pub decision_seconds: Family<Histogram, 1>,
-    /// `bekci_identity_loads_total{source}`.
+    /// `bekci_identity_loads_total{source}`: `redis`, where its label was that of the database, or `database`.
     pub identity_loads: Family<Counter, 1>,
     /// `bekci_sign_ins_total{guard,way,result}`.
     pub sign_ins: Family<Counter, 3>,
-    /// `bekci_revocation_lag_seconds`.
+    /// `bekci_revocation_lag_seconds`: of this node's own changes from COMMIT, of others' from when they were written, which is before their COMMIT.
     pub revocation_lag: Family<Histogram, 0>,
     /// `bekci_barrier_seconds`.
     pub barrier: Family<Histogram, 0>,
-    /// `bekci_outbox_unapplied`.
+    /// `bekci_outbox_unapplied`: looked up whenever it is told; `NaN` where the database does not answer.
     pub outbox_unapplied: Family<Gauge, 0>,
     /// `bekci_upstream_seconds{upstream,status}`.
     pub upstream_seconds: Family<Histogram, 2>,
-    /// `bekci_rate_limited_total{guard,limit}`.
+    /// `bekci_rate_limited_total{guard,limit}`: `sign_in`, `refresh`, or `hashing` where too many passwords waited.
     pub rate_limited: Family<Counter, 2>,
     /// `bekci_config_generation`: 1 at the start, and one more with each reload that was taken.
     pub config_generation: Family<Gauge, 0>,
@@ -61,7 +63,7 @@ impl Default for Metrics {
             ),
             identity_loads: Family::new(
                 "bekci_identity_loads_total",
-                "Identities read from outside the process.",
+                "Identities read from outside the process, by where they were found.",
                 ["source"],
                 (),
             ),
@@ -73,7 +75,7 @@ impl Default for Metrics {
             ),
             revocation_lag: Family::new(
                 "bekci_revocation_lag_seconds",
-                "From the commit of a change until this node decides by it.",
+                "From when a change was written until this node decides by it.",
                 [],
                 SLOW,
             ),
@@ -130,11 +132,14 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Notes that an upstream answered, or that this status was answered in its stead.
+    /// Notes that an upstream's server answered, or that it failed, with the status that stands for it.
     pub fn upstream_answered(&self, upstream: &str, status: u16, took: Duration) {
-        self.upstream_seconds
-            .with([upstream, &status.to_string()])
-            .observe(took);
+        // RFC 9110 section 15: anything else is no status, and there shall be no series for each number that a server makes up.
+        let status = match status {
+            100..=599 => status.to_string(),
+            _ => "other".to_owned(),
+        };
+        self.upstream_seconds.with([upstream, &status]).observe(took);
     }
 
     /// All of it, in the text format of Prometheus.
@@ -155,5 +160,38 @@ impl Metrics {
         self.config_good.write(&mut out);
         self.config_reloads.write(&mut out);
         out
+    }
+}
+
+impl Meter for Metrics {
+    fn decided(&self, decided: &Decided<'_>) {
+        let guard = decided.guard.map_or("", GuardName::as_str);
+        let code = decided.code.map_or("", ErrorCode::as_str);
+        self.decisions
+            .with([guard, decided.route, decided.outcome.as_str(), code])
+            .add_one();
+        if let Some(source) = decided.source {
+            self.decision_seconds.with([source.as_str()]).observe(decided.took);
+        }
+    }
+
+    fn identity_loaded(&self, source: ViewSource) {
+        self.identity_loads.with([source.as_str()]).add_one();
+    }
+
+    fn signed_in(&self, guard: &GuardName, way: &'static str, result: &'static str) {
+        self.sign_ins.with([guard.as_str(), way, result]).add_one();
+    }
+
+    fn rate_limited(&self, guard: &GuardName, limit: &'static str) {
+        self.rate_limited.with([guard.as_str(), limit]).add_one();
+    }
+
+    fn applied(&self, lag: Duration) {
+        self.revocation_lag.with([]).observe(lag);
+    }
+
+    fn barrier(&self, took: Duration) {
+        self.barrier.with([]).observe(took);
     }
 }

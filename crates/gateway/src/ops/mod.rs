@@ -25,6 +25,9 @@ pub struct Check {
 pub trait Readiness: Send + Sync + std::fmt::Debug {
     /// Looks at everything, and bounds the time it takes itself.
     fn checks(&self) -> BoxFuture<'_, Vec<Check>>;
+
+    /// How many changes this node has still to apply; `None` where that cannot be told. It bounds its time as well.
+    fn unapplied(&self) -> BoxFuture<'_, Option<u64>>;
 }
 
 /// Adds the calls to the ops listener's application.
@@ -64,7 +67,12 @@ async fn readyz(readiness: web::Data<dyn Readiness>) -> HttpResponse {
     answer.json(json!({"ready": is_ready, "checks": each}))
 }
 
-async fn metrics_text(metrics: web::Data<Metrics>) -> HttpResponse {
+async fn metrics_text(readiness: web::Data<dyn Readiness>, metrics: web::Data<Metrics>) -> HttpResponse {
+    let unapplied = readiness.unapplied().await;
+    match unapplied.and_then(|count| i64::try_from(count).ok()) {
+        Some(count) => metrics.outbox_unapplied.with([]).set(count),
+        None => metrics.outbox_unapplied.with([]).unknown(),
+    }
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
         .body(metrics.text())
@@ -82,6 +90,10 @@ mod tests {
     impl Readiness for Fixed {
         fn checks(&self) -> BoxFuture<'_, Vec<Check>> {
             Box::pin(async { self.0.clone() })
+        }
+
+        fn unapplied(&self) -> BoxFuture<'_, Option<u64>> {
+            Box::pin(async { Some(0) })
         }
     }
 

@@ -32,6 +32,14 @@ impl Counter {
 pub struct Gauge(AtomicI64);
 
 impl Gauge {
+    /// Stands for what is not known.
+    const UNKNOWN: i64 = i64::MIN;
+
+    /// Says that it cannot be told.
+    pub fn unknown(&self) {
+        self.set(Self::UNKNOWN);
+    }
+
     /// Sets it.
     pub fn set(&self, value: i64) {
         self.0.store(value, Ordering::Relaxed);
@@ -96,7 +104,10 @@ impl Metric for Gauge {
     }
 
     fn write(&self, name: &str, labels: &str, out: &mut String) {
-        sample(out, name, labels, self.0.load(Ordering::Relaxed));
+        match self.0.load(Ordering::Relaxed) {
+            Self::UNKNOWN => sample(out, name, labels, "NaN"),
+            value => sample(out, name, labels, value),
+        }
     }
 }
 
@@ -250,5 +261,7 @@ mod tests {
         assert!(text(&family).ends_with("g 0\n"));
         family.with([]).set(-3);
         assert!(text(&family).ends_with("g -3\n"));
+        family.with([]).unknown();
+        assert!(text(&family).ends_with("g NaN\n"));
     }
 }

@@ -21,6 +21,8 @@ use super::{
     upstream::{HostHeader, Target},
 };
 
+const TRACESTATE: &str = "tracestate";
+
 /// What of the gateway itself goes into a head.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Own<'a> {
@@ -74,6 +76,7 @@ pub(super) fn write(forward: &Forward<'_>, own: &Own<'_>) -> Result<Bytes, Proxy
     via(&mut out, request, own.pseudonym)?;
     forwarded(&mut out, own.client);
     push(&mut out, &["x-request-id: ", forward.request_id, "\r\n"]);
+    trace(&mut out, forward);
     if let Some(principal) = forward.principal {
         identity::write(&mut out, principal, forward.internal_token);
     }
@@ -163,6 +166,17 @@ fn via(out: &mut BytesMut, request: &HttpRequest, pseudonym: &str) -> Result<(),
     };
     push(out, &[version, " ", pseudonym, "\r\n"]);
     Ok(())
+}
+
+/// Our span is the parent of what the upstream does. The caller's `tracestate` goes on with the trace that it belongs to.
+fn trace(out: &mut BytesMut, forward: &Forward<'_>) {
+    let Some(trace) = forward.trace else { return };
+    push(out, &["traceparent: ", trace.header(), "\r\n"]);
+    if trace.is_continued() {
+        for value in forward.request.headers().get_all(TRACESTATE) {
+            line(out, TRACESTATE, value.as_bytes());
+        }
+    }
 }
 
 /// `X-Forwarded-*`, and `Forwarded` (RFC 7239) with the same.

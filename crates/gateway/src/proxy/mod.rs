@@ -46,7 +46,7 @@ use actix_web::{
     },
     web::BytesMut,
 };
-use bekci::{AsIs, Tenancy};
+use bekci::{AsIs, Tenancy, Trace};
 use bekci_core::{Clock, Permit, Principal};
 use secrecy::SecretString;
 use smallvec::SmallVec;
@@ -108,6 +108,8 @@ pub struct Forward<'a> {
     pub internal_token: Option<&'a SecretString>,
     /// The request's id: it must have no byte that could end a header.
     pub request_id: &'a str,
+    /// The request's trace, with the span that is the parent of what the upstream does.
+    pub trace: Option<&'a Trace>,
 }
 
 impl Proxy {
@@ -196,6 +198,7 @@ impl Proxy {
     async fn connect(&self, upstream: &Upstream, may_reuse: bool) -> Result<(Connection, Arc<Target>), ProxyError> {
         let uptime = self.parts.clock.uptime();
         let mut failure = ProxyError::Unavailable("it has no server".to_owned());
+        let mut begun = uptime;
         for target in upstream.in_turn(uptime) {
             if let Some(connection) = may_reuse.then(|| pool::take(target, uptime)).flatten() {
                 return Ok((connection, Arc::clone(target)));
@@ -208,6 +211,10 @@ impl Proxy {
                 Err(error) => {
                     tracing::warn!(upstream = &*target.authority, %error, "an upstream server cannot be reached");
                     target.failed(uptime);
+                    let now = self.parts.clock.uptime();
+                    let (status, took) = (error.code().status(), now.saturating_sub(begun));
+                    self.parts.metrics.upstream_answered(&target.authority, status, took);
+                    begun = now;
                     failure = error;
                 }
             }

@@ -62,6 +62,8 @@ fn is_said_by_proxies(name: &str) -> bool {
                 | "x-original-url"
                 | "x-rewrite-url"
                 | "x-request-id"
+                | "traceparent"
+                | "tracestate"
         )
 }
 
@@ -135,6 +137,8 @@ mod tests {
             "proxy",
             "expect",
             "host",
+            "traceparent",
+            "tracestate",
             "_cookie",
             "cookie_",
         ] {
@@ -142,7 +146,7 @@ mod tests {
             assert_eq!(fate(name) == Fate::Forward, expected, "{name}");
         }
         assert_eq!(fate("cookie"), Fate::Cookie);
-        for name in ["accept", "x-tenant", "x_custom", "sec-websocket-key", "traceparent"] {
+        for name in ["accept", "x-tenant", "x_custom", "sec-websocket-key"] {
             assert_eq!(fate(name), Fate::Forward, "{name}");
         }
     }

@@ -76,6 +76,7 @@ pub struct House {
     file: PathBuf,
     folder: TempDir,
     rate_limit: &'static str,
+    log: &'static str,
 }
 
 /// So that tests which share a house, and the address 127.0.0.1, may be refused as often as they need.
@@ -107,6 +108,14 @@ impl House {
         Self::built(None, Some(Redis::start()), nodes, rate_limit)
     }
 
+    /// One node whose log is JSON.
+    pub fn logging_json(kind: Kind) -> Self {
+        let mut house = Self::new(kind, 0);
+        house.log = "[log]\nformat = \"json\"\n";
+        house.nodes.push(house.open_node());
+        house
+    }
+
     fn built(database: Option<String>, redis: Option<Redis>, nodes: usize, rate_limit: &'static str) -> Self {
         let folder = TempDir::new("house");
         let file = folder.path().join("bekci.db");
@@ -117,6 +126,7 @@ impl House {
             file,
             folder,
             rate_limit,
+            log: "",
         };
         house.furnish();
         house.nodes = (0..nodes).map(|_| house.open_node()).collect();
@@ -194,6 +204,7 @@ impl House {
             )
             .unwrap();
         }
+        text.push_str(self.log);
         text.push_str(
             "[models.customer]\nidentifiers = [\"email:nocase\"]\ncached_attributes = [\"email\", \"name\"]\n",
         );

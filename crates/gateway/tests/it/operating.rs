@@ -41,7 +41,10 @@ fn decisions_are_counted_by_guard_route_outcome_and_code_and_by_nothing_that_a_c
     for (labels, count) in [
         ("guard=\"customer\",route=\"me\",outcome=\"allowed\",code=\"\"", 3),
         ("guard=\"\",route=\"me\",outcome=\"refused\",code=\"TOKEN_MISSING\"", 1),
-        ("guard=\"\",route=\"orders\",outcome=\"refused\",code=\"FORBIDDEN\"", 1),
+        (
+            "guard=\"customer\",route=\"orders\",outcome=\"refused\",code=\"FORBIDDEN\"",
+            1,
+        ),
         ("guard=\"\",route=\"public\",outcome=\"allowed\",code=\"\"", 1),
     ] {
         assert_eq!(

@@ -32,6 +32,12 @@ impl Node {
     /// Waits for the other nodes to reach a position, or the highest one there is. `committed`: when COMMIT returned. `false`: it could not be told,
     /// since the database cannot be asked who the others are.
     pub(crate) async fn barrier(&self, position: Option<i64>, committed: Duration) -> bool {
+        let is_told = self.barrier_from(position, committed).await;
+        self.meter().barrier(self.uptime().saturating_sub(committed));
+        is_told
+    }
+
+    async fn barrier_from(&self, position: Option<i64>, committed: Duration) -> bool {
         let metrics = self.metrics();
         metrics.barriers.fetch_add(1, Ordering::Relaxed);
         let Ok((position, mut others)) = self.barrier_begin(position).await else {

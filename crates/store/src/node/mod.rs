@@ -15,6 +15,7 @@ mod trust;
 mod usage;
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -22,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use bekci_core::{AuthGuard, Clock, GuardName, IdentityVersion, ModelSpec, Need, PolicyCompiler, PrincipalKey};
+use bekci_core::{AuthGuard, Clock, GuardName, IdentityVersion, Meter, ModelSpec, Need, PolicyCompiler, PrincipalKey};
 use sea_orm::{DatabaseConnection, DbBackend};
 use tokio::sync::Notify;
 
@@ -88,6 +89,9 @@ pub(crate) struct Inner {
     flights: Flights,
     usage: Usage,
     metrics: Metrics,
+    meter: Arc<dyn Meter>,
+    /// Positions of this node's own commits that its loop has not read back yet.
+    own: parking_lot::Mutex<BTreeSet<i64>>,
     wake: Notify,
     points: Failpoints,
 }
@@ -106,6 +110,7 @@ pub(crate) struct NodeParts {
     pub(crate) shared: Option<SharedCache>,
     pub(crate) policy: Option<Arc<dyn PolicyCompiler>>,
     pub(crate) name: String,
+    pub(crate) meter: Arc<dyn Meter>,
 }
 
 impl Node {
@@ -137,6 +142,8 @@ impl Node {
             flights: Flights::default(),
             usage: Usage::default(),
             metrics: Metrics::default(),
+            meter: parts.meter,
+            own: parking_lot::Mutex::default(),
             wake: Notify::new(),
             points: Failpoints::new(),
         }))
@@ -164,6 +171,10 @@ impl Node {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    pub(crate) fn meter(&self) -> &dyn Meter {
+        &*self.0.meter
     }
 
     pub(crate) fn delta(&self) -> Duration {
@@ -219,11 +230,15 @@ impl Node {
         }
     }
 
-    /// Applies this node's own commit, and hints the others.
-    pub(crate) fn apply_own(&self, keys: &[(ChangeKey, u64)], position: i64) {
+    /// Applies this node's own commit, and hints the others. `committed`: when COMMIT returned.
+    pub(crate) fn apply_own(&self, keys: &[(ChangeKey, u64)], position: i64, committed: Duration) {
         for (key, version) in keys {
             self.apply(key, *version);
         }
+        if self.0.cursor.load(Ordering::SeqCst) < position {
+            self.0.own.lock().insert(position);
+        }
+        self.meter().applied(self.uptime().saturating_sub(committed));
         tracing::debug!(position, keys = keys.len(), "change of rights committed");
         if let Some(shared) = self.shared() {
             shared.hint();

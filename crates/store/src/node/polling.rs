@@ -11,7 +11,7 @@
 //!
 //! A node whose cursor is older than what was pruned has missed rows: it drops everything instead.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
@@ -34,6 +34,10 @@ const PRUNE_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 struct Seen {
     changes: Vec<(i64, ChangeKey, u64)>,
+    /// How old each position's change was, by the database's clock, when it was looked.
+    ages: BTreeMap<i64, Duration>,
+    /// When it was looked.
+    at: Duration,
     unnumbered: usize,
     pruned: i64,
 }
@@ -101,9 +105,16 @@ impl Node {
 
     async fn look(&self) -> Result<Seen, DbErr> {
         let cursor = self.0.cursor.load(Ordering::SeqCst);
-        let sql = "SELECT key, version, position, 0 AS pruned FROM identity_outbox WHERE position > $1 OR position IS NULL \
-                   UNION ALL SELECT '', NULL, value, 1 FROM coherence_meta WHERE name = 'pruned_position'";
-        let mut seen = Seen::default();
+        let now = now_micros(self.backend());
+        let sql = format!(
+            "SELECT key, version, position, 0 AS pruned, {now} - created_at AS age FROM identity_outbox \
+             WHERE position > $1 OR position IS NULL \
+             UNION ALL SELECT '', NULL, value, 1, 0 FROM coherence_meta WHERE name = 'pruned_position'"
+        );
+        let mut seen = Seen {
+            at: self.uptime(),
+            ..Seen::default()
+        };
         for row in self
             .db()
             .query_all_raw(statement(self.backend(), sql, [cursor.into()]))
@@ -116,6 +127,9 @@ impl Node {
                 Some(position) => {
                     let version = row.try_get::<Option<i64>>("", "version")?.unwrap_or_default();
                     let key = ChangeKey::read(&row.try_get::<String>("", "key")?);
+                    let age = u64::try_from(row.try_get::<i64>("", "age")?).unwrap_or_default();
+                    let oldest = seen.ages.entry(position).or_default();
+                    *oldest = Duration::from_micros(age).max(*oldest);
                     seen.changes
                         .push((position, key, u64::try_from(version).unwrap_or_default()));
                 }
@@ -152,11 +166,34 @@ impl Node {
             self.swap_policy(version).await?;
         }
         self.points().reach("poll.applied").await;
+        self.measure(&seen.ages, seen.at, cursor);
         if cursor != before {
             self.0.cursor.store(cursor, Ordering::SeqCst);
             self.acknowledge(cursor).await?;
         }
         Ok(())
+    }
+
+    /// Tells how long each change took to come into force here. This node's own were told when they were committed.
+    fn measure(&self, ages: &BTreeMap<i64, Duration>, at: Duration, cursor: i64) {
+        let since = self.uptime().saturating_sub(at);
+        let mut own = self.0.own.lock();
+        for (position, age) in ages {
+            if !own.contains(position) {
+                self.meter().applied(*age + since);
+            }
+        }
+        *own = own.split_off(&cursor.saturating_add(1));
+    }
+
+    /// How many rows of the outbox this node has not applied yet.
+    pub(crate) async fn unapplied(&self) -> Result<u64, DbErr> {
+        let cursor = self.0.cursor.load(Ordering::SeqCst);
+        let sql = "SELECT count(*) AS unapplied FROM identity_outbox WHERE position > $1 OR position IS NULL";
+        let counted = statement(self.backend(), sql, [cursor.into()]);
+        let row = self.db().query_one_raw(counted).await?;
+        let count = row.map(|row| row.try_get::<i64>("", "unapplied")).transpose()?;
+        Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
     }
 
     /// Numbers what raw writers committed; gives how many rows that were.

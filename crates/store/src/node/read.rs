@@ -149,6 +149,9 @@ impl Node {
             Some(None)
         };
         if let (Some((identity, source)), Some(global), Some(tenant), Some(policy)) = (found, global, tenant, policy) {
+            if source == ViewSource::Redis {
+                self.meter().identity_loaded(source);
+            }
             self.keep(need, &stamp, &identity, versions);
             return Ok(self.view(stamp, identity, versions, (RoleView { global, tenant }, policy), source));
         }
@@ -164,7 +167,8 @@ impl Node {
     ) -> Option<(Arc<Identity>, ViewSource)> {
         let held = self.0.l1.get(need.key, Counters::hash(need.key));
         if let Some(entry) = held.filter(|entry| entry.version.0 == versions.key && entry.epoch == versions.all) {
-            return Some((entry.identity, ViewSource::Redis));
+            // Its label came from the database, and Redis had no part in it.
+            return Some((entry.identity, ViewSource::Database));
         }
         let shared = shared?;
         if (shared.version.0, shared.epoch) == (versions.key, versions.all) {
@@ -257,8 +261,10 @@ impl Node {
         let (identity, fresh) = match held {
             Some(entry) => (entry.identity, false),
             None => {
+                let identity = load::identity(self, snapshot, need.key).await?;
                 self.0.metrics.identity_loads.fetch_add(1, Ordering::Relaxed);
-                (Arc::new(load::identity(self, snapshot, need.key).await?), true)
+                self.meter().identity_loaded(ViewSource::Database);
+                (Arc::new(identity), true)
             }
         };
         self.points().reach("read.identity").await;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bekci_core::{
     AuthGuard, Clock, Consistency, Entropy, GuardName, Held, IdKind, IdentityVersion, ModelName, ModelSpec, Need,
-    Permission, PrincipalKey, RootSecret, SourceUnavailable, TenantName, TokenId, View,
+    Permission, PrincipalKey, RootSecret, SourceUnavailable, TenantName, TokenId, Unmetered, View,
     signin::{NewSession, Opened, SignInTenant},
 };
 use bekci_store::{CacheSettings, RedisSettings, Store, StoreSettings, SystemClock};
@@ -195,6 +195,7 @@ impl Scene {
             root: Arc::new(RootSecret::new(&(0..32).collect::<Vec<u8>>()).unwrap()),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(Chance),
+            meter: Arc::new(Unmetered),
         }
     }
 

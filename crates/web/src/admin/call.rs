@@ -21,6 +21,7 @@ use crate::{
         answer::Success,
         body::{self, invalid},
     },
+    record,
     respond::Refusal,
 };
 
@@ -67,7 +68,7 @@ impl Call {
         let rule = self.mounted.rule(right);
         let rule = rule.map_err(|fault| Refusal::misconfigured(fault.to_string()))?;
         let watch = self.mounted.bekci.watch();
-        let admission = watch.gate().admit(&reading.head(AskedTenant::None), &rule).await?;
+        let admission = record::admit(watch, &self.request, &reading.head(AskedTenant::None), &rule).await?;
         let principal = admission.principal.ok_or(AuthError::TokenMissing)?;
         let caller = Caller {
             who: Who::new(Arc::new(principal), watch.clone()),

@@ -73,6 +73,9 @@ use crate::{
     openapi,
 };
 
+/// What its calls are named in logs and metrics.
+const ROUTE: &str = "management";
+
 /// What a call asks of whoever makes it.
 #[derive(Clone, Copy, Debug)]
 enum Right {
@@ -124,7 +127,7 @@ struct Mounted {
 impl Mounted {
     /// What a call asks of who makes it; `None`: to be signed in.
     fn rule(&self, right: Option<Right>) -> Result<RouteRule, NameError> {
-        let mut rule = RouteRule::guarded(&self.prefix, GuardChain::new([Arc::clone(&self.guard)]));
+        let mut rule = RouteRule::guarded(ROUTE, GuardChain::new([Arc::clone(&self.guard)]));
         rule.permissions.extend(right.map(Right::permission).transpose()?);
         rule.consistency = Consistency::Direct;
         Ok(rule)

@@ -48,17 +48,7 @@ pub(crate) fn told(request: &HttpRequest, result: Result<Success, Refusal>) -> H
             success.answer.insert_header((REQUEST_ID, voice.request_id.header()));
             success.answer.json(json!({"success": true, "data": success.data}))
         }
-        Err(refusal) => {
-            let (code, reason) = (refusal.code().as_str(), refusal.reason());
-            tracing::info!(
-                path = request.path(),
-                code,
-                reason,
-                request_id = voice.request_id.as_str(),
-                "refused"
-            );
-            refusal.render(&voice)
-        }
+        Err(refusal) => refusal.render(&voice),
     }
 }
 

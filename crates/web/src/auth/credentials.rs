@@ -10,7 +10,7 @@ use bekci_core::{
 use bekci_signin::RefreshTokens;
 
 use super::Mounted;
-use crate::{Asked, Reading, Who, respond::Refusal};
+use crate::{Asked, Reading, Who, record, respond::Refusal};
 
 /// A request's credentials for the guard of its path.
 pub(super) struct Presented<'a> {
@@ -33,7 +33,8 @@ pub(super) async fn admitted(request: &HttpRequest, mounted: &Mounted) -> Result
 pub(super) async fn admitted_to(request: &HttpRequest, mounted: &Mounted, asked: &Asked) -> Result<Who, Refusal> {
     let reading = Reading::of(request).map_err(AuthError::from)?;
     let watch = mounted.bekci.watch();
-    let Admission { principal, .. } = watch.gate().admit(&reading.head(asked.tenant()), &mounted.rule).await?;
+    let Admission { principal, .. } =
+        record::admit(watch, request, &reading.head(asked.tenant()), &mounted.rule).await?;
     let principal = principal.ok_or(AuthError::TokenMissing)?;
     Ok(Who::new(Arc::new(principal), watch.clone()))
 }

@@ -43,7 +43,7 @@ impl Mounted {
         Self {
             bekci: bekci.clone(),
             guard: Arc::clone(guard),
-            rule: RouteRule::guarded(&path, chain),
+            rule: RouteRule::guarded(&format!("auth.{}", guard.name), chain),
             path,
         }
     }

@@ -17,7 +17,7 @@ use super::{
     credentials::Presented,
 };
 use crate::{
-    Asked, Reading, Standing,
+    Asked, Reading, Record, Standing,
     respond::{Refusal, moment},
 };
 
@@ -44,6 +44,7 @@ async fn try_login(mounted: &Mounted, request: &HttpRequest, payload: Payload) -
     };
     let signed_in = mounted.bekci.sign_in().password(&mounted.guard, attempt).await;
     let signed_in = signed_in.map_err(refused_attempt)?;
+    Record::of(request).acted(&mounted.guard, &signed_in.key, signed_in.session);
     given(mounted, &signed_in, login.transport, None)
 }
 
@@ -96,6 +97,7 @@ async fn try_refresh(mounted: &Mounted, request: &HttpRequest, payload: Payload)
         client: mounted.bekci.client_of(request),
     };
     let signed_in = mounted.bekci.sign_in().refresh(&mounted.guard, attempt).await?;
+    Record::of(request).acted(&mounted.guard, &signed_in.key, signed_in.session);
     let transport = if credential.by_cookie {
         Transport::Cookie
     } else {

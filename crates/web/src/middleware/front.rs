@@ -1,6 +1,6 @@
 //! Before the whole application.
 //!
-//! 1. A request is given its id, language and shape, which every answer to it has.
+//! 1. A request is given its id, trace, language and shape, which every answer to it has; when it is answered, it is told once how it went (see [`Record`]).
 //! 2. A path that is not canonical, and a second `Host` header, is 400 before anything is matched or asked.
 //! 3. A header that would name a tenant, and that nobody who is believed has set, is taken away.
 //! 4. Where a handler asked who acts and nothing had admitted anybody, the answer is 500, whatever the handler made of it.
@@ -8,7 +8,7 @@
 //! 6. A refusal, and an error of Actix's own, is told in the contract's shape. An application's own error tells itself, except a bare 500: that would tell
 //!    the error's text.
 
-use std::{future::Ready, rc::Rc};
+use std::{future::Ready, rc::Rc, sync::Arc, time::Duration};
 
 use actix_web::{
     Error, HttpMessage, HttpResponse,
@@ -16,17 +16,18 @@ use actix_web::{
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     error::InternalError,
     http::{
-        StatusCode,
+        Method, StatusCode, Uri,
         header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS},
     },
 };
-use bekci_core::{AuthError, ErrorCode, canonical_path};
+use bekci_core::{AuthError, Clock, ErrorCode, Meter, canonical_path};
 use futures_util::future::LocalBoxFuture;
 
 use super::unread::Held;
 use crate::{
-    Tenancy,
+    Record, Tenancy, Trace,
     extract::Unadmitted,
+    record,
     respond::{REQUEST_ID, Refusal, Voice, translated},
 };
 
@@ -34,11 +35,22 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Front {
     tenancy: Tenancy,
+    told: Option<Telling>,
+}
+
+/// By what it is told how a request went.
+#[derive(Clone, Debug)]
+struct Telling {
+    clock: Arc<dyn Clock>,
+    meter: Arc<dyn Meter>,
 }
 
 impl Front {
-    pub(crate) fn new(tenancy: Tenancy) -> Self {
-        Self { tenancy }
+    pub(crate) fn new(tenancy: Tenancy, clock: Arc<dyn Clock>, meter: Arc<dyn Meter>) -> Self {
+        Self {
+            tenancy,
+            told: Some(Telling { clock, meter }),
+        }
     }
 }
 
@@ -51,6 +63,7 @@ pub struct AsIs;
 pub struct FrontService<S> {
     inner: Rc<S>,
     tenancy: Tenancy,
+    told: Option<Telling>,
 }
 
 impl<S, B> Transform<S, ServiceRequest> for Front
@@ -68,6 +81,7 @@ where
         std::future::ready(Ok(FrontService {
             inner: Rc::new(inner),
             tenancy: self.tenancy.clone(),
+            told: self.told.clone(),
         }))
     }
 }
@@ -85,9 +99,14 @@ where
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let voice = Voice::read(request.headers());
+        let telling = self.told.clone().map(|told| told.begin(&mut request, &voice));
         let held = Held::of(&mut request);
         if let Err(refusal) = check(&request) {
             let mut answer = refusal.render(&voice);
+            if let Some(telling) = telling {
+                telling.record.fits_no_route(Duration::ZERO);
+                telling.tell(&answer, None);
+            }
             if let Some(held) = held {
                 answer = held.until_answered(answer);
             }
@@ -102,6 +121,9 @@ where
             match answering.await {
                 Ok(answered) => {
                     let answered = finish(answered, &voice);
+                    if let Some(telling) = telling {
+                        telling.tell(answered.response(), answered.request().match_pattern());
+                    }
                     Ok(match held {
                         Some(held) => hold(answered, held),
                         None => answered,
@@ -111,6 +133,9 @@ where
                 Err(error) => {
                     let mut answer = told(&error, &voice).unwrap_or_else(|| error.error_response());
                     dress(answer.headers_mut(), &voice);
+                    if let Some(telling) = telling {
+                        telling.tell(&answer, None);
+                    }
                     if let Some(held) = held {
                         answer = held.until_answered(answer);
                     }
@@ -118,6 +143,47 @@ where
                 }
             }
         })
+    }
+}
+
+/// One request of which it is told.
+struct Told {
+    telling: Telling,
+    record: Record,
+    began: Duration,
+    method: Method,
+    uri: Uri,
+    voice: Voice,
+}
+
+impl Telling {
+    fn begin(self, request: &mut ServiceRequest, voice: &Voice) -> Told {
+        let record = Record::begin(Trace::taken_or_made(request.headers()));
+        request.extensions_mut().insert(record.clone());
+        Told {
+            began: self.clock.uptime(),
+            telling: self,
+            record,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            voice: voice.clone(),
+        }
+    }
+}
+
+impl Told {
+    fn tell<B>(self, answer: &HttpResponse<B>, call: Option<String>) {
+        let request = record::Request {
+            method: &self.method,
+            path: self.uri.path(),
+            call,
+            voice: &self.voice,
+        };
+        let took = self.telling.clock.uptime().saturating_sub(self.began);
+        let extensions = answer.extensions();
+        let reason = extensions.get::<record::Reason>();
+        self.record
+            .tell(&*self.telling.meter, &request, answer.status(), reason, took);
     }
 }
 

@@ -11,11 +11,11 @@ use actix_web::{
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
 };
-use bekci_core::{AuthError, Consistency, ErrorCode, GuardChain, RouteKind, RouteRule};
+use bekci_core::{Admission, AuthError, Consistency, Denial, GuardChain, RouteKind, RouteRule};
 use futures_util::future::LocalBoxFuture;
 
 use crate::{
-    Asked, GuardType, Reading, Watch,
+    Asked, GuardType, Reading, Record, Watch,
     extract::Admitted,
     permission::{AsPermission, AsRole},
     respond::{Refusal, Voice},
@@ -196,18 +196,22 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let (inner, watch, rule) = (Rc::clone(&self.inner), self.watch.clone(), Rc::clone(&self.rule));
         Box::pin(async move {
-            match admit(&request, &watch, &rule).await {
-                Ok(admitted) => {
+            let began = watch.clock().uptime();
+            let decided = decide(&request, &watch, &rule).await;
+            let took = watch.clock().uptime().saturating_sub(began);
+            Record::of(request.request()).decided(&rule.id, took, &decided);
+            match decided {
+                Ok(admission) => {
+                    let admitted = Admitted::new(admission, Rc::clone(&rule), watch.clone());
                     // An application without the front middleware must not see it either.
                     let peer = request.peer_addr().map(|peer| peer.ip());
                     watch.tenancy().strip(request.headers_mut(), peer);
                     Admitted::note(&mut request.extensions_mut(), admitted);
                     Ok(inner.call(request).await?.map_into_left_body())
                 }
-                Err(error) => {
+                Err(denial) => {
                     let voice = Voice::of(request.request());
-                    log(&error, &rule, &voice);
-                    let answer = Refusal::from(error).render(&voice);
+                    let answer = Refusal::from(denial.error).render(&voice);
                     Ok(request.into_response(answer.map_into_right_body()))
                 }
             }
@@ -215,23 +219,13 @@ where
     }
 }
 
-async fn admit(request: &ServiceRequest, watch: &Watch, rule: &Rc<RouteRule>) -> Result<Admitted, AuthError> {
-    let reading = Reading::of(request.request())?;
+async fn decide(request: &ServiceRequest, watch: &Watch, rule: &RouteRule) -> Result<Admission, Denial> {
+    let reading = Reading::of(request.request()).map_err(AuthError::from)?;
     let asked = match rule.kind {
         RouteKind::Public => Asked::None,
         RouteKind::Authorized | RouteKind::Fresh(_) | RouteKind::Guest => {
             watch.tenancy().asked_by(request.request(), Some(reading.path()))?
         }
     };
-    let admission = watch.gate().admit(&reading.head(asked.tenant()), rule).await?;
-    Ok(Admitted::new(admission, Rc::clone(rule), watch.clone()))
-}
-
-fn log(error: &AuthError, rule: &RouteRule, voice: &Voice) {
-    let (code, id) = (error.code(), voice.request_id.as_str());
-    if code == ErrorCode::StoreUnavailable {
-        tracing::error!(rule = %rule.id, code = code.as_str(), reason = %error, request_id = id, "it cannot be told whether a request is allowed");
-    } else {
-        tracing::info!(rule = %rule.id, code = code.as_str(), reason = %error, request_id = id, "refused");
-    }
+    watch.gate().decide(&reading.head(asked.tenant()), rule).await
 }

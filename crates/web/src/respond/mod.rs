@@ -28,6 +28,8 @@ use bekci_signin::SignInError;
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use crate::record::Reason;
+
 pub(crate) use foreign::{json_fault, translated};
 pub use messages::{Language, message};
 pub(crate) use voice::only;
@@ -135,9 +137,13 @@ impl Refusal {
         } else {
             "application/json"
         };
+        answer.insert_header((CONTENT_TYPE, kind));
+        let mut answer = answer.body(self.body(status, voice).to_string());
+        answer.extensions_mut().insert(Reason {
+            code: self.code,
+            why: self.reason.clone(),
+        });
         answer
-            .insert_header((CONTENT_TYPE, kind))
-            .body(self.body(status, voice).to_string())
     }
 
     fn body(&self, status: StatusCode, voice: &Voice) -> Value {

@@ -109,7 +109,6 @@ impl Scene {
         customer.view.identity = Arc::new(identity);
         let guard = Arc::clone(&customer.guard);
         let clock = Arc::new(FakeClock::at(1_000));
-        let metrics = Arc::new(Metrics::default());
         let one = Arc::new(One {
             principal: customer,
             reachable: self.reachable,
@@ -130,10 +129,9 @@ impl Scene {
                 pseudonym: "bekci-test".into(),
                 own_origin: "https://gw.test".into(),
                 clock: Arc::<FakeClock>::clone(&clock),
-                metrics: Arc::clone(&metrics),
+                metrics: Arc::new(Metrics::default()),
             }),
             clock,
-            metrics,
         };
         let page = Page {
             url: self.sign_in_url.to_owned(),

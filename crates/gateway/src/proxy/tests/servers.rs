@@ -210,6 +210,7 @@ impl Gateway {
             principal: (&*found.route.id == "me").then_some(&customer),
             internal_token: None,
             request_id: "request-1",
+            trace: None,
         };
         let forwarded = self
             .proxy
