@@ -23,6 +23,7 @@ mod meter;
 mod name;
 mod path;
 pub mod principal;
+mod provider;
 mod request;
 mod rights;
 mod rule;
@@ -50,6 +51,7 @@ pub use meter::{Decided, Meter, Outcome, Unmetered};
 pub use name::{GuardName, ModelName, NameError, Permission, RoleName, TenantName};
 pub use path::{BadPath, canonical_path};
 pub use principal::Principal;
+pub use provider::{Account, AccountsAsked, FindCredentials, ProviderUnavailable, UserProvider};
 pub use request::{AskedTenant, CookieLookup, HeaderCredential, RequestHead, cookie};
 pub use rights::{Explanation, Held, RoleTable, RoleView};
 pub use rule::{Consistency, RouteKind, RouteRule};
@@ -60,6 +62,9 @@ pub use token::{
 };
 
 pub use identity::source::{IdentitySource, Need, SourceUnavailable, Stamp, Ticket, View, ViewSource};
+
+/// For who implements a port of his own whose calls are asynchronous.
+pub use async_trait::async_trait;
 
 /// A boxed future that may move between threads: the return type of the ports that do I/O and must be usable as trait objects.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,6 +1,6 @@
 //! What is done to accounts beside their own columns: bans and blocks, each in force on every node when the call returns.
 
-use bekci_core::{PrincipalKey, SessionId, TokenId, signin::StoreError};
+use bekci_core::{Account, PrincipalKey, SessionId, TokenId, signin::StoreError};
 use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
 use time::OffsetDateTime;
 
@@ -8,7 +8,7 @@ use crate::{
     Store,
     commit::{Barrier, Committed},
     guarded::GuardedTransaction,
-    load,
+    load, providers,
     sql::{micros, quoted, statement},
 };
 
@@ -63,7 +63,11 @@ impl Store {
             )));
         }
         let transaction = self.connection().begin().await.map_err(unavailable)?;
-        let before = self.set_status(&transaction, key, &order.status).await?;
+        let before = match self.node.given(key).await.map_err(providers::unavailable)? {
+            // Its status is its provider's; the ban alone is laid, and keeps it out all the same.
+            Some(account) => account.ok_or_else(|| account_gone(key))?.status,
+            None => self.set_status(&transaction, key, &order.status).await?,
+        };
         let sql = "INSERT INTO bekci_bans (model, id, reason, until, status_before, banned_at, banned_by) VALUES ($1, $2, $3, $4, $5, $6, $7) \
                    ON CONFLICT (model, id) DO UPDATE SET reason = excluded.reason, until = excluded.until, banned_at = excluded.banned_at, banned_by = excluded.banned_by";
         let values = [
@@ -100,14 +104,31 @@ impl Store {
             .transpose()
             .map_err(unavailable)?
             .flatten();
-        self.set_status(&transaction, key, before.as_deref().unwrap_or("active"))
-            .await?;
+        match self.node.given(key).await.map_err(providers::unavailable)? {
+            Some(account) => self.must_be_let_in(key, account)?,
+            None => drop(
+                self.set_status(&transaction, key, before.as_deref().unwrap_or("active"))
+                    .await?,
+            ),
+        }
         let lift = "DELETE FROM bekci_bans WHERE model = $1 AND id = $2";
         transaction
             .execute_raw(statement(backend, lift, owner()))
             .await
             .map_err(unavailable)?;
         Ok(transaction.commit_with(Barrier::Always).await?)
+    }
+
+    /// Refuses to restore a provider's account whose status keeps it out by itself.
+    pub(crate) fn must_be_let_in(&self, key: &PrincipalKey, account: Option<Account>) -> Result<(), StoreError> {
+        let account = account.ok_or_else(|| account_gone(key))?;
+        let model = self.node.model(key.model()).ok_or_else(|| account_gone(key))?;
+        if account.is_banned(model) {
+            let status = account.status.unwrap_or_default();
+            let told = format!("the provider of {key} gives it status {status:?}, which bans: change it there");
+            return Err(StoreError::Refused(told));
+        }
+        Ok(())
     }
 
     /// Sets the status and gives the one before.
@@ -213,6 +234,7 @@ impl Store {
     ) -> Result<(PrincipalKey, Committed), StoreError> {
         let gone = || StoreError::Refused(format!("there is no model {model}"));
         let spec = self.node.model(model.as_str()).ok_or_else(gone)?.clone();
+        self.node.must_have_table(&spec)?;
         let (mut columns, mut values): (Vec<String>, Vec<sea_orm::Value>) = (Vec::new(), Vec::new());
         for (column, value) in &account.columns {
             let known = spec.identifiers.iter().any(|(name, _)| name == column)

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod catalogue;
+mod provided;
 mod values;
 
 use bekci_core::{IdKind, Identity, ModelName, ModelSpec, PrincipalKey, SessionId, TokenId, signin::StoreError};
@@ -157,9 +158,12 @@ impl Directory {
     /// A page of a model's accounts.
     ///
     /// # Errors
-    /// [`DirectoryError::Gone`] for a model that is not there, [`DirectoryError::Value`] for a mark that no page gave.
+    /// [`DirectoryError::Gone`] for a model that is not there, [`DirectoryError::Value`] for a mark that no page gave, and where a provider of its own lists no accounts.
     pub async fn list(&self, model: &ModelName, query: &AccountQuery) -> Result<AccountPage, DirectoryError> {
         let spec = self.spec(model.as_str())?;
+        if let Some(provider) = self.store.providers().of(model.as_str()) {
+            return self.list_provided(spec, &**provider, query).await;
+        }
         let backend = self.backend();
         let (id, column) = (id_as_text(backend, spec), quoted(&spec.id_column));
         let mut columns = load::account_columns(backend, spec);

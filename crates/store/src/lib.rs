@@ -27,6 +27,7 @@ mod limits;
 mod load;
 mod node;
 mod policies;
+mod providers;
 mod rights;
 mod sessions;
 mod shared;
@@ -54,6 +55,7 @@ pub use keys::ChangeKey;
 pub use limits::{MemoryLimiter, RedisLimiter};
 pub use node::{CacheSettings, Metrics, MetricsSnapshot};
 pub use policies::{Policies, PolicyPage};
+pub use providers::Providers;
 pub use rights::{Rights, RoleEntry, Scope};
 pub use shared::{RedisSettings, SharedCacheError};
 
@@ -68,6 +70,8 @@ use crate::{
 pub struct StoreSettings {
     /// The models whose accounts it knows.
     pub models: Vec<ModelSpec>,
+    /// Which of them have their accounts elsewhere than in a table of the database.
+    pub providers: Providers,
     /// The guards, for the rules of their sessions.
     pub guards: Vec<Arc<AuthGuard>>,
     /// How memory is used.
@@ -141,6 +145,7 @@ impl Store {
             db,
             clock: settings.clock,
             models: settings.models,
+            providers: settings.providers,
             guards: settings.guards,
             settings: settings.cache,
             shared: shared.transpose()?,
@@ -204,6 +209,18 @@ impl Store {
     #[must_use]
     pub fn models(&self) -> &[ModelSpec] {
         self.node.models()
+    }
+
+    /// Who provides the accounts of which model.
+    #[must_use]
+    pub fn providers(&self) -> &Providers {
+        self.node.providers()
+    }
+
+    /// The models whose accounts are rows of a table of the database.
+    pub fn models_with_tables(&self) -> impl Iterator<Item = &ModelSpec> {
+        let elsewhere = |model: &&ModelSpec| self.providers().of(model.name.as_str()).is_some();
+        self.models().iter().filter(move |model| !elsewhere(model))
     }
 
     /// The guards that it knows.

@@ -9,15 +9,34 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     node::Node,
+    providers::{self, Given},
     sql::{from_micros, micros, quoted, statement},
 };
 
-/// The identity of a principal; one with `exists` false where its model or account is not there.
+/// The identity of a principal; one with `exists` false where its model or account is not there. Asks the model's provider, if it has one of its own.
 pub(crate) async fn identity<C: ConnectionTrait>(node: &Node, db: &C, key: &PrincipalKey) -> Result<Identity, DbErr> {
+    let given = node.given(key).await.map_err(providers::failed)?;
+    identity_of(node, db, key, &given).await
+}
+
+/// The same with what the model's provider has said already.
+pub(crate) async fn identity_of<C: ConnectionTrait>(
+    node: &Node,
+    db: &C,
+    key: &PrincipalKey,
+    given: &Given,
+) -> Result<Identity, DbErr> {
     let mut identity = Identity::absent(key.clone());
     let Some(model) = node.model(key.model()) else {
         return Ok(identity);
     };
+    if let Some(account) = given {
+        if let Some(account) = account {
+            add_stored(&mut identity, node, db).await?;
+            providers::fill(&mut identity, model, account);
+        }
+        return Ok(identity);
+    }
     let Some(statement) = account_statement(db.get_database_backend(), model, key.id()) else {
         return Ok(identity);
     };
@@ -25,11 +44,18 @@ pub(crate) async fn identity<C: ConnectionTrait>(node: &Node, db: &C, key: &Prin
         return Ok(identity);
     };
     read_account(&mut identity, model, &row)?;
-    identity.ban = ban(db, key).await?;
-    identity.rights = rights(db, key).await?;
-    identity.sessions = sessions(node, db, key).await?;
-    identity.blocks = blocks(db, key).await?;
+    add_stored(&mut identity, node, db).await?;
     Ok(identity)
+}
+
+/// What the database holds of a principal, wherever its account is.
+async fn add_stored<C: ConnectionTrait>(identity: &mut Identity, node: &Node, db: &C) -> Result<(), DbErr> {
+    let key = identity.key.clone();
+    identity.ban = ban(db, &key).await?;
+    identity.rights = rights(db, &key).await?;
+    identity.sessions = sessions(node, db, &key).await?;
+    identity.blocks = blocks(db, &key).await?;
+    Ok(())
 }
 
 /// The id as a value of its column's type; `None` where the id is not canonical for the model.
@@ -140,11 +166,24 @@ async fn ban<C: ConnectionTrait>(db: &C, key: &PrincipalKey) -> Result<Option<Ba
     .transpose()
 }
 
+/// Rights of one guard, globally or in one tenant.
 #[derive(Default)]
-struct Scope {
-    roles: BTreeSet<RoleName>,
-    granted: BTreeSet<Permission>,
-    denied: BTreeSet<Permission>,
+pub(crate) struct Scope {
+    pub(crate) roles: BTreeSet<RoleName>,
+    pub(crate) granted: BTreeSet<Permission>,
+    pub(crate) denied: BTreeSet<Permission>,
+}
+
+/// The scopes in order.
+pub(crate) fn listed(scopes: BTreeMap<(GuardName, Option<TenantName>), Scope>) -> Box<[ScopedRights]> {
+    let listed = scopes.into_iter().map(|((guard, tenant), scope)| ScopedRights {
+        guard,
+        tenant,
+        roles: scope.roles.into_iter().collect(),
+        granted: scope.granted.into_iter().collect(),
+        denied: scope.denied.into_iter().collect(),
+    });
+    listed.collect()
 }
 
 async fn rights<C: ConnectionTrait>(db: &C, key: &PrincipalKey) -> Result<Box<[ScopedRights]>, DbErr> {
@@ -167,14 +206,7 @@ async fn rights<C: ConnectionTrait>(db: &C, key: &PrincipalKey) -> Result<Box<[S
             tracing::warn!(%key, %why, "a right that breaks the grammar gives nothing");
         }
     }
-    let listed = scopes.into_iter().map(|((guard, tenant), scope)| ScopedRights {
-        guard,
-        tenant,
-        roles: scope.roles.into_iter().collect(),
-        granted: scope.granted.into_iter().collect(),
-        denied: scope.denied.into_iter().collect(),
-    });
-    Ok(listed.collect())
+    Ok(listed(scopes))
 }
 
 fn add_right(

@@ -25,6 +25,7 @@ use crate::{
     guarded::{GuardedConnection, GuardedTransaction},
     load,
     node::Node,
+    providers,
     sql::{from_micros, micros, quoted, statement},
 };
 
@@ -229,6 +230,9 @@ impl SignInStore for Sessions {
         if identifier.contains('\0') {
             return Ok(Vec::new());
         }
+        if let Some(finding) = node.providers().finding(model.as_str()) {
+            return providers::find(finding, spec, identifier).await;
+        }
         let conditions: Vec<String> = spec
             .identifiers
             .iter()
@@ -273,6 +277,12 @@ impl SignInStore for Sessions {
         let Some(spec) = node.model(key.model()) else {
             return Ok(None);
         };
+        if let Some(account) = node.given(key).await.map_err(providers::unavailable)? {
+            return Ok(account.map(|account| Credential {
+                key: key.clone(),
+                password_hash: account.password_hash.filter(|hash| !hash.expose_secret().is_empty()),
+            }));
+        }
         let Some((condition, values)) = load::by_id(node.backend(), spec, key.id()) else {
             return Ok(None);
         };
@@ -301,6 +311,9 @@ impl SignInStore for Sessions {
         let Some(spec) = node.model(key.model()) else {
             return Ok(false);
         };
+        if let Some(provider) = node.providers().of(key.model()) {
+            return provider.rehash(key, old, new).await.map_err(providers::unavailable);
+        }
         let Some(column) = &spec.password_column else {
             return Ok(false);
         };

@@ -54,7 +54,7 @@ impl Bekci {
     /// # Errors
     /// The database's; nothing has changed then.
     pub async fn migrate(&self) -> Result<bekci_migration::Report, DbErr> {
-        let tables: Vec<ModelTable> = self.0.store.models().iter().map(model_table).collect();
+        let tables: Vec<ModelTable> = self.0.store.models_with_tables().map(model_table).collect();
         let report = bekci_migration::up(&self.0.database, &tables).await?;
         self.0.store.wake();
         Ok(report)
@@ -65,7 +65,7 @@ impl Bekci {
     /// # Errors
     /// The database's.
     pub async fn schema_status(&self) -> Result<bekci_migration::Status, DbErr> {
-        let tables: Vec<ModelTable> = self.0.store.models().iter().map(model_table).collect();
+        let tables: Vec<ModelTable> = self.0.store.models_with_tables().map(model_table).collect();
         bekci_migration::status(&self.0.database, &tables).await
     }
 
@@ -81,7 +81,8 @@ impl Bekci {
         self.0.store.connection()
     }
 
-    /// Says that these principals changed where no trigger watches; no node decides by what they were when this returns.
+    /// Says that these principals changed where no trigger watches, as at a provider of the application's own; no node decides by what they were when this returns. Call it
+    /// after the change, not before.
     ///
     /// # Errors
     /// [`StoreError`].

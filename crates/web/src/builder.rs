@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use bekci_core::{
-    AuthGuard, Clock, Entropy, Gate, GateParts, GuardName, GuardSettingsError, Meter, ModelName, ModelSpec, NameError,
-    PolicyCompiler, Unmetered,
+    AuthGuard, Clock, Entropy, FindCredentials, Gate, GateParts, GuardName, GuardSettingsError, Meter, ModelName,
+    ModelSpec, NameError, PolicyCompiler, Unmetered, UserProvider,
 };
 use bekci_migration::sea_orm_migration::sea_orm::{DatabaseConnection, DbBackend};
 use bekci_signin::{HasherError, PasswordHasher, SignIn, SignInParts};
-use bekci_store::{OpenError, RedisSettings, Store, StoreSettings, SystemClock};
+use bekci_store::{OpenError, Providers, RedisSettings, Store, StoreSettings, SystemClock};
 use bekci_token::{KeyRing, KeyStore, KeyStoreError, OsEntropy, RingError, RingGuard, RingSettings};
 use tokio::sync::watch;
 
@@ -44,9 +44,12 @@ pub enum BuildError {
     /// One model is described in two ways.
     #[error("model {0} is described in two ways")]
     TwoModels(ModelName),
-    /// `.with(..)` stands before any guard.
-    #[error(".with(..) changes the guard before it, and there is none")]
+    /// `.with(..)`, `.provider(..)` or `.find_by(..)` stands before any guard.
+    #[error(".with(..), .provider(..) and .find_by(..) are about the guard before them, and there is none")]
     NothingToChange,
+    /// The accounts of one model come from two places.
+    #[error("model {0} has two providers; each of its guards has the same accounts, so one says where they are")]
+    TwoProviders(ModelName),
     /// Two guards share what must tell them apart.
     #[error(transparent)]
     Guards(#[from] GuardSettingsError),
@@ -72,6 +75,7 @@ pub struct Builder {
     redis: Option<RedisSettings>,
     policy: Option<Arc<dyn PolicyCompiler>>,
     models: Vec<ModelSpec>,
+    providers: Providers,
     guards: Vec<AuthGuard>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -91,6 +95,7 @@ impl Builder {
             redis: None,
             policy: None,
             models: Vec::new(),
+            providers: Providers::default(),
             guards: Vec::new(),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
@@ -145,6 +150,29 @@ impl Builder {
                 self
             }
             None => self.broken(BuildError::NothingToChange),
+        }
+    }
+
+    /// The accounts of the last guard's model come from here in place of its table: `.guard::<Staff>().provider(Arc::new(Ldap::new(..)))`. No table is made or watched for
+    /// it; tell what changes there by [`Bekci::touch`]. The guards of one model have the same accounts, so it is said once for them all.
+    #[must_use]
+    pub fn provider(self, provider: Arc<dyn UserProvider>) -> Self {
+        self.of_last_model(|providers, model| providers.provide(model, provider))
+    }
+
+    /// The accounts of the last guard's model are in its table, and this looks identifiers up in place of the query on its identifier columns.
+    #[must_use]
+    pub fn find_by(self, finding: Arc<dyn FindCredentials>) -> Self {
+        self.of_last_model(|providers, model| providers.find_by(model, finding))
+    }
+
+    fn of_last_model(mut self, add: impl FnOnce(&mut Providers, ModelName) -> bool) -> Self {
+        let Some(model) = self.guards.last().map(|guard| guard.model.clone()) else {
+            return self.broken(BuildError::NothingToChange);
+        };
+        match add(&mut self.providers, model.clone()) {
+            true => self,
+            false => self.broken(BuildError::TwoProviders(model)),
         }
     }
 
@@ -244,6 +272,7 @@ impl Builder {
         let has_policy = self.policy.is_some();
         let settings = StoreSettings {
             models: self.models.clone(),
+            providers: self.providers,
             guards: guards.clone(),
             cache: self.settings.cache,
             redis: self.redis,

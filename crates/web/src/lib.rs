@@ -91,6 +91,7 @@ mod who;
 
 pub use bekci::{Bekci, model_table};
 pub use bekci_core as core;
+pub use bekci_core::async_trait;
 pub use bekci_derive::{AuthModel, guard, permission, permissions};
 pub use bekci_migration as migration;
 pub use bekci_policy::{PolicyModel, parse_csv};

@@ -58,6 +58,7 @@ impl Directory {
         account: &AccountChange,
     ) -> Result<(PrincipalKey, Committed), DirectoryError> {
         let spec = self.spec(model.as_str())?.clone();
+        self.must_have_table(&spec)?;
         let backend = self.backend();
         let mut assigned = self.assigned(&spec, account, Vec::new(), true)?;
         if spec.id_kind != IdKind::Integer {
@@ -92,6 +93,7 @@ impl Directory {
     /// As [`Directory::add`]; [`DirectoryError::Gone`] where there is no such account.
     pub async fn change(&self, key: &PrincipalKey, change: &AccountChange) -> Result<Changed, DirectoryError> {
         let spec = self.spec(key.model())?.clone();
+        self.must_have_table(&spec)?;
         let (condition, values) = load::by_id(self.backend(), &spec, key.id()).ok_or(DirectoryError::Gone)?;
         let assigned = self.assigned(&spec, change, values, false)?;
         let sets: Vec<String> = assigned
@@ -128,6 +130,7 @@ impl Directory {
     /// [`DirectoryError::Gone`], or [`DirectoryError::InUse`] where rows of the application's own need it.
     pub async fn remove(&self, key: &PrincipalKey) -> Result<Committed, DirectoryError> {
         let spec = self.spec(key.model())?;
+        self.must_have_table(spec)?;
         let (condition, values) = load::by_id(self.backend(), spec, key.id()).ok_or(DirectoryError::Gone)?;
         let sql = format!("DELETE FROM {} WHERE {condition}", quoted(&spec.table));
         let transaction = self.begin().await?;
@@ -147,6 +150,9 @@ impl Directory {
         let column = spec.status_column.as_ref().ok_or_else(|| without(spec, "status"))?;
         if spec.banned_statuses.iter().any(|banned| banned == status) {
             return Err(DirectoryError::Value("this status bans".to_owned()));
+        }
+        if let Some(committed) = self.restore_provided(key, status).await? {
+            return Ok(committed);
         }
         let (condition, mut values) = load::by_id(self.backend(), spec, key.id()).ok_or(DirectoryError::Gone)?;
         values.push(status.into());

@@ -31,7 +31,7 @@ use self::{
     counters::Counters, flight::Flights, l1::L1, membership::Membership, policy::Policies, role_tables::RoleTables,
     trust::Trust, usage::Usage,
 };
-use crate::{failpoint::Failpoints, keys::ChangeKey, shared::SharedCache};
+use crate::{failpoint::Failpoints, keys::ChangeKey, providers::Providers, shared::SharedCache};
 
 pub(crate) use hints::hints;
 pub use metrics::{Metrics, MetricsSnapshot};
@@ -73,6 +73,7 @@ pub(crate) struct Inner {
     backend: DbBackend,
     clock: Arc<dyn Clock>,
     models: Vec<ModelSpec>,
+    providers: Providers,
     guards: Vec<Arc<AuthGuard>>,
     delta: Duration,
     poll: Duration,
@@ -105,6 +106,7 @@ pub(crate) struct NodeParts {
     pub(crate) db: DatabaseConnection,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) models: Vec<ModelSpec>,
+    pub(crate) providers: Providers,
     pub(crate) guards: Vec<Arc<AuthGuard>>,
     pub(crate) settings: CacheSettings,
     pub(crate) shared: Option<SharedCache>,
@@ -126,6 +128,7 @@ impl Node {
             backend,
             clock: parts.clock,
             models: parts.models,
+            providers: parts.providers,
             guards: parts.guards,
             delta: parts.settings.max_staleness.unwrap_or(by_backend),
             poll: parts.settings.poll,
@@ -189,12 +192,23 @@ impl Node {
         self.0.models.iter().find(|model| model.name.as_str() == name)
     }
 
+    pub(crate) fn providers(&self) -> &Providers {
+        &self.0.providers
+    }
+
     pub(crate) fn guards(&self) -> &[Arc<AuthGuard>] {
         &self.0.guards
     }
 
     pub(crate) fn shared(&self) -> Option<&SharedCache> {
         self.0.shared.as_ref()
+    }
+
+    /// The shared cache as far as this principal's identity may be in it: not where each node may be given another account.
+    pub(crate) fn shared_for(&self, key: &PrincipalKey) -> Option<&SharedCache> {
+        let provider = self.0.providers.of(key.model());
+        let is_same = provider.is_none_or(|provider| provider.is_same_for_all_nodes());
+        self.shared().filter(|_| is_same)
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -7,6 +7,10 @@
 //! cache. An entry, of memory or of the shared cache, is used only if its label is exactly those versions. Whatever is missing then is loaded in one snapshot
 //! that begins with the versions: identity and role tables are of one moment, so that no interleaving of changes can be seen half.
 //!
+//! An account that a provider of its own has is of no snapshot: the provider is asked between two reads of the versions, the second of which begins the snapshot of all else,
+//! and where key or `@all` moved in between the read begins again. So the account is as of after the version that labels it, and what the database says is as of after the
+//! account: who is given a role after the role lost a permission does not get that permission.
+//!
 //! Where the database cannot be asked there is no answer: never the last known one, never an anonymous one.
 
 use std::sync::{Arc, atomic::Ordering};
@@ -23,7 +27,10 @@ use super::{
     flight::{FlightKey, Seat, arrival},
     l1::Entry,
 };
-use crate::{keys::ChangeKey, load, sql::statement};
+use crate::{keys::ChangeKey, load, providers::Given, sql::statement};
+
+/// How often a provider is asked in one read while the version of its account moves.
+const PROVIDER_TRIES: u32 = 16;
 
 /// The versions that a view is judged by, all of one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,11 +131,21 @@ impl Node {
 
     /// One read of its own, by the rules in the module's documentation.
     pub(crate) async fn read_now(&self, need: &Need<'_>) -> Result<View, SourceUnavailable> {
+        for _ in 0..PROVIDER_TRIES {
+            if let Some(view) = self.try_read(need).await? {
+                return Ok(view);
+            }
+        }
+        Err(SourceUnavailable("the account changes too often".to_owned()))
+    }
+
+    /// `None`: the version moved while the provider was asked.
+    async fn try_read(&self, need: &Need<'_>) -> Result<Option<View>, SourceUnavailable> {
         let unavailable = |error: DbErr| SourceUnavailable(error.to_string());
         let stamp = self.0.counters.stamp(Counters::hash(need.key));
         self.points().reach("read.begin").await;
         let shared = async {
-            match self.shared() {
+            match self.shared_for(need.key) {
                 Some(shared) => shared.get(need.key).await,
                 None => None,
             }
@@ -153,9 +170,15 @@ impl Node {
                 self.meter().identity_loaded(source);
             }
             self.keep(need, &stamp, &identity, versions);
-            return Ok(self.view(stamp, identity, versions, (RoleView { global, tenant }, policy), source));
+            let view = self.view(stamp, identity, versions, (RoleView { global, tenant }, policy), source);
+            return Ok(Some(view));
         }
-        self.load_snapshot(need, stamp).await.map_err(unavailable)
+        let given = self.given(need.key).await;
+        let given = given.map_err(|error| SourceUnavailable(error.to_string()))?;
+        self.points().reach("read.given").await;
+        self.load_snapshot(need, stamp, (given, versions))
+            .await
+            .map_err(unavailable)
     }
 
     /// The identity from memory or the shared cache, if its label is exactly these versions.
@@ -220,23 +243,32 @@ impl Node {
         Ok(versions)
     }
 
-    /// Loads what is missing in one snapshot that begins with the versions.
-    async fn load_snapshot(&self, need: &Need<'_>, stamp: Stamp) -> Result<View, DbErr> {
+    /// Loads what is missing in one snapshot that begins with the versions. An account that a provider gave was read after the versions beside it: `None` where they
+    /// are not those of the snapshot.
+    async fn load_snapshot(
+        &self,
+        need: &Need<'_>,
+        stamp: Stamp,
+        given: (Given, Versions),
+    ) -> Result<Option<View>, DbErr> {
         // SQLite has neither: sea-orm would warn at every load.
         let has_modes = self.backend() != DbBackend::Sqlite;
         let isolation = has_modes.then_some(IsolationLevel::RepeatableRead);
         let reading = has_modes.then_some(AccessMode::ReadOnly);
         let snapshot = self.db().begin_with_config(isolation, reading).await?;
-        let loaded = self.load_within(need, &snapshot).await;
+        let loaded = self.load_within(need, &snapshot, given).await;
         // A snapshot has nothing to commit; one that cannot be closed goes with its connection.
         let _closed = snapshot.rollback().await;
-        let Loaded {
+        let Some(Loaded {
             versions,
             identity,
             roles,
             policy,
             fresh,
-        } = loaded?;
+        }) = loaded?
+        else {
+            return Ok(None);
+        };
         self.points().reach("read.loaded").await;
         self.keep(need, &stamp, &identity, versions);
         let still = || self.0.counters.roles_unmoved(&stamp);
@@ -247,21 +279,30 @@ impl Node {
         if let Some(policy) = &policy {
             self.keep_policy(versions.policies, policy, &stamp);
         }
-        if fresh && let Some(shared) = self.shared() {
+        if fresh && let Some(shared) = self.shared_for(need.key) {
             shared.set(&identity, IdentityVersion(versions.key), versions.all).await;
         }
-        Ok(self.view(stamp, identity, versions, (roles, policy), ViewSource::Database))
+        let view = self.view(stamp, identity, versions, (roles, policy), ViewSource::Database);
+        Ok(Some(view))
     }
 
-    async fn load_within(&self, need: &Need<'_>, snapshot: &DatabaseTransaction) -> Result<Loaded, DbErr> {
+    async fn load_within(
+        &self,
+        need: &Need<'_>,
+        snapshot: &DatabaseTransaction,
+        (given, before): (Given, Versions),
+    ) -> Result<Option<Loaded>, DbErr> {
         let versions = self.versions(snapshot, need).await?;
         self.points().reach("read.versions").await;
+        if given.is_some() && (versions.key, versions.all) != (before.key, before.all) {
+            return Ok(None);
+        }
         let held = self.0.l1.get(need.key, Counters::hash(need.key));
         let held = held.filter(|entry| entry.version.0 == versions.key && entry.epoch == versions.all);
         let (identity, fresh) = match held {
             Some(entry) => (entry.identity, false),
             None => {
-                let identity = load::identity(self, snapshot, need.key).await?;
+                let identity = load::identity_of(self, snapshot, need.key, &given).await?;
                 self.0.metrics.identity_loads.fetch_add(1, Ordering::Relaxed);
                 self.meter().identity_loaded(ViewSource::Database);
                 (Arc::new(identity), true)
@@ -280,13 +321,13 @@ impl Node {
             Some(None) if self.asks_policy() => Some(self.load_policy(snapshot).await?),
             held => held.flatten(),
         };
-        Ok(Loaded {
+        Ok(Some(Loaded {
             versions,
             identity,
             roles: RoleView { global, tenant },
             policy,
             fresh,
-        })
+        }))
     }
 
     async fn role_table(

@@ -1,7 +1,7 @@
 //! Opening a session, within the transaction that ends what it replaces.
 
 use bekci_core::{
-    Identity, SessionId, TenantName,
+    Account, Identity, SessionId, TenantName,
     principal::not_banned,
     signin::{NewSession, Opened},
 };
@@ -12,9 +12,17 @@ use time::OffsetDateTime;
 use super::{Sessions, ids, lock_principal};
 use crate::{
     guarded::GuardedTransaction,
-    load,
+    load, providers,
     sql::{micros, quoted, statement},
 };
+
+/// Whether a provider's account still has the password that was verified. It was read while sign-ins and sign-outs of the principal take turns, so that who changes a password
+/// there and ends the sessions afterwards ends this one as well.
+fn is_of(account: &Account, session: &NewSession) -> bool {
+    let held = account.password_hash.as_ref().map(ExposeSecret::expose_secret);
+    let verified = session.verified_hash.as_ref().map(ExposeSecret::expose_secret);
+    verified.is_none_or(|verified| held == Some(verified))
+}
 
 impl Sessions {
     /// Inner error: why no session is opened.
@@ -25,14 +33,19 @@ impl Sessions {
     ) -> Result<Result<(Option<TenantName>, Vec<SessionId>), Opened>, DbErr> {
         let node = self.node();
         lock_principal(transaction, &session.key).await?;
-        let identity = load::identity(node, transaction, &session.key).await?;
+        let given = node.given(&session.key).await.map_err(providers::failed)?;
+        let identity = load::identity_of(node, transaction, &session.key, &given).await?;
         if !identity.exists {
             return Ok(Err(Opened::Gone));
         }
         if not_banned(&identity, session.now).is_err() {
             return Ok(Err(Opened::Banned(identity.ban)));
         }
-        if !self.same_password(transaction, session).await? {
+        let is_same = match given.flatten() {
+            Some(account) => is_of(&account, session),
+            None => self.same_password(transaction, session).await?,
+        };
+        if !is_same {
             return Ok(Err(Opened::Gone));
         }
         let tenant = match identity.tenant_of_sign_in(&session.tenant) {

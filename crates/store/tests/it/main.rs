@@ -14,6 +14,7 @@ mod directory;
 mod interleavings;
 mod limits;
 mod policies;
+mod providers;
 mod rights;
 mod scene;
 mod sessions;

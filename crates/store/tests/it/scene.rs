@@ -182,6 +182,7 @@ impl Scene {
     pub(crate) fn settings(&self) -> StoreSettings {
         StoreSettings {
             models: Self::models(),
+            providers: bekci_store::Providers::default(),
             guards: vec![Arc::clone(&self.admin), Arc::clone(&self.customer)],
             cache: CacheSettings {
                 max_staleness: Some(Duration::from_secs(5)),

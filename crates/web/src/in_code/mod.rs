@@ -7,7 +7,7 @@ mod sessions;
 use std::{fmt, marker::PhantomData, sync::Arc};
 
 use bekci_core::{
-    AuthError, AuthGuard, GuardName, NameError, Principal, PrincipalKey, TenantName, TokenId, TokenKind,
+    AuthError, AuthGuard, GuardName, NameError, Principal, PrincipalKey, TenantName, TokenId, TokenKind, UserProvider,
     VerifiedClaims, principal::not_banned,
 };
 use bekci_signin::{IssueOrder, SignInError, SignedIn};
@@ -53,6 +53,13 @@ impl<G: GuardType> GuardCalls<G> {
     pub fn settings(&self) -> Result<&Arc<AuthGuard>, Refusal> {
         let guard = self.bekci.watch().guard(G::NAME);
         guard.ok_or_else(|| Refusal::misconfigured(format!("guard {:?} is not registered with the builder", G::NAME)))
+    }
+
+    /// Where the accounts of this guard's model come from; `None`: from the database.
+    #[must_use]
+    pub fn provider(&self) -> Option<&Arc<dyn UserProvider>> {
+        let guard = self.bekci.watch().guard(G::NAME)?;
+        self.bekci.store().providers().of(guard.model.as_str())
     }
 
     /// Where rights through this guard count: everywhere.

@@ -25,6 +25,7 @@ mod isolation;
 mod limits;
 mod models;
 mod openapi;
+mod providers;
 mod signing;
 mod tenants;
 mod test_app;
