@@ -59,6 +59,11 @@ fn without_its_database_a_gateway_soon_lets_in_nobody_and_recovers_by_itself() {
             scope.spawn(move || in_the_end(&asked, node.address, "503 STORE_UNAVAILABLE"));
         }
     });
+    // Nothing is said to be done that is not: the session lives on, as is seen below.
+    for call in ["logout", "logout-all"] {
+        let answer = tokens.ask("POST", call).to(node.address);
+        assert_eq!(answer.verdict(), "503 STORE_UNAVAILABLE", "{call}");
+    }
     assert_eq!(get("/me/x").to(node.address).verdict(), "401 TOKEN_MISSING");
     assert_eq!(get("/public/x").to(node.address).verdict(), "200");
     let ready = get("/readyz").to(node.ops);

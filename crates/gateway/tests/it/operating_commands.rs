@@ -108,6 +108,19 @@ fn a_cached_identity_is_told_beside_the_databases(house: &House) {
     let person = house.customer();
     let tokens = person.sign_in(house.address());
     on_all_nodes(house, "/direct/x", &tokens.access, "200");
+    // The account was made behind the nodes' backs: its version moves once more when one of them has seen all of that.
+    let unseen = format!(
+        "SELECT count(*) FROM identity_outbox WHERE position IS NULL AND key = '{}'",
+        person.key()
+    );
+    let seen = (0..3_000).any(|_| {
+        let seen = house.sql(&unseen) == "0";
+        if !seen {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        seen
+    });
+    assert!(seen, "no node numbers what was written from outside");
     let refreshed = house.told(&["cache", "refresh", &person.key()]);
     let expected = if house.redis.is_some() { "agrees" } else { "none" };
     assert_eq!(refreshed["state"], expected, "{refreshed}");

@@ -17,6 +17,7 @@ mod admin_status;
 mod asking;
 mod building;
 mod calls;
+mod clock;
 mod documents;
 mod guarding;
 mod house;
