@@ -401,7 +401,7 @@ fn a_thousand_odd_requests_make_no_new_series() {
             get(&format!("/admin/v1/{name}")),
             get("/public/x").header("x-tenant", &name).header("x-auth-guard", &name),
             // Hashing takes long: one in ten is enough.
-            if number % 10 == 0 {
+            if number.is_multiple_of(10) {
                 post("/auth/customer/login").json(&login)
             } else {
                 post(&format!("/auth/customer/{name}")).json(&login)
