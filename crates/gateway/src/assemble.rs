@@ -13,11 +13,12 @@ use bekci_store::OpenError;
 use bekci_token::{Algorithm, KeyStoreError, OsEntropy};
 
 use crate::{
-    config::{Config, types},
+    config::{Config, Problem, types},
     proxy::{HostHeader, Upstream, UpstreamProblem, UpstreamSpec},
     routes::{RouteProblem, RouteSpec, RouteTable},
     tenancy,
     tls::{self, TlsProblem},
+    users,
 };
 
 /// Why nothing could be put together.
@@ -46,6 +47,9 @@ pub(crate) enum AssembleError {
     /// The policy model or its seed cannot be used.
     #[error("the policy cannot be used: {0}")]
     Policy(String),
+    /// A users file has mistakes.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Users(Vec<Problem>),
     /// A key file is at fault.
     #[error(transparent)]
     Keys(#[from] KeyStoreError),
@@ -87,7 +91,10 @@ pub(crate) enum AssembleError {
 /// A model of the configuration. `admin` and `customer` need no section.
 fn model_spec(config: &Config, name: &ModelName) -> ModelSpec {
     let mut spec = ModelSpec::new(name.clone(), &format!("{name}s"));
-    spec.id_kind = IdKind::Integer;
+    spec.id_kind = match users::files(config).contains_key(name) {
+        true => IdKind::Text,
+        false => IdKind::Integer,
+    };
     let Some(section) = config.models.get(name) else {
         return spec;
     };
@@ -127,9 +134,12 @@ pub(crate) fn models(config: &Config) -> Vec<ModelSpec> {
     models
 }
 
-/// The models' tables, as the migration is told of them.
+/// The models' tables, as the migration is told of them; a model in a users file has none.
 pub(crate) fn tables(config: &Config) -> Vec<ModelTable> {
-    models(config).iter().map(bekci::model_table).collect()
+    let in_files = users::files(config);
+    let models = models(config).into_iter();
+    let in_tables = models.filter(|model| !in_files.contains_key(&model.name));
+    in_tables.map(|model| bekci::model_table(&model)).collect()
 }
 
 /// Looks whether the schema is what this version needs, and with `change` makes it so.
@@ -235,7 +245,8 @@ fn root_secret(config: &Config) -> Result<RootSecret, AssembleError> {
     }
 }
 
-fn hash_settings(config: &Config) -> HashSettings {
+/// How passwords are hashed.
+pub(crate) fn hash_settings(config: &Config) -> HashSettings {
     let mut settings = HashSettings::default();
     // One pool hashes for all guards, at the highest cost that any of them asks for.
     let costs = config.guards.values().filter_map(|guard| match guard.password_hash {
@@ -352,11 +363,18 @@ async fn together(
     if let Some((model, _)) = &policy {
         builder = builder.policy(Arc::new(model.clone()));
     }
-    for model in models(config) {
+    let models = models(config);
+    let mut users = users::read(config, &models).map_err(AssembleError::Users)?;
+    for model in models {
         builder = builder.model(model);
     }
     for guard in guards(config) {
+        let provider = users.iter().position(|users| *users.model() == guard.model);
+        let provider = provider.map(|at| users.swap_remove(at));
         builder = builder.auth_guard(guard);
+        if let Some(provider) = provider {
+            builder = builder.provider(Arc::new(provider));
+        }
     }
     let bekci = builder.build().await?;
     if let Some((_, seed)) = policy {

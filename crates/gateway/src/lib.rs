@@ -17,5 +17,6 @@ mod seed;
 mod serve;
 mod tenancy;
 mod tls;
+mod users;
 
 pub use commands::run;

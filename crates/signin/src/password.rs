@@ -179,6 +179,12 @@ impl PasswordHasher {
         Stored::parse(stored.expose_secret()).is_none_or(|stored| stored.is_weaker_than(self.cost))
     }
 
+    /// Whether a stored hash is of a format that can be verified, and costs no more than a stored hash may.
+    #[must_use]
+    pub fn can_verify(stored: &str) -> bool {
+        Stored::parse(stored).is_some()
+    }
+
     /// What was done so far.
     #[must_use]
     pub fn stats(&self) -> HasherStats {

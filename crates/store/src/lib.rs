@@ -16,6 +16,7 @@ mod clock;
 mod commit;
 mod compared;
 mod connect;
+mod departed;
 mod directory;
 pub mod entity;
 mod failpoint;

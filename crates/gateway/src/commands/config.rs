@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Answer, Failure, load};
-use crate::assemble;
+use crate::{assemble, users};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
@@ -28,6 +28,10 @@ pub(crate) fn run(action: &Action, file: Option<&Path>) -> Result<Answer, Failur
         .map(std::sync::Arc::new)
         .collect();
     bekci_core::check_guards(guards.iter().map(AsRef::as_ref)).map_err(Failure::of)?;
+    let users = users::read(&loaded.config, &assemble::models(&loaded.config)).map_err(|problems| {
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Failure::invalid(format!("a users file is at fault:\n{}", told.join("\n")))
+    })?;
     let (routes, unreachable) = assemble::routes(&loaded.config, &guards).map_err(Failure::of)?;
     let read = loaded
         .file
@@ -39,6 +43,13 @@ pub(crate) fn run(action: &Action, file: Option<&Path>) -> Result<Answer, Failur
         guards.len(),
         routes.iter().count()
     );
+    for users in &users {
+        text.push_str(&format!(
+            "\n{} accounts of model {} in its users file",
+            users.len(),
+            users.model()
+        ));
+    }
     for warning in &warnings {
         text.push_str(&format!("\nwarning: {warning}"));
     }

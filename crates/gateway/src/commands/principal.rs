@@ -1,6 +1,7 @@
 //! `bekci principal`: accounts.
 
 mod add;
+mod hash;
 mod show;
 mod status;
 
@@ -54,6 +55,9 @@ pub(crate) enum Action {
         /// As customer:42
         key: PrincipalKey,
     },
+    /// Prints the hash of a password, for a users file
+    #[command(after_help = "Example:\n  bekci principal hash --password-stdin < password.txt")]
+    Hash(hash::Asked),
     /// Deletes an account, with its rights, bans and blocks; its sessions end
     #[command(after_help = "Example:\n  bekci principal delete customer:42 --yes")]
     Delete {
@@ -84,6 +88,7 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
         Action::Show { key } => at_desk(config, async |desk| show::run(desk, key).await).await,
         Action::Ban(order) => at_desk(config, async |desk| order.run(desk).await).await,
         Action::Unban { key } => at_desk(config, async |desk| status::unban(desk, key).await).await,
+        Action::Hash(asked) => hash::run(asked, config).await,
         Action::Delete { yes: false, .. } => Err(Failure::of(
             "the account, its rights and its sessions would be lost; say --yes",
         )),

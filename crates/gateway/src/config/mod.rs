@@ -26,6 +26,7 @@ mod sections;
 mod show;
 mod suggest;
 mod tree;
+pub(crate) mod users;
 mod values;
 
 #[cfg(test)]
@@ -139,7 +140,7 @@ pub(crate) fn load(file: Option<&Path>, env: impl Iterator<Item = (String, Strin
         Some(file) => Some(file),
         None => discover(),
     };
-    let text = match file.map(read).transpose() {
+    let text = match file.map(|file| read(file, MAX_BYTES)).transpose() {
         Ok(text) => text,
         Err(message) => {
             let mut problems = Problems::default();
@@ -196,9 +197,11 @@ fn load_text(
     Err(problems.into_sorted())
 }
 
-/// `[models.admin]` and `[models.customer]` are there where a guard names them, so that a guard alone needs no model written out.
+/// `[models.admin]` and `[models.customer]` are there where a guard names them, so that a guard alone needs no model written out; and so is the model of a guard whose
+/// accounts are in a users file, since it has no table that would have to be described.
 fn add_built_in_models(root: &mut Node) {
     let built_in = ["admin", "customer"];
+    let in_a_file = models_in_files(root);
     let is_named = |model: &str| match root.get("guards") {
         None => true,
         Some(guards) => guards.entries().iter().any(|guard| {
@@ -207,25 +210,40 @@ fn add_built_in_models(root: &mut Node) {
         }),
     };
     let named: Vec<&str> = built_in.into_iter().filter(|model| is_named(model)).collect();
+    let named: Vec<String> = named.into_iter().map(str::to_owned).chain(in_a_file).collect();
     let empty = || Node::built_in(Value::Table(Vec::new()));
     if let Some(models) = root.entry("models", empty) {
         for model in named {
-            models.entry(model, empty);
+            models.entry(&model, empty);
         }
     }
 }
 
-fn read(file: &Path) -> Result<String, String> {
+/// The models of guards whose provider is a users file.
+fn models_in_files(root: &Node) -> Vec<String> {
+    let is_file = |name: &str| {
+        let provider = root.get("providers").and_then(|providers| providers.get(name));
+        provider.and_then(|provider| provider.get("kind")).and_then(Node::text) == Some("file")
+    };
+    let guards = root.get("guards").map(Node::entries).unwrap_or_default().iter();
+    let in_a_file = guards.filter(|guard| guard.node.get("provider").and_then(Node::text).is_some_and(is_file));
+    let model = |guard: &tree::Entry| guard.node.get("model").and_then(Node::text).map(str::to_owned);
+    in_a_file
+        .map(|guard| model(guard).unwrap_or_else(|| guard.key.clone()))
+        .collect()
+}
+
+fn read(file: &Path, most: u64) -> Result<String, String> {
     let mut bytes = Vec::new();
     let open = File::open(file).map_err(|error| match error.kind() {
         ErrorKind::NotFound => "there is no such file".to_owned(),
         _ => format!("cannot be read: {error}"),
     })?;
-    open.take(MAX_BYTES + 1)
+    open.take(most + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| format!("cannot be read: {error}"))?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
-        return Err(format!("is longer than {MAX_BYTES} bytes"));
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > most) {
+        return Err(format!("is longer than {most} bytes"));
     }
     String::from_utf8(bytes).map_err(|error| {
         let line = error

@@ -39,7 +39,6 @@ const NOT_BUILT: &[NotBuilt] = &[
     row("guards.*.rate_limit.register", any, "registration"),
     row("guards.*.sign_in.*", |way| !is(way, "password"), "that way to sign in"),
     row("guards.*.register", |register| !is(register, "closed"), "registration"),
-    row("providers.*.kind", |kind| is(kind, "file"), "the users file"),
     row("mail", any, "mail"),
     row("idp", any, "identity providers"),
     row("clients", any, "introspection and revocation for clients"),

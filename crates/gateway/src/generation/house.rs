@@ -10,6 +10,7 @@ use crate::{
     config::{Config, Loaded, types::Root},
     ops::Metrics,
     tenancy::TenantsFrom,
+    users,
 };
 
 /// The sections of which the library sees nothing, and the keys of others that are like them.
@@ -28,6 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub(crate) struct House {
     pub(crate) bekci: Bekci,
     policy: Option<PolicyModel>,
+    users: users::Contents,
     tenants: TenantsFrom,
 }
 
@@ -56,9 +58,12 @@ impl House {
         before: Option<&Generation>,
     ) -> Result<Arc<Self>, AssembleError> {
         let policy = PolicyModel::of(&loaded.config);
+        // As they are before they are read: what changes from now on is seen as a change.
+        let users = users::contents(&loaded.config);
         let tenants = TenantsFrom::of(&loaded.config);
         if let Some(before) = before
             && before.house.policy == policy
+            && before.house.users == users
             && before.house.tenants == tenants
             && changes(&before.loaded, loaded).all(|key| is_routing(&key))
         {
@@ -67,7 +72,12 @@ impl House {
         let config = &loaded.config;
         assemble::schema(config, &ground.database, config.database.auto_migrate).await?;
         let bekci = assemble::bekci(config, ground.database.clone(), Arc::<Metrics>::clone(&ground.metrics)).await?;
-        let house = Arc::new(Self { bekci, policy, tenants });
+        let house = Arc::new(Self {
+            bekci,
+            policy,
+            users,
+            tenants,
+        });
         if before.is_some() && !until_trusted(&house.bekci).await {
             leave(house).await;
             return Err(AssembleError::NotReady);
@@ -79,7 +89,7 @@ impl House {
 impl House {
     /// Whether a file beside the configuration, as it is now, would make another house of this configuration.
     pub(super) fn is_out_of_date(&self, config: &Config) -> bool {
-        self.policy != PolicyModel::of(config)
+        self.policy != PolicyModel::of(config) || self.users != users::contents(config)
     }
 }
 

@@ -1,6 +1,6 @@
 //! From one generation to the next: whole, or not at all.
 //!
-//! 1. SIGHUP, and a change of the configuration file or of the policy model, has the files read again.
+//! 1. SIGHUP, and a change of the configuration file, of the policy model or of a users file, has the files read again.
 //! 2. A file with mistakes, one that asks for what needs a new process, and one that cannot be put to work are refused. Every mistake is logged; the generation
 //!    that runs stays.
 //! 3. The next generation is built beside it, its store ready to decide, before any request sees it.
@@ -15,6 +15,7 @@ use crate::{
     config::{self, Loaded},
     serve,
     tls::{Certificate, Served},
+    users,
 };
 
 /// How often the files are looked at.
@@ -32,6 +33,8 @@ pub(crate) struct Turner {
     check: Check,
     watched: Watched,
     retiring: JoinSet<()>,
+    /// Whether what the database holds of accounts that left the users files was taken away.
+    settled: bool,
 }
 
 /// What a reload came to.
@@ -53,6 +56,7 @@ impl Turner {
             check,
             watched: Watched::default(),
             retiring: JoinSet::new(),
+            settled: false,
         };
         let files = turner.files();
         turner.watched.take(files);
@@ -67,6 +71,7 @@ impl Turner {
             return;
         };
         loop {
+            self.settle().await;
             let cause = tokio::select! {
                 _ = stopped.changed() => break,
                 _ = hangup.recv() => Some("SIGHUP"),
@@ -78,6 +83,19 @@ impl Turner {
             while self.retiring.try_join_next().is_some() {}
         }
         while self.retiring.join_next().await.is_some() {}
+    }
+
+    /// Once for each generation; what failed is tried again at the next look.
+    async fn settle(&mut self) {
+        if self.settled {
+            return;
+        }
+        match users::settle(self.current.now().bekci()).await {
+            Ok(()) => self.settled = true,
+            Err(error) => {
+                tracing::error!(%error, "what accounts that left the users file held is still there; tried again")
+            }
+        }
     }
 
     async fn turn(&mut self, cause: &'static str) {
@@ -103,6 +121,7 @@ impl Turner {
                     .set(self.ground.clock.now().unix_timestamp());
                 let replaced = self.current.replace(*next);
                 drop(before);
+                self.settled = false;
                 self.retiring.spawn(retire(replaced));
                 let followed = self.files();
                 self.watched.follow(followed);
@@ -177,6 +196,7 @@ impl Turner {
         let file = self.file.clone().or_else(|| current.loaded.file.clone());
         let tls = config.server.tls.iter();
         let tls = tls.flat_map(|files| [files.cert.clone(), files.key.clone()]);
-        file.into_iter().chain(policy).chain(tls).collect()
+        let users = users::files(config).into_values();
+        file.into_iter().chain(policy).chain(tls).chain(users).collect()
     }
 }

@@ -39,3 +39,4 @@ mod sessions;
 mod telling;
 mod tenants;
 mod tls;
+mod users_file;

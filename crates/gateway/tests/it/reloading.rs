@@ -38,6 +38,11 @@ impl<'a> File<'a> {
         Self { node, path, first }
     }
 
+    /// What its node has logged.
+    pub fn node_log(&self) -> String {
+        self.node.server.log()
+    }
+
     pub fn write(&self, text: &str) {
         let next = self.path.with_extension("next");
         std::fs::write(&next, text).unwrap();

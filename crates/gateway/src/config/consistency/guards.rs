@@ -26,6 +26,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
         leads_somewhere(name.as_str(), guard, config, findings);
         lifetimes(name.as_str(), guard, findings);
         sign_in(name.as_str(), guard, config, findings);
+        one_provider(name.as_str(), guard, &before, findings);
         password_hash(name.as_str(), findings);
         before.push((name, guard));
     }
@@ -99,6 +100,17 @@ fn leads_somewhere(name: &str, guard: &Guard, config: &Config, findings: &mut Fi
             guard.provider.as_str(),
             known,
         );
+    }
+}
+
+/// Two guards of a model have the same accounts.
+fn one_provider(name: &str, guard: &Guard, before: &[(&GuardName, &Guard)], findings: &mut Findings<'_>) {
+    let differs = |(_, other): &&(&GuardName, &Guard)| other.model == guard.model && other.provider != guard.provider;
+    if let Some((other, _)) = before.iter().find(differs) {
+        let told = format!(
+            "is not the provider of guards.{other}, which is for the same model: its accounts come from one place"
+        );
+        findings.add(&["guards", name, "provider"], told);
     }
 }
 

@@ -28,6 +28,13 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
     for (name, provider) in &config.providers {
         let key = ["providers", name.as_str(), "path"];
         match (provider.kind, &provider.path) {
+            (ProviderKind::File, _) if name.as_str() == "database" => {
+                let key = ["providers", "database", "kind"];
+                findings.add(
+                    &key,
+                    "is \"file\", and database is the name of the tables of the models",
+                );
+            }
             (ProviderKind::File, None) => findings.add(&key, "is required by kind = \"file\""),
             (ProviderKind::Database, Some(_)) => findings.add(&key, "is for kind = \"file\" alone"),
             (ProviderKind::File, Some(_)) | (ProviderKind::Database, None) => {}

@@ -46,7 +46,8 @@ settings! {
     Provider {
         /// `database` or `file`.
         kind: ProviderKind = Required;
-        /// The users file, for `file`: identifier, password hash, status, roles, permissions, attributes. A change of the file is a change of rights.
+        /// The users file, for `file`: identifiers, password hash, status, roles, permissions, attributes of each account, as docs/providers.md says. A change of the file is
+        /// a change of rights.
         path: Option<PathBuf> = Absent;
     }
 }

@@ -70,10 +70,6 @@ fn what_is_not_built_is_refused_where_it_is_asked_for() {
             "bekci.toml:1:2: messages: needs messages",
         ),
         (
-            "[providers.staff]\nkind = 'file'\npath = 'users.toml'\n",
-            "bekci.toml:2:8: providers.staff.kind: needs the users file",
-        ),
-        (
             "[guards.customer]\nregister = 'open'\n",
             "bekci.toml:2:12: guards.customer.register: needs registration",
         ),

@@ -1,6 +1,6 @@
 //! Names: of guards, models, providers, roles, permissions, columns.
 
-use bekci_core::{GuardName, ModelName, Permission, RoleName};
+use bekci_core::{GuardName, IdKind, ModelName, Permission, PrincipalId, RoleName, TenantName};
 
 use super::{Parsed, require, text_type};
 use crate::config::schema::{Refusal, Syntax};
@@ -30,6 +30,21 @@ core_name! {
 core_name! {
     Permission: "a permission: words joined by dots, as orders.view; * only as the last",
     "^([a-z][a-z0-9_-]{0,63}\\.)*([a-z][a-z0-9_-]{0,63}|\\*)$"
+}
+
+core_name! {
+    TenantName: "a tenant: small letters, digits and -, 63 at most", "^[a-z0-9][a-z0-9-]{0,62}$"
+}
+
+text_type! {
+    /// The id of an account that a file describes.
+    AccountId: "an id: 1 to 64 of A-Z a-z 0-9 _ -", Some("^[A-Za-z0-9_-]{1,64}$"), |text| require(PrincipalId::new(IdKind::Text, text).is_ok())
+}
+
+text_type! {
+    /// What is entered to sign in, as it is compared.
+    LoginName: "an identifier: 1 to 320 characters, none of control, no space at its ends", None,
+    |text| require(bekci_signin::Identifier::new(text).is_ok_and(|trimmed| trimmed.as_str() == text))
 }
 
 text_type! {

@@ -132,6 +132,15 @@ pub(crate) const OTP: SecretRule =
 pub(crate) const JWT: SecretRule =
     SecretRule::new("64 bytes at least, not all the same", |bytes| has_length(bytes, 64));
 
+/// The hash of a password, in a format that can be verified.
+pub(crate) const PASSWORD_HASH: SecretRule = SecretRule::new(
+    "the hash of a password, as `bekci principal hash` makes it ($argon2id$... or $2b$...)",
+    |bytes| match bekci_signin::PasswordHasher::can_verify(text_of(bytes)?) {
+        true => Ok(()),
+        false => Err(Refusal::Malformed),
+    },
+);
+
 /// The secret of a client of introspection and revocation.
 pub(crate) const CLIENT: SecretRule =
     SecretRule::new("16 bytes at least, not all the same", |bytes| has_length(bytes, 16));

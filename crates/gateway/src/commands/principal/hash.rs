@@ -1,0 +1,29 @@
+//! `bekci principal hash`.
+
+use bekci::{OsEntropy, PasswordHasher};
+use clap::Args;
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use super::super::{Answer, Failure, input};
+use crate::{assemble, config::Config};
+
+#[derive(Debug, Args)]
+pub(crate) struct Asked {
+    /// Reads the password from standard input; it is never an argument
+    #[arg(long, required = true)]
+    password_stdin: bool,
+}
+
+/// Hashes by the configuration's cost, after the rule of the guard that asks least: which guard the account will be of is not known here.
+pub(super) async fn run(_asked: &Asked, config: &Config) -> Result<Answer, Failure> {
+    let password = input::secret()?;
+    let least = config.guards.values().map(|guard| guard.password_min_length).min();
+    let least = least.and_then(|least| usize::try_from(least).ok()).unwrap_or(15);
+    let judged = bekci_signin::PasswordPolicy::new(least).check(&password, &["bekci"]);
+    judged.map_err(|error| Failure::invalid(format!("the password {error}")))?;
+    let hasher = PasswordHasher::new(assemble::hash_settings(config), std::sync::Arc::new(OsEntropy));
+    let hash = hasher.map_err(Failure::of)?.hash(password).await.map_err(Failure::of)?;
+    let hash = hash.expose_secret();
+    Ok(Answer::new(hash, json!({"hash": hash})))
+}
