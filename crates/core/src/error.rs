@@ -129,7 +129,7 @@ pub enum AuthError {
     #[error("token refused: {0}")]
     TokenInvalid(TokenFault),
     /// It was made for another guard than the route lets in.
-    #[error("the token is for {0:?}, which this route does not let in")]
+    #[error("the token is for {}, which this route does not let in", .0.as_ref().map_or("no guard of this service", GuardName::as_str))]
     GuardMismatch(Option<GuardName>),
     /// The token is good, and its session has ended or never was.
     #[error("the session has ended")]

@@ -1,5 +1,7 @@
 //! From a checked configuration to the parts that serve.
 
+mod outdated;
+
 use std::{path::PathBuf, sync::Arc};
 
 use bekci::{Argon2Cost, BadTenancy, Bekci, BuildError, HashSettings, RedisSettings, Settings, TrustedProxies};
@@ -36,7 +38,7 @@ pub(crate) enum AssembleError {
     )]
     NoRoot(PathBuf),
     /// The schema is not what this version needs.
-    #[error("the schema is out of date ({0}); run `bekci migrate up`, or set database.auto_migrate = true")]
+    #[error("the schema is out of date: {0}; run `bekci migrate up`, or set database.auto_migrate = true")]
     SchemaOld(String),
     /// The database failed while the schema was looked at.
     #[error("the schema cannot be read or changed: {0}")]
@@ -151,13 +153,7 @@ pub(crate) async fn schema(config: &Config, database: &DatabaseConnection, chang
         return Ok(());
     }
     if !change {
-        let missing: Vec<String> = status
-            .pending
-            .into_iter()
-            .chain(status.missing_tables)
-            .chain(status.missing_watches)
-            .collect();
-        return Err(AssembleError::SchemaOld(missing.join(", ")));
+        return Err(AssembleError::SchemaOld(outdated::lacking(&status)));
     }
     let report = bekci_migration::up(database, &tables).await.map_err(failed)?;
     tracing::info!(applied = ?report.applied, created = ?report.created, watched = ?report.watched, "the schema was brought up to date");

@@ -66,6 +66,7 @@ pub(crate) async fn start(loaded: Loaded, file: Option<PathBuf>) -> Result<Runni
     let config = loaded.config.clone();
     let served = ground.served.clone();
     let current = Current::new(Generation::build(&ground, loaded, None).await?);
+    warn_of_redis(current.now().bekci()).await;
     let (public, address) = listen_public(&config, &current, served.as_ref())?;
     let decisions = listen_decisions(&config, &current, served.as_ref())?;
     let (ops, ops_address) = listen_ops(&config, &current, Arc::clone(&ground.metrics))?;
@@ -81,6 +82,13 @@ pub(crate) async fn start(loaded: Loaded, file: Option<PathBuf>) -> Result<Runni
         turning: actix_web::rt::spawn(turner.run(stopped)),
         stop,
     })
+}
+
+/// The gateway starts without its Redis, and says what that means.
+async fn warn_of_redis(bekci: &Bekci) {
+    if let Some(Err(error)) = bekci.store().shared_cache_answers().await {
+        tracing::warn!(%error, "Redis does not answer: identities come from the database, and nobody signs in by password until it does");
+    }
 }
 
 fn workers(config: &Config) -> usize {

@@ -14,7 +14,7 @@ use crate::shared::SharedCacheError;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The database cannot be reached.
-    #[error("the database cannot be reached: {0}")]
+    #[error("the database cannot be reached: {0}; is it running, and are its URL, user and password right?")]
     Database(#[from] DbErr),
     /// This kind of database is not supported.
     #[error("{0} is not supported; use sqlite: or postgres:")]

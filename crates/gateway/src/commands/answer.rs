@@ -70,7 +70,10 @@ impl From<StoreError> for Failure {
             StoreError::Pending { .. } => "; run it again to wait for every node",
             StoreError::Refused(_) | StoreError::Unavailable(_) => "",
         };
-        Self::coded(code, format!("{error}{advice}"))
+        // The store says who refuses, for those who read it among a driver's errors; here it is the command that says so.
+        let told = error.to_string();
+        let told = told.strip_prefix("bekci: ").unwrap_or(&told);
+        Self::coded(code, format!("{told}{advice}"))
     }
 }
 

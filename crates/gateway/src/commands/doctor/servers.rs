@@ -111,7 +111,7 @@ pub(super) async fn redis(config: &Config, bekci: &Bekci) -> Finding {
         Some(Err(error)) => Finding::failed(
             "redis",
             format!("prefix {:?}: {error}", config.redis.prefix.as_str()),
-            "start it, or correct redis.url, user and password; meanwhile identities come from the database, which is slower and as safe",
+            "start it, or correct redis.url, user and password; meanwhile identities come from the database, which is slower and as safe, and nobody signs in by password, since refusals cannot be counted",
         ),
     }
 }

@@ -78,6 +78,7 @@ async fn add(
         verified: true,
     };
     let (key, _) = bekci.store().create_account(model, &account).await?;
+    let mut with = String::new();
     if let Some(role) = role {
         let scope = Scope::global(guard.clone());
         let known = bekci.rights().roles(guard).await.map_err(Failure::of)?;
@@ -87,6 +88,12 @@ async fn add(
                 .transpose()
                 .map_err(Failure::of)?;
             let permissions: Vec<_> = everything.into_iter().collect();
+            let permits = if permissions.is_empty() {
+                "nothing yet"
+            } else {
+                "everything"
+            };
+            with = format!(", and role {role} of guard {guard}, which permits {permits}");
             bekci
                 .rights()
                 .put_role(&scope, role, &permissions)
@@ -105,5 +112,5 @@ async fn add(
         Some(&key),
         &json!({"by": "command", "role": role}),
     );
-    Ok(Answer::new(format!("made {key}"), json))
+    Ok(Answer::new(format!("made {key}{with}"), json))
 }
