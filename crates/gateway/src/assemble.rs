@@ -93,12 +93,15 @@ pub(crate) enum AssembleError {
 /// A model of the configuration. `admin` and `customer` need no section.
 fn model_spec(config: &Config, name: &ModelName) -> ModelSpec {
     let mut spec = ModelSpec::new(name.clone(), &format!("{name}s"));
-    spec.id_kind = match users::files(config).contains_key(name) {
-        true => IdKind::Text,
-        false => IdKind::Integer,
-    };
+    let in_a_file = users::files(config).contains_key(name);
     let Some(section) = config.models.get(name) else {
         return spec;
+    };
+    spec.id_kind = match section.id_kind {
+        _ if in_a_file => IdKind::Text,
+        types::IdKind::Integer => IdKind::Integer,
+        types::IdKind::Uuid => IdKind::Uuid,
+        types::IdKind::Text => IdKind::Text,
     };
     spec.table = section.table.as_str().to_owned();
     spec.id_column = section.id_column.as_str().to_owned();

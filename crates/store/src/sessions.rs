@@ -260,16 +260,18 @@ impl SignInStore for Sessions {
             .query_all_raw(statement(node.backend(), sql, [identifier.into()]))
             .await
             .map_err(unavailable)?;
-        let read = |row: QueryResult| -> Result<Credential, StoreError> {
+        let read = |row: QueryResult| -> Result<Option<Credential>, StoreError> {
             let id: String = row.try_get("", "id").map_err(unavailable)?;
             let hash: Option<String> = row.try_get("", "hash").map_err(unavailable)?;
-            let key = spec.key(&id).map_err(|error| StoreError::Refused(error.to_string()))?;
-            Ok(Credential {
-                key,
-                password_hash: hash.filter(|hash| !hash.is_empty()).map(SecretString::from),
-            })
+            // A row whose id is not canonical is no account: no key can name it.
+            let Ok(key) = spec.key(&id) else {
+                tracing::warn!(%model, %id, "a row's id is none that a key can hold: nobody signs in by it");
+                return Ok(None);
+            };
+            let password_hash = hash.filter(|hash| !hash.is_empty()).map(SecretString::from);
+            Ok(Some(Credential { key, password_hash }))
         };
-        rows.into_iter().map(read).collect()
+        rows.into_iter().filter_map(|row| read(row).transpose()).collect()
     }
 
     async fn credential_of(&self, key: &PrincipalKey) -> Result<Option<Credential>, StoreError> {

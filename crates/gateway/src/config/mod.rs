@@ -46,7 +46,7 @@ pub(crate) mod types {
     };
     pub(crate) use super::sections::limits::{Cors, Limits, Policy, Tenancy, TenantSource};
     pub(crate) use super::sections::mail::{Client, Idp, Mail, MailLanguage, MailTls, MailTransport};
-    pub(crate) use super::sections::model::{Model, Provider, ProviderKind};
+    pub(crate) use super::sections::model::{IdKind, Model, Provider, ProviderKind};
     pub(crate) use super::sections::redis::{Host, Redis, RedisScheme};
     pub(crate) use super::sections::route::{Consistency, Route, RouteKind, Upstream};
     pub(crate) use super::sections::server::{DecisionPreset, Server};

@@ -38,5 +38,6 @@ mod rotating;
 mod sessions;
 mod telling;
 mod tenants;
+mod text_keys;
 mod tls;
 mod users_file;

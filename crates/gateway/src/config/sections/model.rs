@@ -7,6 +7,18 @@ use crate::config::tree::Value;
 use crate::config::values::choice;
 use crate::config::values::names::{Column, Identifier, Status, TableName};
 
+choice! {
+    /// The kind of an account's id.
+    IdKind {
+        /// Whole numbers, which the database gives.
+        Integer = "integer",
+        /// UUIDs.
+        Uuid = "uuid",
+        /// Texts of `A-Z a-z 0-9 _ -`, 64 at most.
+        Text = "text",
+    }
+}
+
 settings! {
     /// A kind of account: its table, and what its columns mean.
     Model {
@@ -14,6 +26,9 @@ settings! {
         table: TableName = Computed { says: "the model's name and `s`", value: |facts| Value::Text(format!("{}s", facts.name)) };
         /// The column of the id.
         id_column: Column = Toml("'id'");
+        /// Of what kind its ids are. `integer`: whole numbers from 0. `uuid`. `text`: 1 to 64 of `A-Z a-z 0-9 _ -`; a row with another id is no account. In a users
+        /// file ids are texts, whatever stands here.
+        id_kind: IdKind = Toml("'integer'");
         /// The columns that one can sign in with. Spaces around what is entered do not count; case does, but for `email:nocase`.
         identifiers: Vec<Identifier> [some::<Identifier>()] = Toml("['email']");
         /// The column of the password's hash; empty: the model has no passwords.
