@@ -2,7 +2,8 @@
 
 use bekci_core::{Account, PrincipalKey, SessionId, TokenId, signin::StoreError};
 use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
-use time::OffsetDateTime;
+use serde_json::{Map, Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     Store,
@@ -63,11 +64,18 @@ impl Store {
             )));
         }
         let transaction = self.connection().begin().await.map_err(unavailable)?;
-        let before = match self.node.given(key).await.map_err(providers::unavailable)? {
+        let (before, after) = match self.node.given(key).await.map_err(providers::unavailable)? {
             // Its status is its provider's; the ban alone is laid, and keeps it out all the same.
-            Some(account) => account.ok_or_else(|| account_gone(key))?.status,
-            None => self.set_status(&transaction, key, &order.status).await?,
+            Some(account) => {
+                let status = account.ok_or_else(|| account_gone(key))?.status;
+                (status.clone(), status)
+            }
+            None => {
+                let before = self.set_status(&transaction, key, &order.status).await?;
+                (before, Some(order.status.clone()))
+            }
         };
+        let status = json!({"before": before, "after": after});
         let sql = "INSERT INTO bekci_bans (model, id, reason, until, status_before, banned_at, banned_by) VALUES ($1, $2, $3, $4, $5, $6, $7) \
                    ON CONFLICT (model, id) DO UPDATE SET reason = excluded.reason, until = excluded.until, banned_at = excluded.banned_at, banned_by = excluded.banned_by";
         let values = [
@@ -83,7 +91,10 @@ impl Store {
             .execute_raw(statement(self.node.backend(), sql, values))
             .await
             .map_err(unavailable)?;
-        Ok(transaction.commit_with(Barrier::Always).await?)
+        let committed = transaction.commit_with(Barrier::Always).await;
+        let details = json!({"status": status, "reason": order.reason, "until": order.until.and_then(moment)});
+        self.tell("account.banned", Some(key), &committed, &details);
+        Ok(committed?)
     }
 
     /// Lifts a ban: the status before comes back, or `active` where none was kept.
@@ -104,19 +115,26 @@ impl Store {
             .transpose()
             .map_err(unavailable)?
             .flatten();
-        match self.node.given(key).await.map_err(providers::unavailable)? {
-            Some(account) => self.must_be_let_in(key, account)?,
-            None => drop(
-                self.set_status(&transaction, key, before.as_deref().unwrap_or("active"))
-                    .await?,
-            ),
-        }
+        let status = match self.node.given(key).await.map_err(providers::unavailable)? {
+            Some(account) => {
+                self.must_be_let_in(key, account)?;
+                Value::Null
+            }
+            None => {
+                let after = before.as_deref().unwrap_or("active");
+                let banned = self.set_status(&transaction, key, after).await?;
+                json!({"before": banned, "after": after})
+            }
+        };
         let lift = "DELETE FROM bekci_bans WHERE model = $1 AND id = $2";
         transaction
             .execute_raw(statement(backend, lift, owner()))
             .await
             .map_err(unavailable)?;
-        Ok(transaction.commit_with(Barrier::Always).await?)
+        let committed = transaction.commit_with(Barrier::Always).await;
+        let details = json!({"status": status});
+        self.tell("account.restored", Some(key), &committed, &details);
+        Ok(committed?)
     }
 
     /// Refuses to restore a provider's account whose status keeps it out by itself.
@@ -191,7 +209,12 @@ impl Store {
             .map_err(unavailable)?;
         let row = row.ok_or_else(|| StoreError::Unavailable("the database gave no number for the block".to_owned()))?;
         let id = row.try_get("", "id").map_err(unavailable)?;
-        Ok((id, transaction.commit_with(Barrier::Always).await?))
+        let committed = transaction.commit_with(Barrier::Always).await;
+        let mut details = named(order.jti, order.sid);
+        details.insert("reason".to_owned(), order.reason.as_str().into());
+        details.insert("until".to_owned(), order.until.and_then(moment).into());
+        self.tell("token.blocked", Some(&order.key), &committed, &Value::Object(details));
+        Ok((id, committed?))
     }
 
     /// Lifts a block; `false`: there is none of this number.
@@ -206,9 +229,25 @@ impl Store {
             .await
             .map_err(unavailable)?
             .rows_affected();
-        transaction.commit_with(Barrier::Always).await?.confirmed()?;
+        let committed = transaction.commit_with(Barrier::Always).await;
+        if gone > 0 {
+            self.tell("token.blocked", None, &committed, &json!({"lifted": {"block": id}}));
+        }
+        committed?.confirmed()?;
         Ok(gone > 0)
     }
+}
+
+/// What a block names.
+pub(crate) fn named(jti: Option<TokenId>, sid: Option<SessionId>) -> Map<String, Value> {
+    let id = |id: Option<TokenId>| id.map(|id| id.to_string()).into();
+    [("jti".to_owned(), id(jti)), ("sid".to_owned(), id(sid))]
+        .into_iter()
+        .collect()
+}
+
+fn moment(time: OffsetDateTime) -> Option<String> {
+    time.to_offset(time::UtcOffset::UTC).format(&Rfc3339).ok()
 }
 
 /// An account that is to be made.
@@ -304,6 +343,8 @@ impl Store {
         let row = row.ok_or_else(|| StoreError::Unavailable("the database gave no id for the account".to_owned()))?;
         let id: String = row.try_get("", "id").map_err(unavailable)?;
         let key = spec.key(&id).map_err(|error| StoreError::Refused(error.to_string()))?;
-        Ok((key, transaction.commit_with(Barrier::Auto).await?))
+        let committed = transaction.commit_with(Barrier::Auto).await;
+        self.tell("account.registered", Some(&key), &committed, &json!({}));
+        Ok((key, committed?))
     }
 }

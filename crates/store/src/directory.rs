@@ -14,12 +14,14 @@ mod values;
 use bekci_core::{IdKind, Identity, ModelName, ModelSpec, PrincipalKey, SessionId, TokenId, signin::StoreError};
 use sea_orm::{AccessMode, ConnectionTrait, DbBackend, IsolationLevel, QueryResult, TransactionTrait, Value};
 use secrecy::SecretString;
+use serde_json::json;
 
 pub use catalogue::{NewRole, RolePage};
 
 use self::values::refused;
 use crate::{
     Store,
+    accounts::named,
     commit::{Barrier, Committed},
     guarded::GuardedTransaction,
     load,
@@ -230,7 +232,10 @@ impl Directory {
         if lifted == 0 {
             return Err(DirectoryError::Gone);
         }
-        Ok((lifted, self.commit(transaction).await?))
+        let committed = self.commit(transaction).await;
+        let details = json!({"lifted": named(jti, sid), "blocks": lifted});
+        self.store.tell("token.blocked", Some(key), &committed, &details);
+        Ok((lifted, committed?))
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! - [`hooks`]: refuse an unguarded connection, ask that the identity be fresh.
 //! - [`GuardedConnection`], [`GuardedTransaction`]: nothing reaches COMMIT without its keys being numbered.
+//! - `audit`: who changed what, told where it is committed.
 //! - `commit`: versions, the commit lock, positions, COMMIT, the barrier.
 //! - `node`: what a process holds, how long it trusts that, how it sees what others changed.
 //! - `shared`: entries in Redis, sealed and labelled.
@@ -12,6 +13,7 @@
 //! - `sessions`: sign-in, refresh and sign-out on the session row.
 
 mod accounts;
+mod audit;
 mod clock;
 mod commit;
 mod compared;
@@ -45,6 +47,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
 use tokio::{sync::watch, task::JoinHandle};
 
 pub use accounts::{BanOrder, BlockOrder, NewAccount};
+pub use audit::Actor;
 pub use clock::SystemClock;
 pub use commit::{Barrier, CommitError, Committed};
 pub use compared::{CachedEntry, Compared};
@@ -98,6 +101,8 @@ pub struct Store {
     entropy: Arc<dyn Entropy>,
     limiter: Arc<dyn RateLimiter>,
     tasks: Arc<Tasks>,
+    /// Whose its changes are told as.
+    actor: Arc<Actor>,
 }
 
 #[derive(Debug)]
@@ -163,6 +168,7 @@ impl Store {
                 stop,
                 running: parking_lot::Mutex::default(),
             }),
+            actor: Arc::new(Actor::application()),
         })
     }
 
@@ -287,7 +293,16 @@ impl Store {
             let named = hooks::append(self.node.backend(), &ChangeKey::Principal(key.clone()), true);
             transaction.execute_raw(named).await.map_err(unavailable)?;
         }
-        transaction.commit_with(Barrier::Always).await?.confirmed()?;
+        let committed = transaction.commit_with(Barrier::Always).await;
+        for key in keys {
+            self.tell(
+                "identity.refreshed",
+                Some(key),
+                &committed,
+                &serde_json::json!({"by": "touch"}),
+            );
+        }
+        committed?.confirmed()?;
         Ok(())
     }
 

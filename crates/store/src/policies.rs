@@ -2,6 +2,7 @@
 
 use bekci_core::{PolicyLine, signin::StoreError};
 use sea_orm::{ConnectionTrait, DbErr, TransactionTrait, Value};
+use serde_json::json;
 
 use crate::{
     Store,
@@ -39,6 +40,15 @@ fn refused(error: CommitError) -> StoreError {
         CommitError::NotCommitted(DbErr::Custom(reason)) => StoreError::Refused(reason),
         other => other.into(),
     }
+}
+
+/// As a line of a policy file, for details.
+fn text(line: &PolicyLine) -> String {
+    let parts: Vec<&str> = std::iter::once(&line.kind)
+        .chain(&line.values)
+        .map(String::as_str)
+        .collect();
+    parts.join(", ")
 }
 
 fn values(line: &PolicyLine) -> Result<Vec<Value>, StoreError> {
@@ -116,7 +126,9 @@ impl Policies {
     pub async fn add(&self, lines: &[PolicyLine]) -> Result<Committed, StoreError> {
         let transaction = self.begin().await?;
         self.insert(&transaction, lines).await?;
-        transaction.commit_with(Barrier::Always).await.map_err(refused)
+        let committed = transaction.commit_with(Barrier::Always).await;
+        self.tell("policyAdded", lines, &committed);
+        committed.map_err(refused)
     }
 
     async fn insert(&self, transaction: &GuardedTransaction, lines: &[PolicyLine]) -> Result<(), StoreError> {
@@ -138,7 +150,17 @@ impl Policies {
         for line in lines {
             gone += self.run(&transaction, sql, line).await?;
         }
-        Ok((gone, transaction.commit_with(Barrier::Always).await.map_err(refused)?))
+        let committed = transaction.commit_with(Barrier::Always).await;
+        if gone > 0 {
+            self.tell("policyRemoved", lines, &committed);
+        }
+        Ok((gone, committed.map_err(refused)?))
+    }
+
+    fn tell(&self, what: &str, lines: &[PolicyLine], committed: &Result<Committed, CommitError>) {
+        let lines: Vec<String> = lines.iter().map(text).collect();
+        self.store
+            .tell("rights.changed", None, committed, &json!({what: lines}));
     }
 
     /// Fills an empty table, once in the life of the database: `false` where it was seeded before, even if it is empty now.

@@ -4,9 +4,11 @@ mod taking;
 
 use bekci_core::{GuardName, Permission, PrincipalKey, RoleName, TenantName, signin::StoreError};
 use sea_orm::{ConnectionTrait, DbErr, TransactionTrait, Value};
+use serde_json::json;
 
 use crate::{
     Store,
+    audit::{self, Direct},
     commit::{Barrier, Committed},
     guarded::GuardedTransaction,
     load,
@@ -29,7 +31,7 @@ impl Scope {
         Self { guard, tenant: None }
     }
 
-    fn tenant_text(&self) -> &str {
+    pub(crate) fn tenant_text(&self) -> &str {
         self.tenant.as_ref().map(TenantName::as_str).unwrap_or_default()
     }
 }
@@ -181,6 +183,7 @@ impl Rights {
         change: Change<'_, RoleName>,
     ) -> Result<Committed, StoreError> {
         let transaction = self.begin_for(key).await?;
+        let before = self.direct(&transaction, key, scope).await?;
         let owner = |rest: &[&str]| -> Vec<Value> {
             let fixed = [key.model(), key.id(), scope.guard.as_str(), scope.tenant_text()];
             fixed.into_iter().chain(rest.iter().copied()).map(Value::from).collect()
@@ -221,7 +224,30 @@ impl Rights {
             let sql = "INSERT INTO bekci_principal_roles (model, id, guard, tenant, role) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
             self.run(&transaction, sql, owner(&[role.as_str()])).await?;
         }
-        Ok(transaction.commit_with(Barrier::Always).await?)
+        self.finish(transaction, key, scope, &before).await
+    }
+
+    async fn direct(
+        &self,
+        transaction: &GuardedTransaction,
+        key: &PrincipalKey,
+        scope: &Scope,
+    ) -> Result<Direct, StoreError> {
+        Direct::of(transaction, key, scope).await.map_err(unavailable)
+    }
+
+    /// Commits, and tells what is another than before.
+    async fn finish(
+        &self,
+        transaction: GuardedTransaction,
+        key: &PrincipalKey,
+        scope: &Scope,
+        before: &Direct,
+    ) -> Result<Committed, StoreError> {
+        let after = self.direct(&transaction, key, scope).await?;
+        let committed = transaction.commit_with(Barrier::Always).await;
+        self.store.tell_rights(key, scope, (before, &after), &committed);
+        Ok(committed?)
     }
 
     async fn must_have_role(
@@ -284,11 +310,12 @@ impl Rights {
         denied: bool,
     ) -> Result<Committed, StoreError> {
         let transaction = self.begin_for(key).await?;
+        let before = self.direct(&transaction, key, scope).await?;
         for permission in permissions {
             self.put_permission(&transaction, key, scope, permission, denied)
                 .await?;
         }
-        Ok(transaction.commit_with(Barrier::Always).await?)
+        self.finish(transaction, key, scope, &before).await
     }
 
     async fn put_permission(
@@ -323,6 +350,7 @@ impl Rights {
         permissions: &[Permission],
     ) -> Result<Committed, StoreError> {
         let transaction = self.begin_for(key).await?;
+        let before = self.direct(&transaction, key, scope).await?;
         let sql = "DELETE FROM bekci_principal_permissions WHERE model = $1 AND id = $2 AND guard = $3 AND tenant = $4 AND permission = $5";
         for permission in permissions {
             let values = [
@@ -335,7 +363,7 @@ impl Rights {
             .map(Value::from);
             self.run(&transaction, sql, values).await?;
         }
-        Ok(transaction.commit_with(Barrier::Always).await?)
+        self.finish(transaction, key, scope, &before).await
     }
 
     /// Makes these the principal's direct grants and denials in the scope: others there are taken away.
@@ -350,6 +378,7 @@ impl Rights {
         denied: &[Permission],
     ) -> Result<Committed, StoreError> {
         let transaction = self.begin_for(key).await?;
+        let before = self.direct(&transaction, key, scope).await?;
         let sql = "DELETE FROM bekci_principal_permissions WHERE model = $1 AND id = $2 AND guard = $3 AND tenant = $4";
         self.run(
             &transaction,
@@ -363,7 +392,7 @@ impl Rights {
                     .await?;
             }
         }
-        Ok(transaction.commit_with(Barrier::Always).await?)
+        self.finish(transaction, key, scope, &before).await
     }
 
     /// Makes a role, or finds it, and makes these what it permits. Unknown permissions become known.
@@ -389,7 +418,10 @@ impl Rights {
         let id: i64 = row.try_get("", "id").map_err(unavailable)?;
         self.set_role_permissions(&transaction, &scope.guard, id, permissions)
             .await?;
-        Ok(transaction.commit_with(Barrier::Always).await?)
+        let committed = transaction.commit_with(Barrier::Always).await;
+        let details = json!({"roleSet": audit::role(scope, name, Some(permissions))});
+        self.store.tell("rights.changed", None, &committed, &details);
+        Ok(committed?)
     }
 
     pub(crate) async fn set_role_permissions(
@@ -441,7 +473,12 @@ impl Rights {
                 [scope.guard.as_str(), scope.tenant_text(), name.as_str()].map(Value::from),
             )
             .await?;
-        transaction.commit_with(Barrier::Always).await?.confirmed()?;
+        let committed = transaction.commit_with(Barrier::Always).await;
+        if gone > 0 {
+            let details = json!({"roleDeleted": audit::role(scope, name, None)});
+            self.store.tell("rights.changed", None, &committed, &details);
+        }
+        committed?.confirmed()?;
         Ok(gone > 0)
     }
 

@@ -100,7 +100,8 @@ pub use bekci_signin::{
 };
 pub use bekci_store::hooks;
 pub use bekci_store::{
-    BanOrder, BlockOrder, CacheSettings, GuardedConnection, NewAccount, RedisSettings, Rights, Scope, Store, connect,
+    Actor, BanOrder, BlockOrder, CacheSettings, GuardedConnection, NewAccount, RedisSettings, Rights, Scope, Store,
+    connect,
 };
 pub use bekci_token::{Algorithm, OsEntropy, ensure_root, parse_root, read_root};
 pub use builder::{BuildError, Builder};

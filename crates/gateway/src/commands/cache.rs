@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Answer, Failure,
-    desk::{Desk, at_desk, note},
+    desk::{Desk, at_desk},
 };
 use crate::config::Config;
 
@@ -45,8 +45,7 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
         }
         Action::Refresh { key } => {
             let key = desk.account(key).await?.key;
-            desk.bekci.store().touch(std::slice::from_ref(&key)).await?;
-            note("identity.refreshed", Some(&key), &json!({"by": "command"}));
+            desk.store().touch(std::slice::from_ref(&key)).await?;
             show(desk, &key).await
         }
     })

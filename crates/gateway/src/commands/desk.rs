@@ -4,8 +4,7 @@ use std::os::unix::fs::MetadataExt;
 
 use bekci::Bekci;
 use bekci_core::{GuardName, Identity, ModelName, ModelSpec, PrincipalKey, RoleName, TenantName};
-use bekci_store::{Directory, RoleEntry, Scope};
-use serde_json::Value;
+use bekci_store::{Actor, Directory, RoleEntry, Scope, Store};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::answer::{Failure, listed};
@@ -40,8 +39,13 @@ pub(crate) async fn at_desk<T>(
 }
 
 impl Desk<'_> {
+    /// The store, whose changes are told as those of the user of this machine.
+    pub(crate) fn store(&self) -> Store {
+        store_of(&self.bekci)
+    }
+
     pub(crate) fn directory(&self) -> Directory {
-        self.bekci.store().directory()
+        self.store().directory()
     }
 
     pub(crate) fn now(&self) -> OffsetDateTime {
@@ -143,15 +147,8 @@ pub(crate) fn moment(time: OffsetDateTime) -> Option<String> {
     time.to_offset(time::UtcOffset::UTC).format(&Rfc3339).ok()
 }
 
-/// A security event, in the words of the management API. Who did it is the user of this machine.
-pub(crate) fn note(event: &str, principal: Option<&PrincipalKey>, details: &Value) {
+/// The store, whose changes are told as those of the user of this machine.
+pub(crate) fn store_of(bekci: &Bekci) -> Store {
     let user = std::fs::metadata("/proc/self").map_or_else(|_| "unknown".to_owned(), |own| own.uid().to_string());
-    tracing::info!(
-        target: "bekci::audit",
-        event,
-        actor = %format!("command-line:{user}"),
-        principal = principal.map(PrincipalKey::as_str),
-        outcome = "effective",
-        details = %details,
-    );
+    bekci.store().by(Actor::named(format!("command-line:{user}")))
 }

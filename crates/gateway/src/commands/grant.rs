@@ -5,12 +5,12 @@ use bekci_core::{
 };
 use bekci_store::Scope;
 use clap::{ArgGroup, Args};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     Answer, Failure,
     answer::{in_force, listed},
-    desk::{Desk, at_desk, note},
+    desk::{Desk, at_desk},
 };
 use crate::config::Config;
 
@@ -71,15 +71,13 @@ pub(crate) async fn grant(rights: &Rights, config: &Config) -> Result<Answer, Fa
         for role in &rights.roles {
             desk.role(&scope, role).await?;
         }
-        let store = desk.bekci.rights();
+        let store = desk.store().rights();
         if !rights.roles.is_empty() {
             in_force(&store.assign_role(&key, &scope, &rights.roles).await?)?;
         }
         if !rights.permissions.is_empty() {
             in_force(&store.give(&key, &scope, &rights.permissions).await?)?;
         }
-        let details = details(&scope, &json!({"roles": rights.roles, "granted": rights.permissions}));
-        note("rights.changed", Some(&key), &details);
         held_now(desk, &key, &scope, &[]).await
     })
     .await
@@ -89,15 +87,13 @@ pub(crate) async fn revoke(rights: &Rights, config: &Config) -> Result<Answer, F
     at_desk(config, async |desk| {
         let key = desk.account(&rights.key).await?.key;
         let scope = rights.place.scope(desk, &key)?;
-        let store = desk.bekci.rights();
+        let store = desk.store().rights();
         if !rights.roles.is_empty() {
             in_force(&store.remove_role(&key, &scope, &rights.roles).await?)?;
         }
         if !rights.permissions.is_empty() {
             in_force(&store.withdraw(&key, &scope, &rights.permissions).await?)?;
         }
-        let taken = json!({"removed": rights.roles, "withdrawn": rights.permissions});
-        note("rights.changed", Some(&key), &details(&scope, &taken));
         held_now(desk, &key, &scope, &rights.permissions).await
     })
     .await
@@ -107,22 +103,15 @@ pub(crate) async fn deny(denial: &Denial, config: &Config) -> Result<Answer, Fai
     at_desk(config, async |desk| {
         let key = desk.account(&denial.key).await?.key;
         let scope = denial.place.scope(desk, &key)?;
-        let store = desk.bekci.rights();
+        let store = desk.store().rights();
         let committed = match denial.lift {
             true => store.lift(&key, &scope, &denial.permissions).await?,
             false => store.deny(&key, &scope, &denial.permissions).await?,
         };
         in_force(&committed)?;
-        let what = if denial.lift { "lifted" } else { "denied" };
-        let done = details(&scope, &json!({what: denial.permissions}));
-        note("rights.changed", Some(&key), &done);
         held_now(desk, &key, &scope, &[]).await
     })
     .await
-}
-
-fn details(scope: &Scope, what: &Value) -> Value {
-    json!({"guard": scope.guard, "tenant": scope.tenant, "change": what})
 }
 
 /// What a principal may in a guard, everything put together: its roles, its permissions, and those of `asked` that it may.

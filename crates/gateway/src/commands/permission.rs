@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     Answer, Failure,
     answer::{in_force, table},
-    desk::{Desk, at_desk, note},
+    desk::{Desk, at_desk},
 };
 use crate::config::Config;
 
@@ -70,7 +70,6 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
                 error => error.into(),
             })?;
             in_force(&committed)?;
-            note("rights.changed", None, &json!({"guard": guard, "known": name}));
             Ok(Answer::new(
                 format!("guard {guard} knows permission {name}"),
                 shown(&(id, guard, name.clone())),
@@ -85,7 +84,6 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
             let found = known.into_iter().find(|(_, _, known)| known == name);
             let found = found.ok_or_else(|| Failure::not_found(format!("guard {guard} knows no permission {name}")))?;
             in_force(&desk.directory().remove_permission(found.0).await?)?;
-            note("rights.changed", None, &json!({"guard": guard, "forgotten": name}));
             Ok(Answer::new(
                 format!("guard {guard} has forgotten permission {name}"),
                 shown(&found),

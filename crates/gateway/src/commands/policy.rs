@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{
     Answer, Failure,
     answer::in_force,
-    desk::{Desk, at_desk, note},
+    desk::{Desk, at_desk},
 };
 use crate::{assemble, config::Config};
 
@@ -150,10 +150,9 @@ fn must_have_model(desk: &Desk<'_>) -> Result<(), Failure> {
 
 async fn add(desk: &Desk<'_>, lines: &[PolicyLine]) -> Result<Answer, Failure> {
     must_have_model(desk)?;
-    let policies = desk.bekci.store().policies();
+    let policies = desk.store().policies();
     in_force(&policies.add(lines).await?)?;
     let texts: Vec<String> = lines.iter().map(text).collect();
-    note("rights.changed", None, &json!({"policyAdded": texts}));
     Ok(Answer::new(
         format!("in force on every node:\n{}", texts.join("\n")),
         json!({"lines": texts}),
@@ -162,7 +161,7 @@ async fn add(desk: &Desk<'_>, lines: &[PolicyLine]) -> Result<Answer, Failure> {
 
 async fn remove(desk: &Desk<'_>, lines: &[PolicyLine]) -> Result<Answer, Failure> {
     must_have_model(desk)?;
-    let (removed, committed) = desk.bekci.store().policies().remove(lines).await?;
+    let (removed, committed) = desk.store().policies().remove(lines).await?;
     in_force(&committed)?;
     if removed == 0 {
         return Err(Failure::not_found(
@@ -170,7 +169,6 @@ async fn remove(desk: &Desk<'_>, lines: &[PolicyLine]) -> Result<Answer, Failure
         ));
     }
     let texts: Vec<String> = lines.iter().map(text).collect();
-    note("rights.changed", None, &json!({"policyRemoved": texts}));
     Ok(Answer::new(
         format!("removed {removed}; no node decides by them"),
         json!({"lines": texts, "removed": removed}),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     Answer, Failure,
     answer::{in_force, listed, table},
-    desk::{at_desk, note},
+    desk::at_desk,
 };
 use crate::config::Config;
 
@@ -133,7 +133,6 @@ async fn delete(key: &PrincipalKey, config: &Config) -> Result<Answer, Failure> 
     at_desk(config, async |desk| {
         let key = desk.account(key).await?.key;
         in_force(&desk.directory().remove(&key).await?)?;
-        note("account.deleted", Some(&key), &json!({}));
         Ok(Answer::new(
             format!("deleted {key}"),
             json!({"key": key, "deleted": true}),

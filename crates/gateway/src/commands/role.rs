@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     Answer, Failure,
     answer::{in_force, listed, table},
-    desk::{Desk, at_desk, note},
+    desk::{Desk, at_desk},
 };
 use crate::config::Config;
 
@@ -118,7 +118,7 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
                     .await
                     .map_err(|error| taken(error, to))?,
             )?;
-            changed(desk, role.id, &json!({"renamed": name, "to": to})).await
+            changed(desk, role.id).await
         }
         Action::Allow { which, permissions } => {
             let role = find(desk, &which.name, &which.place).await?;
@@ -129,13 +129,7 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
                     .filter(|one| !role.permissions.contains(one))
                     .cloned(),
             );
-            set(
-                desk,
-                &role,
-                &wanted,
-                &json!({"role": role.name, "allowed": permissions}),
-            )
-            .await
+            set(desk, &role, &wanted).await
         }
         Action::Disallow { which, permissions } => {
             let role = find(desk, &which.name, &which.place).await?;
@@ -149,20 +143,13 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
             }
             let mut wanted = role.permissions.clone();
             wanted.retain(|one| !permissions.contains(one));
-            set(
-                desk,
-                &role,
-                &wanted,
-                &json!({"role": role.name, "disallowed": permissions}),
-            )
-            .await
+            set(desk, &role, &wanted).await
         }
         Action::Remove { yes: false, .. } => Err(Failure::of("whoever holds the role would lose it; say --yes")),
         Action::Remove { which, yes: true } => {
             let role = find(desk, &which.name, &which.place).await?;
             in_force(&desk.directory().remove_role(role.id).await?)?;
             let json = role_json(&role);
-            note("rights.changed", None, &json!({"removed": json}));
             Ok(Answer::new(
                 format!("removed role {} of guard {}", role.name, role.scope.guard),
                 json,
@@ -256,17 +243,16 @@ async fn add(desk: &Desk<'_>, which: &Which, permissions: &[Permission]) -> Resu
         .await
         .map_err(|error| taken(error, &format!("role {} of guard {}", role.name, role.scope.guard)))?;
     in_force(&committed)?;
-    changed(desk, id, &json!({"added": role.name, "permissions": permissions})).await
+    changed(desk, id).await
 }
 
-async fn set(desk: &Desk<'_>, role: &RoleEntry, wanted: &[Permission], details: &Value) -> Result<Answer, Failure> {
+async fn set(desk: &Desk<'_>, role: &RoleEntry, wanted: &[Permission]) -> Result<Answer, Failure> {
     in_force(&desk.directory().set_role(role.id, wanted).await?)?;
-    changed(desk, role.id, details).await
+    changed(desk, role.id).await
 }
 
 /// The role as it is after a change.
-async fn changed(desk: &Desk<'_>, id: i64, details: &Value) -> Result<Answer, Failure> {
-    note("rights.changed", None, details);
+async fn changed(desk: &Desk<'_>, id: i64) -> Result<Answer, Failure> {
     let role = desk.directory().role(id).await?;
     role.as_ref()
         .map(shown)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     Answer, Failure,
     answer::table,
-    desk::{Desk, at_desk, moment, note},
+    desk::{Desk, at_desk, moment},
 };
 use crate::config::Config;
 
@@ -72,20 +72,16 @@ async fn list(desk: &Desk<'_>, key: &PrincipalKey) -> Result<Answer, Failure> {
 
 async fn revoke(desk: &Desk<'_>, key: &PrincipalKey, session: Option<SessionId>) -> Result<Answer, Failure> {
     let key = desk.account(key).await?.key;
-    let store = desk.bekci.store().sign_in_store();
     if let Some(session) = session {
-        let owner = store.session_owner(session).await?;
+        let owner = desk.bekci.store().sign_in_store().session_owner(session).await?;
         // One that has ended is ended again without complaint, and waits for every node all the same.
         owner
             .filter(|(owner, _)| *owner == key)
             .ok_or_else(|| Failure::not_found(format!("{key} has no session {session}")))?;
     }
     let which = session.map_or(EndSessions::All, EndSessions::One);
-    let ended = store.end_sessions(&key, None, &which, desk.now()).await?;
+    let ended = desk.store().end_sessions(&key, &which, desk.now()).await?;
     let ids: Vec<String> = ended.iter().map(ToString::to_string).collect();
-    for id in &ids {
-        note("session.ended", Some(&key), &json!({"session": id}));
-    }
     let text = match ids.len() {
         0 => "nothing was left to end; no node lets them in".to_owned(),
         1 => "ended 1 session; no node lets it in".to_owned(),

@@ -291,6 +291,17 @@ fn a_change_is_an_audit_event_and_a_name_cannot_write_to_the_terminal() {
     for part in ["bekci::audit", "account.banned", "command-line:", &person.key()] {
         assert!(ran.err.contains(part), "{part}: {ran:?}");
     }
+    let ran = house
+        .command(&["grant", &person.key(), "--role", "reader"], "")
+        .success();
+    let told = ran.err.replace("\\\"", "\"");
+    for part in ["rights.changed", "command-line:", "\"added\":[\"reader\"]", "position="] {
+        assert!(told.contains(part), "{part}: {ran:?}");
+    }
+    let again = house
+        .command(&["grant", &person.key(), "--role", "reader"], "")
+        .success();
+    assert!(!again.err.contains("rights.changed"), "nothing changed: {again:?}");
     let hash = house
         .command(&["principal", "show", &person.key(), "--output", "json"], "")
         .success();

@@ -3,6 +3,7 @@
 use bekci_core::{IdKind, ModelName, ModelSpec, PrincipalKey, SessionId};
 use sea_orm::{ConnectionTrait, Value};
 use secrecy::ExposeSecret;
+use serde_json::json;
 
 use super::{
     AccountChange, Changed, Directory, DirectoryError,
@@ -84,7 +85,10 @@ impl Directory {
         let key = spec
             .key(&id)
             .map_err(|fault| DirectoryError::Value(fault.to_string()))?;
-        Ok((key, self.commit(transaction).await?))
+        let committed = self.commit(transaction).await;
+        self.store
+            .tell("account.registered", Some(&key), &committed, &json!({}));
+        Ok((key, committed?))
     }
 
     /// Changes an account. A new password ends its sessions.
@@ -120,8 +124,55 @@ impl Directory {
             Some(_) => self.end_sessions(&transaction, key).await?,
             None => Vec::new(),
         };
-        let committed = self.commit(transaction).await?;
-        Ok(Changed { committed, ended })
+        let committed = self.commit(transaction).await;
+        self.tell_change(&spec, key, change, &ended, &committed);
+        Ok(Changed {
+            committed: committed?,
+            ended,
+        })
+    }
+
+    /// Tells of a change what matters to security, else that the identity is another one.
+    fn tell_change(
+        &self,
+        spec: &ModelSpec,
+        key: &PrincipalKey,
+        change: &AccountChange,
+        ended: &[SessionId],
+        committed: &Result<Committed, DirectoryError>,
+    ) {
+        let tell = |event, details: &serde_json::Value| self.store.tell(event, Some(key), committed, details);
+        let columns: Vec<&str> = change.columns.iter().map(|(column, _)| column.as_str()).collect();
+        let is_identifier = |column: &&&str| spec.identifiers.iter().any(|(name, _)| name == **column);
+        let identifiers: Vec<&&str> = columns.iter().filter(is_identifier).collect();
+        let is_of_tenant = spec
+            .tenant_column
+            .as_deref()
+            .is_some_and(|name| columns.contains(&name));
+        if change.password_hash.is_some() {
+            tell("password.changed", &json!({}));
+        }
+        if !identifiers.is_empty() {
+            tell("email.changed", &json!({"identifiers": identifiers}));
+        }
+        match change.verified {
+            Some(true) => tell("email.verified", &json!({})),
+            Some(false) => tell("email.changed", &json!({"verified": false})),
+            None => {}
+        }
+        if is_of_tenant {
+            tell("rights.changed", &json!({"what": "tenant"}));
+        }
+        for session in ended {
+            tell(
+                "session.ended",
+                &json!({"session": session.to_string(), "why": "password changed"}),
+            );
+        }
+        let is_told = change.password_hash.is_some() || change.verified.is_some() || is_of_tenant;
+        if !is_told && identifiers.is_empty() {
+            tell("identity.refreshed", &json!({"fields": columns}));
+        }
     }
 
     /// Removes an account: its rights, bans and blocks go with it, and its sessions end.
@@ -138,7 +189,9 @@ impl Directory {
         if self.run(&transaction, sql, values).await? == 0 {
             return Err(DirectoryError::Gone);
         }
-        self.commit(transaction).await
+        let committed = self.commit(transaction).await;
+        self.store.tell("account.deleted", Some(key), &committed, &json!({}));
+        committed
     }
 
     /// Gives an account a status that does not ban, and lifts its ban if there is one.
@@ -155,17 +208,26 @@ impl Directory {
             return Ok(committed);
         }
         let (condition, mut values) = load::by_id(self.backend(), spec, key.id()).ok_or(DirectoryError::Gone)?;
-        values.push(status.into());
-        let (table, at) = (quoted(&spec.table), values.len());
-        let sql = format!("UPDATE {table} SET {} = ${at} WHERE {condition}", quoted(column));
+        let (table, column) = (quoted(&spec.table), quoted(column));
         let transaction = self.begin().await?;
+        let read = format!("SELECT CAST({column} AS TEXT) AS status FROM {table} WHERE {condition}");
+        let row = transaction
+            .query_one_raw(statement(self.backend(), read, values.clone()))
+            .await;
+        let row = row.map_err(refused)?.ok_or(DirectoryError::Gone)?;
+        let before: Option<String> = row.try_get("", "status").map_err(refused)?;
+        values.push(status.into());
+        let sql = format!("UPDATE {table} SET {column} = ${} WHERE {condition}", values.len());
         if self.run(&transaction, sql, values).await? == 0 {
             return Err(DirectoryError::Gone);
         }
         let lift = "DELETE FROM bekci_bans WHERE model = $1 AND id = $2";
         self.run(&transaction, lift, [key.model().into(), key.id().into()])
             .await?;
-        self.commit(transaction).await
+        let committed = self.commit(transaction).await;
+        let details = json!({"status": {"before": before, "after": status}});
+        self.store.tell("account.restored", Some(key), &committed, &details);
+        committed
     }
 
     fn assigned(

@@ -2,9 +2,11 @@
 
 use bekci_core::{GuardName, Permission, RoleName, TenantName};
 use sea_orm::{ConnectionTrait, QueryResult, Value};
+use serde_json::json;
 
 use super::{Directory, DirectoryError, values::refused};
 use crate::{
+    audit,
     commit::Committed,
     rights::{RoleEntry, Scope},
     sql::statement,
@@ -122,7 +124,11 @@ impl Directory {
         rights
             .set_role_permissions(&transaction, &role.scope.guard, id, &role.permissions)
             .await?;
-        Ok((id, self.commit(transaction).await?))
+        let committed = self.commit(transaction).await;
+        let added = audit::role(&role.scope, &role.name, Some(&role.permissions));
+        let details = json!({"roleAdded": added, "id": id});
+        self.store.tell("rights.changed", None, &committed, &details);
+        Ok((id, committed?))
     }
 
     /// Gives a role another name; who holds it holds it under the new one.
@@ -130,12 +136,16 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::Gone`], or [`DirectoryError::Taken`] where the scope has a role of this name.
     pub async fn rename_role(&self, id: i64, name: &RoleName) -> Result<Committed, DirectoryError> {
+        let before = self.role(id).await?.ok_or(DirectoryError::Gone)?;
         let transaction = self.begin().await?;
         let sql = "UPDATE bekci_roles SET name = $1 WHERE id = $2";
         if self.run(&transaction, sql, [name.as_str().into(), id.into()]).await? == 0 {
             return Err(DirectoryError::Gone);
         }
-        self.commit(transaction).await
+        let committed = self.commit(transaction).await;
+        let details = json!({"role": audit::role(&before.scope, &before.name, None), "renamed": name});
+        self.store.tell("rights.changed", None, &committed, &details);
+        committed
     }
 
     /// Makes these what a role permits; unknown permissions become known.
@@ -143,6 +153,7 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::Gone`].
     pub async fn set_role(&self, id: i64, permissions: &[Permission]) -> Result<Committed, DirectoryError> {
+        let before = self.role(id).await?.ok_or(DirectoryError::Gone)?;
         let transaction = self.begin().await?;
         let sql = "SELECT guard FROM bekci_roles WHERE id = $1";
         let row = transaction
@@ -156,7 +167,18 @@ impl Directory {
         rights
             .set_role_permissions(&transaction, &guard, id, permissions)
             .await?;
-        self.commit(transaction).await
+        let committed = self.commit(transaction).await;
+        let without = |these: &[Permission], others: &[Permission]| -> Vec<Permission> {
+            these.iter().filter(|one| !others.contains(one)).cloned().collect()
+        };
+        let added = without(permissions, &before.permissions);
+        let removed = without(&before.permissions, permissions);
+        if !added.is_empty() || !removed.is_empty() {
+            let role = audit::role(&before.scope, &before.name, None);
+            let details = json!({"role": role, "added": added, "removed": removed});
+            self.store.tell("rights.changed", None, &committed, &details);
+        }
+        committed
     }
 
     /// Deletes a role: what it permitted and who held it go with it.
@@ -164,12 +186,17 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::Gone`].
     pub async fn remove_role(&self, id: i64) -> Result<Committed, DirectoryError> {
+        let before = self.role(id).await?.ok_or(DirectoryError::Gone)?;
         let transaction = self.begin().await?;
         let sql = "DELETE FROM bekci_roles WHERE id = $1";
         if self.run(&transaction, sql, [id.into()]).await? == 0 {
             return Err(DirectoryError::Gone);
         }
-        self.commit(transaction).await
+        let committed = self.commit(transaction).await;
+        let deleted = audit::role(&before.scope, &before.name, Some(&before.permissions));
+        self.store
+            .tell("rights.changed", None, &committed, &json!({"roleDeleted": deleted}));
+        committed
     }
 
     /// A page of the permissions that are known, with their numbers and guards, and the number after which the next page begins.
@@ -223,7 +250,10 @@ impl Directory {
         let row = transaction.query_one_raw(statement(self.backend(), sql, values)).await;
         let row = row.map_err(refused)?.ok_or(DirectoryError::Gone)?;
         let id = row.try_get("", "id").map_err(refused)?;
-        Ok((id, self.commit(transaction).await?))
+        let committed = self.commit(transaction).await;
+        let details = json!({"permissionAdded": {"guard": guard, "name": name}, "id": id});
+        self.store.tell("rights.changed", None, &committed, &details);
+        Ok((id, committed?))
     }
 
     /// Forgets a permission, and takes it from every role of its guard and everybody whom it was granted. Denials of it stay: what is forgotten may come back.
@@ -245,7 +275,10 @@ impl Directory {
         self.run(&transaction, from_roles, named()).await?;
         let grants = "DELETE FROM bekci_principal_permissions WHERE guard = $1 AND permission = $2 AND NOT denied";
         self.run(&transaction, grants, named()).await?;
-        self.commit(transaction).await
+        let committed = self.commit(transaction).await;
+        let details = json!({"permissionDeleted": {"guard": guard, "name": name}});
+        self.store.tell("rights.changed", None, &committed, &details);
+        committed
     }
 }
 

@@ -66,6 +66,9 @@ impl Directory {
         let lift = "DELETE FROM bekci_bans WHERE model = $1 AND id = $2";
         self.run(&transaction, lift, [key.model().into(), key.id().into()])
             .await?;
-        self.commit(transaction).await.map(Some)
+        let committed = self.commit(transaction).await;
+        let details = serde_json::json!({"status": null});
+        self.store.tell("account.restored", Some(key), &committed, &details);
+        committed.map(Some)
     }
 }

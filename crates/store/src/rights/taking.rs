@@ -4,7 +4,7 @@ use bekci_core::{Permission, PrincipalKey, signin::StoreError};
 use sea_orm::Value;
 
 use super::{Rights, Scope};
-use crate::commit::{Barrier, Committed};
+use crate::commit::Committed;
 
 impl Rights {
     /// Takes direct grants of these permissions away. A denial of one stays, so that nobody may more than before.
@@ -41,6 +41,7 @@ impl Rights {
         denied: bool,
     ) -> Result<Committed, StoreError> {
         let transaction = self.begin_for(key).await?;
+        let before = self.direct(&transaction, key, scope).await?;
         let sql = "DELETE FROM bekci_principal_permissions \
                    WHERE model = $1 AND id = $2 AND guard = $3 AND tenant = $4 AND permission = $5 AND denied = $6";
         for permission in permissions {
@@ -49,6 +50,6 @@ impl Rights {
             let values = named.into_iter().map(Value::from).chain([denied.into()]);
             self.run(&transaction, sql, values).await?;
         }
-        Ok(transaction.commit_with(Barrier::Always).await?)
+        self.finish(transaction, key, scope, &before).await
     }
 }

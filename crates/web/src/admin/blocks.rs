@@ -8,7 +8,6 @@ use time::{Duration, OffsetDateTime};
 
 use super::{
     Right,
-    audit::Event,
     authority::Reach,
     call::{Answer, Call, Caller, refusal},
     status::{reason, until},
@@ -135,7 +134,7 @@ pub(super) async fn add(call: Call) -> Answer {
         reason: told,
         until: asked_until.or(meant.ends),
     };
-    let result = caller.mounted.bekci.store().block(&order).await;
+    let result = caller.store().block(&order).await;
     let data = json!({
         "principal": order.key.as_str(),
         "jti": order.jti.map(|id| id.to_string()),
@@ -143,10 +142,8 @@ pub(super) async fn add(call: Call) -> Answer {
         "reason": order.reason,
         "until": order.until.and_then(moment),
     });
-    let event = Event::new("token.blocked", Some(&order.key), data.clone());
     caller.done(
         result.map(|(_, committed)| committed).map_err(DirectoryError::Store),
-        event,
         data,
     )
 }
@@ -162,7 +159,11 @@ pub(super) async fn lift(call: Call) -> Answer {
     caller.not_self(&meant.target)?;
     caller.outranks(&meant.target, Reach::Management).await?;
     let key = meant.target.key;
-    let lifted = caller.directory().lift_blocks(&key, meant.jti, meant.sid).await;
+    let lifted = caller
+        .acting_for(why)
+        .directory()
+        .lift_blocks(&key, meant.jti, meant.sid)
+        .await;
     let (count, result) = match lifted {
         Ok((count, committed)) => (Some(count), Ok(committed)),
         Err(error) => (None, Err(error)),
@@ -173,6 +174,5 @@ pub(super) async fn lift(call: Call) -> Answer {
         "sid": meant.sid.map(|id| id.to_string()),
         "lifted": count,
     });
-    let event = Event::new("token.blocked", Some(&key), json!({"lifted": data, "reason": why}));
-    caller.done(result, event, data)
+    caller.done(result, data)
 }

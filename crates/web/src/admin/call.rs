@@ -10,11 +10,11 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bekci_core::{
     AskedTenant, AuthError, ErrorCode, GuardName, Identity, ModelName, ModelSpec, PrincipalKey, signin::StoreError,
 };
-use bekci_store::{Committed, Directory, DirectoryError};
+use bekci_store::{Actor, Committed, Directory, DirectoryError, Store};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{Mounted, Right, audit};
+use super::{Mounted, Right};
 use crate::{
     Reading, Voice, Who,
     auth::{
@@ -89,15 +89,31 @@ pub(super) fn not_found(what: &'static str) -> Refusal {
 }
 
 impl Caller {
+    /// The store, whose changes are told as the caller's.
+    pub(super) fn store(&self) -> Store {
+        self.acting_for(None)
+    }
+
+    /// The same, with why the caller does it.
+    pub(super) fn acting_for(&self, reason: Option<String>) -> Store {
+        self.mounted.bekci.store().by(Actor {
+            name: self.key().as_str().to_owned(),
+            guard: Some(self.who.guard().to_owned()),
+            session: Some(self.who.session_id()),
+            request_id: Some(self.request_id()),
+            reason,
+        })
+    }
+
     pub(super) fn directory(&self) -> Directory {
-        self.mounted.bekci.store().directory()
+        self.store().directory()
     }
 
     pub(super) fn key(&self) -> &PrincipalKey {
         self.who.key()
     }
 
-    pub(super) fn request_id(&self) -> String {
+    fn request_id(&self) -> String {
         Voice::of(&self.request).request_id.as_str().to_owned()
     }
 
@@ -180,34 +196,14 @@ impl Caller {
             .map_err(|rule| invalid("guard", rule))
     }
 
-    /// Tells and notes what a change came to.
-    pub(super) fn done(
-        &self,
-        result: Result<Committed, DirectoryError>,
-        event: audit::Event<'_>,
-        data: Value,
-    ) -> Answer {
-        self.done_all(result, &[event], data)
-    }
-
-    /// The same for a change that is several events.
-    pub(super) fn done_all(
-        &self,
-        result: Result<Committed, DirectoryError>,
-        events: &[audit::Event<'_>],
-        data: Value,
-    ) -> Answer {
-        let (outcome, answer) = match result {
-            Ok(committed) if committed.effective => ("effective", Ok(Success::ok(data))),
-            Ok(committed) => ("pending", Ok(Success::pending(committed.position.unwrap_or_default()))),
-            Err(DirectoryError::Store(StoreError::Pending { position })) => ("pending", Ok(Success::pending(position))),
-            Err(error @ DirectoryError::Store(StoreError::CommitUnknown(_))) => ("unknown", Err(refusal(error))),
-            Err(error) => return Err(refusal(error)),
-        };
-        for event in events {
-            audit::note(self, event, outcome);
+    /// Tells what a change came to.
+    pub(super) fn done(&self, result: Result<Committed, DirectoryError>, data: Value) -> Answer {
+        match result {
+            Ok(committed) if committed.effective => Ok(Success::ok(data)),
+            Ok(committed) => Ok(Success::pending(committed.position.unwrap_or_default())),
+            Err(DirectoryError::Store(StoreError::Pending { position })) => Ok(Success::pending(position)),
+            Err(error) => Err(refusal(error)),
         }
-        answer
     }
 }
 

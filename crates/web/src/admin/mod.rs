@@ -35,9 +35,8 @@
 //! 6. A policy line decides by role or account name on every route that asks the policy, so who may change lines may let anybody, itself included, through all of
 //!    those routes. Nothing smaller would hold: `bekci.policies.manage` is that power, alone, and is given like any permission by who holds it. It opens no call of this API,
 //!    since these ask permissions, which no line gives.
-//! 7. Each change is an event of the target `bekci::audit`, with the caller's key.
+//! 7. Each change is an event of the target `bekci::audit`, told by the store as the caller's.
 
-mod audit;
 mod authority;
 mod blocks;
 mod call;

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::{
     Right,
-    audit::Event,
     call::{Answer, Call, Caller, Paging, not_found, page, refusal},
     rights::{names, tenant},
 };
@@ -104,13 +103,12 @@ pub(super) async fn add(call: Call) -> Answer {
     let lines = caller.body::<Lines>(payload).await?.read()?;
     must_have_model(&caller)?;
     let texts: Vec<Option<String>> = lines.iter().map(text).collect();
-    let added = caller.mounted.bekci.store().policies().add(&lines).await;
+    let added = caller.store().policies().add(&lines).await;
     let result = match added {
         Ok(committed) => Ok(committed),
         Err(error) => Err(judged(error)?),
     };
-    let event = Event::new("rights.changed", None, json!({"policyAdded": texts}));
-    caller.done(result, event, json!({"lines": texts}))
+    caller.done(result, json!({"lines": texts}))
 }
 
 pub(super) async fn remove(call: Call) -> Answer {
@@ -118,14 +116,13 @@ pub(super) async fn remove(call: Call) -> Answer {
     let lines = caller.body::<Lines>(payload).await?.read()?;
     must_have_model(&caller)?;
     let texts: Vec<Option<String>> = lines.iter().map(text).collect();
-    let removed = caller.mounted.bekci.store().policies().remove(&lines).await;
+    let removed = caller.store().policies().remove(&lines).await;
     let (count, result) = match removed {
         Ok((0, _)) => return Err(not_found("none of these lines is there")),
         Ok((count, committed)) => (Some(count), Ok(committed)),
         Err(error) => (None, Err(judged(error)?)),
     };
-    let event = Event::new("rights.changed", None, json!({"policyRemoved": texts}));
-    caller.done(result, event, json!({"lines": texts, "removed": count}))
+    caller.done(result, json!({"lines": texts, "removed": count}))
 }
 
 /// A question that was read.

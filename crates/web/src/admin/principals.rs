@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::{
     Right,
-    audit::Event,
     authority::Reach,
     call::{Answer, Call, Caller, Paging, page, refusal},
     fields::{Fields, Wanted},
@@ -171,9 +170,8 @@ pub(super) async fn add(call: Call) -> Answer {
     let about = texts(wanted.columns.iter().map(|(_, value)| value));
     let account = change_of(&caller, &spec.name, wanted, about).await?;
     let (key, committed) = caller.directory().add(&spec.name, &account).await.map_err(refusal)?;
-    let event = Event::new("account.registered", Some(&key), json!({"by": "management"}));
     let data = json!({"key": key.as_str(), "model": key.model(), "id": key.id()});
-    caller.done(Ok(committed), event, data)
+    caller.done(Ok(committed), data)
 }
 
 pub(super) async fn change(call: Call) -> Answer {
@@ -192,7 +190,6 @@ pub(super) async fn change(call: Call) -> Answer {
         caller.not_self(&target)?;
     }
     caller.outranks(&target, reach).await?;
-    let mut events = events_of(&wanted);
     let new = wanted.columns.iter().map(|(_, value)| value);
     let about = texts(new.chain(target.attributes.values()));
     let change = change_of(&caller, &caller.model()?.name, wanted, about).await?;
@@ -203,39 +200,7 @@ pub(super) async fn change(call: Call) -> Answer {
     };
     let fields: Vec<&str> = change.columns.iter().map(|(column, _)| column.as_str()).collect();
     let data = json!({"key": target.key.as_str(), "changed": fields, "endedSessions": ended.len()});
-    events.extend(ended.iter().map(|session| {
-        let details = json!({"session": session.to_string(), "why": "password changed"});
-        ("session.ended", details)
-    }));
-    let events: Vec<Event<'_>> = events
-        .into_iter()
-        .map(|(name, details)| Event::new(name, Some(&target.key), details))
-        .collect();
-    caller.done_all(committed, &events, data)
-}
-
-/// What is told of a change: what of it matters to security, else that the identity is another one.
-fn events_of(wanted: &Wanted) -> Vec<(&'static str, Value)> {
-    let mut events = Vec::new();
-    if wanted.password.is_some() {
-        events.push(("password.changed", json!({})));
-    }
-    if !wanted.identifiers.is_empty() {
-        events.push(("email.changed", json!({"identifiers": wanted.identifiers})));
-    }
-    match wanted.verified {
-        Some(true) => events.push(("email.verified", json!({}))),
-        Some(false) => events.push(("email.changed", json!({"verified": false}))),
-        None => {}
-    }
-    if wanted.tenant {
-        events.push(("rights.changed", json!({"what": "tenant"})));
-    }
-    if events.is_empty() {
-        let fields: Vec<&str> = wanted.columns.iter().map(|(column, _)| column.as_str()).collect();
-        events.push(("identity.refreshed", json!({"fields": fields})));
-    }
-    events
+    caller.done(committed, data)
 }
 
 pub(super) async fn remove(call: Call) -> Answer {
@@ -244,6 +209,5 @@ pub(super) async fn remove(call: Call) -> Answer {
     caller.not_self(&target)?;
     caller.outranks(&target, Reach::Management).await?;
     let removed = caller.directory().remove(&target.key).await;
-    let event = Event::new("account.deleted", Some(&target.key), json!({}));
-    caller.done(removed, event, json!({"key": target.key.as_str()}))
+    caller.done(removed, json!({"key": target.key.as_str()}))
 }

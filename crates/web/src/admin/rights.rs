@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::{
     Right,
-    audit::Event,
     authority::{Reach, resolve},
     call::{Answer, Call, Caller},
 };
@@ -85,7 +84,7 @@ pub(super) async fn set_roles(call: Call) -> Answer {
     caller.not_self(&target)?;
     caller.outranks(&target, Reach::Management).await?;
     let before = held(&target, &scope).map(|held| &*held.roles).unwrap_or_default();
-    let (added, removed) = (without(&wanted, before), without(before, &wanted));
+    let added = without(&wanted, before);
     let known = caller.roles_of(&scope.guard).await?;
     for name in &added {
         let role = resolve(&known, scope.tenant.as_ref(), name);
@@ -93,11 +92,9 @@ pub(super) async fn set_roles(call: Call) -> Answer {
         caller.may_give_role(role, scope.tenant.as_ref())?;
     }
     let data = json!({"key": target.key.as_str(), "guard": scope.guard, "tenant": scope.tenant, "roles": wanted});
-    let details = json!({"guard": scope.guard, "tenant": scope.tenant, "added": added, "removed": removed});
-    let event = Event::new("rights.changed", Some(&target.key), details);
-    let rights = caller.mounted.bekci.rights();
+    let rights = caller.store().rights();
     let result = rights.sync_roles(&target.key, &scope, &wanted).await;
-    caller.done(result.map_err(DirectoryError::Store), event, data)
+    caller.done(result.map_err(DirectoryError::Store), data)
 }
 
 pub(super) async fn set_permissions(call: Call) -> Answer {
@@ -120,8 +117,7 @@ pub(super) async fn set_permissions(call: Call) -> Answer {
         caller.may_give(permission, scope.tenant.as_ref())?;
     }
     let data = json!({"key": target.key.as_str(), "guard": scope.guard, "tenant": scope.tenant, "granted": granted, "denied": denied});
-    let event = Event::new("rights.changed", Some(&target.key), data.clone());
-    let rights = caller.mounted.bekci.rights();
+    let rights = caller.store().rights();
     let result = rights.sync_permissions(&target.key, &scope, &granted, &denied).await;
-    caller.done(result.map_err(DirectoryError::Store), event, data)
+    caller.done(result.map_err(DirectoryError::Store), data)
 }

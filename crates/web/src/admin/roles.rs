@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::{
     Right,
-    audit::Event,
     call::{Answer, Call, Caller, Paging, not_found, page, refusal},
     rights::{names, tenant},
 };
@@ -124,11 +123,7 @@ pub(super) async fn add(call: Call) -> Answer {
     caller.may_give_all(&role.permissions, role.scope.tenant.as_ref())?;
     let (id, committed) = caller.directory().add_role(&role).await.map_err(refusal)?;
     let data = json!({"id": id, "guard": role.scope.guard, "tenant": role.scope.tenant, "name": role.name, "permissions": role.permissions});
-    caller.done(
-        Ok(committed),
-        Event::new("rights.changed", None, json!({"roleAdded": data})),
-        data,
-    )
+    caller.done(Ok(committed), data)
 }
 
 pub(super) async fn rename(call: Call) -> Answer {
@@ -147,10 +142,9 @@ pub(super) async fn rename(call: Call) -> Answer {
             caller.may_give(&everything, None)?;
         }
     }
-    let details = json!({"roleRenamed": {"id": role.id, "guard": role.scope.guard, "from": role.name, "to": name}});
     let result = caller.directory().rename_role(role.id, &name).await;
     role.name = name;
-    caller.done(result, Event::new("rights.changed", None, details), shown(&role))
+    caller.done(result, shown(&role))
 }
 
 pub(super) async fn set_permissions(call: Call) -> Answer {
@@ -160,10 +154,9 @@ pub(super) async fn set_permissions(call: Call) -> Answer {
     let wanted: Vec<Permission> = names("permissions", &body.permissions)?;
     caller.may_give_all(&role.permissions, role.scope.tenant.as_ref())?;
     caller.may_give_all(&wanted, role.scope.tenant.as_ref())?;
-    let details = json!({"rolePermits": {"id": role.id, "guard": role.scope.guard, "role": role.name, "before": role.permissions, "after": wanted}});
     let result = caller.directory().set_role(role.id, &wanted).await;
     role.permissions = wanted;
-    caller.done(result, Event::new("rights.changed", None, details), shown(&role))
+    caller.done(result, shown(&role))
 }
 
 pub(super) async fn remove(call: Call) -> Answer {
@@ -171,8 +164,7 @@ pub(super) async fn remove(call: Call) -> Answer {
     let role = named(&caller).await?;
     caller.may_give_all(&role.permissions, role.scope.tenant.as_ref())?;
     let result = caller.directory().remove_role(role.id).await;
-    let event = Event::new("rights.changed", None, json!({"roleDeleted": shown(&role)}));
-    caller.done(result, event, json!({"id": role.id}))
+    caller.done(result, json!({"id": role.id}))
 }
 
 fn permission((id, guard, name): &(i64, GuardName, Permission)) -> Value {
@@ -209,8 +201,7 @@ pub(super) async fn add_permission(call: Call) -> Answer {
     let added = caller.directory().add_permission(&guard, &name).await;
     let (id, committed) = added.map_err(refusal)?;
     let data = permission(&(id, guard, name));
-    let event = Event::new("rights.changed", None, json!({"permissionAdded": data}));
-    caller.done(Ok(committed), event, data)
+    caller.done(Ok(committed), data)
 }
 
 pub(super) async fn remove_permission(call: Call) -> Answer {
@@ -220,6 +211,5 @@ pub(super) async fn remove_permission(call: Call) -> Answer {
     // It is taken from everybody who holds it.
     caller.may_give(&found.2, None)?;
     let result = caller.directory().remove_permission(found.0).await;
-    let event = Event::new("rights.changed", None, json!({"permissionDeleted": permission(&found)}));
-    caller.done(result, event, json!({"id": found.0}))
+    caller.done(result, json!({"id": found.0}))
 }

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::{
     Right,
-    audit::{self, Event},
     authority::Reach,
     call::{Answer, Call, Caller, not_found, page, refusal},
 };
@@ -23,7 +22,7 @@ fn failed(error: StoreError) -> Refusal {
 }
 
 fn store(caller: &Caller) -> std::sync::Arc<dyn SignInStore> {
-    caller.mounted.bekci.store().sign_in_store()
+    caller.store().sign_in_store()
 }
 
 /// A session as the management API and the commands tell it.
@@ -67,24 +66,12 @@ pub(super) async fn end_one(call: Call) -> Answer {
 }
 
 async fn end(caller: &Caller, key: &PrincipalKey, which: &EndSessions) -> Answer {
-    let named = match which {
-        EndSessions::One(id) | EndSessions::Others(id) => Some(id.to_string()),
-        EndSessions::All => None,
-    };
     let now = caller.mounted.bekci.watch().clock().now();
-    match store(caller).end_sessions(key, None, which, now).await {
+    match caller.store().end_sessions(key, which, now).await {
         Ok(ended) => {
-            for session in &ended {
-                let details = json!({"session": session.to_string()});
-                audit::note(caller, &Event::new("session.ended", Some(key), details), "effective");
-            }
             let ids: Vec<String> = ended.iter().map(ToString::to_string).collect();
             Ok(Success::ok(json!({"key": key.as_str(), "endedSessions": ids})))
         }
-        // Which ones is not told then.
-        Err(error) => {
-            let event = Event::new("session.ended", Some(key), json!({"session": named}));
-            caller.done(Err(DirectoryError::Store(error)), event, Value::Null)
-        }
+        Err(error) => caller.done(Err(DirectoryError::Store(error)), Value::Null),
     }
 }

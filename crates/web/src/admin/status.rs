@@ -7,7 +7,6 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     Right,
-    audit::Event,
     authority::Reach,
     call::{Answer, Call, Caller},
 };
@@ -77,13 +76,11 @@ pub(super) async fn set(call: Call) -> Answer {
     caller.not_self(&target)?;
     caller.outranks(&target, Reach::Management).await?;
     let data = json!({"key": target.key.as_str(), "status": order.status, "banned": bans, "reason": order.reason, "until": order.until.and_then(moment)});
-    let name = if bans { "account.banned" } else { "account.restored" };
-    let event = Event::new(name, Some(&target.key), data.clone());
     let result = if bans {
-        let banned = caller.mounted.bekci.store().ban(&target.key, &order).await;
+        let banned = caller.store().ban(&target.key, &order).await;
         banned.map_err(DirectoryError::Store)
     } else {
         caller.directory().restore(&target.key, &order.status).await
     };
-    caller.done(result, event, data)
+    caller.done(result, data)
 }

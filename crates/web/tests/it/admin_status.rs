@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use serde_json::json;
+use bekci_store::Actor;
+use serde_json::{Value, json};
 use time::Duration;
 use tracing::{
     Event, Metadata, Subscriber,
@@ -10,7 +11,7 @@ use tracing::{
     span,
 };
 
-use crate::admin::{ask, clerk, login, office, staffed};
+use crate::admin::{ask, clerk, global, login, office, permissions, role, staffed};
 
 #[actix_web::test]
 async fn a_ban_answers_the_next_request_with_its_reason_and_ends_no_session() {
@@ -244,6 +245,86 @@ async fn each_change_is_one_event_with_the_callers_key_and_a_refusal_is_none() {
             assert!(events[0].contains(&part), "{part} in {}", events[0]);
         }
     }
+    drop(listening);
+    house.bekci.close().await;
+}
+
+#[actix_web::test]
+async fn a_change_of_rights_is_told_the_same_by_whatever_way_it_came() {
+    let house = staffed().await;
+    let ida = house.admin(5, "ida").await;
+    let app = office!(house.bekci);
+    let root = login(&app, "admin", "root").await;
+    let heard = Listener::default();
+    let listening = tracing::subscriber::set_default(heard.clone());
+    let told = || -> Vec<String> { heard.0.lock().unwrap().drain(..).collect() };
+    let part = |event: &str, name: &str| {
+        let (_, rest) = event.split_once(&format!("{name}=")).unwrap();
+        rest.split_once(' ').unwrap().0.to_owned()
+    };
+
+    let path = "PUT /principals/admin/5/roles";
+    let answer = ask(&app, &root, path, Some(json!({"roles": ["support"]}))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let by_management = told();
+    assert_eq!(by_management.len(), 1, "{by_management:?}");
+    let library = house.bekci.rights();
+    library.sync_roles(&ida, &global("admin"), &[]).await.unwrap();
+    let taken = told();
+    library
+        .assign_role(&ida, &global("admin"), &[role("support")])
+        .await
+        .unwrap();
+    let by_library = told();
+    library
+        .assign_role(&ida, &global("admin"), &[role("support")])
+        .await
+        .unwrap();
+    assert_eq!(told(), Vec::<String>::new(), "nothing changed");
+    library
+        .remove_role(&ida, &global("admin"), &[role("support")])
+        .await
+        .unwrap();
+    told();
+    let command = house.bekci.store().by(Actor::named("command-line:0")).rights();
+    command
+        .assign_role(&ida, &global("admin"), &[role("support")])
+        .await
+        .unwrap();
+    let by_command = told();
+
+    let roles = json!({"before": 0, "after": 1, "added": ["support"], "removed": []});
+    let details = json!({"guard": "admin", "tenant": null, "roles": roles});
+    for (events, actor) in [
+        (&by_management, "admin:1"),
+        (&by_library, "application"),
+        (&by_command, "command-line:0"),
+    ] {
+        let event = &events[0];
+        assert_eq!(part(event, "event"), "rights.changed");
+        assert_eq!(part(event, "actor"), actor);
+        assert_eq!(part(event, "principal"), "admin:5");
+        assert_eq!(part(event, "outcome"), "effective");
+        let told: Value = serde_json::from_str(&part(event, "details")).unwrap();
+        assert_eq!(told, details);
+        assert!(part(event, "position").parse::<i64>().unwrap() > 0, "{event}");
+    }
+    assert!(taken[0].contains(r#""removed":["support"]"#), "{taken:?}");
+
+    library
+        .give(&ida, &global("admin"), &permissions(&["a.b"]))
+        .await
+        .unwrap();
+    library
+        .deny(&ida, &global("admin"), &permissions(&["a.b"]))
+        .await
+        .unwrap();
+    let events = told();
+    let details = |event: &str| -> Value { serde_json::from_str(&part(event, "details")).unwrap() };
+    assert_eq!(details(&events[0])["granted"]["added"], json!(["a.b"]), "{events:?}");
+    // A denial takes the grant's place.
+    assert_eq!(details(&events[1])["denied"]["added"], json!(["a.b"]), "{events:?}");
+    assert_eq!(details(&events[1])["granted"]["removed"], json!(["a.b"]), "{events:?}");
     drop(listening);
     house.bekci.close().await;
 }

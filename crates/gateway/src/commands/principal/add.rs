@@ -6,7 +6,7 @@ use clap::Args;
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::super::{Answer, Failure, desk::note, input};
+use super::super::{Answer, Failure, desk::store_of, input};
 use crate::{assemble, config::Config};
 
 /// What is asked of a new account.
@@ -77,11 +77,12 @@ async fn add(
         password_hash: Some(hash),
         verified: true,
     };
-    let (key, _) = bekci.store().create_account(model, &account).await?;
+    let store = store_of(bekci);
+    let (key, _) = store.create_account(model, &account).await?;
     let mut with = String::new();
     if let Some(role) = role {
         let scope = Scope::global(guard.clone());
-        let known = bekci.rights().roles(guard).await.map_err(Failure::of)?;
+        let known = store.rights().roles(guard).await.map_err(Failure::of)?;
         if !known.iter().any(|entry| entry.name == *role && entry.scope == scope) {
             let everything = (role.as_str() == "super-admin")
                 .then(|| bekci_core::Permission::new("*"))
@@ -94,23 +95,18 @@ async fn add(
                 "everything"
             };
             with = format!(", and role {role} of guard {guard}, which permits {permits}");
-            bekci
+            store
                 .rights()
                 .put_role(&scope, role, &permissions)
                 .await
                 .map_err(Failure::of)?;
         }
-        bekci
+        store
             .rights()
             .assign_role(&key, &scope, std::slice::from_ref(role))
             .await
             .map_err(Failure::of)?;
     }
     let json = json!({"key": key.to_string(), "role": role.map(RoleName::as_str)});
-    note(
-        "account.registered",
-        Some(&key),
-        &json!({"by": "command", "role": role}),
-    );
     Ok(Answer::new(format!("made {key}{with}"), json))
 }

@@ -9,7 +9,7 @@ use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 use super::super::{
     Answer, Failure,
     answer::in_force,
-    desk::{Desk, moment, note},
+    desk::{Desk, moment},
 };
 
 /// Longer than any reason that somebody reads; the management API has the same bound.
@@ -86,10 +86,9 @@ impl Ban {
                 "--until is over already; a ban ends at a time to come",
             ));
         }
-        in_force(&desk.bekci.store().ban(&key, &order).await?)?;
+        in_force(&desk.store().ban(&key, &order).await?)?;
         let until = order.until.and_then(moment);
         let json = json!({"key": key, "status": order.status, "banned": true, "reason": order.reason, "until": until});
-        note("account.banned", Some(&key), &json);
         let until = until.map_or_else(|| "until it is lifted".to_owned(), |until| format!("until {until}"));
         Ok(Answer::new(
             format!("banned {key} {until}; every node refuses it"),
@@ -105,10 +104,9 @@ pub(super) async fn unban(desk: &Desk<'_>, key: &PrincipalKey) -> Result<Answer,
         let json = json!({"key": key, "status": before.status, "banned": false, "changed": false});
         return Ok(Answer::new(format!("{key} is not banned"), json));
     }
-    in_force(&desk.bekci.store().unban(&key).await?)?;
+    in_force(&desk.store().unban(&key).await?)?;
     let status = desk.account(&key).await?.status;
     let json = json!({"key": key, "status": status, "banned": false, "changed": true});
-    note("account.restored", Some(&key), &json);
     let status = status.as_deref().unwrap_or("-");
     Ok(Answer::new(
         format!("{key} is not banned any more; its status is {status}"),
