@@ -18,6 +18,7 @@ mod gate;
 mod guard;
 mod identity;
 mod key;
+mod lasting;
 mod limit;
 mod meter;
 mod name;
@@ -44,6 +45,7 @@ pub use guard::{
 };
 pub use identity::{Ban, Block, Identity, IdentityVersion, LiveSession, ScopedRights};
 pub use key::{IdKind, KeyError, ModelSpec, PrincipalId, PrincipalKey};
+pub use lasting::Lasting;
 pub use limit::{
     BadRate, CountedBy, GuardLimits, Limit, LimitKey, LimiterUnavailable, Rate, RateLimiter, SLOT_LASTS, Settled, Slot,
 };

@@ -85,19 +85,28 @@ impl RouteRule {
     /// # Errors
     /// The [`AuthError`] of the first that is missing.
     pub fn decide(&self, principal: &Principal, head: &RequestHead<'_>, now: OffsetDateTime) -> Result<(), AuthError> {
-        if let Some(tenant) = &principal.tenant
-            && !principal.view.identity.belongs_to(tenant)
-        {
-            return Err(AuthError::NotInTenant(tenant.as_str().into()));
-        }
+        in_tenant(principal)?;
         if let RouteKind::Fresh(seconds) = self.kind
             && !principal.is_fresh(Duration::seconds(i64::from(seconds)), now)
         {
             return Err(AuthError::NotFresh(seconds));
         }
+        self.held_for(principal, head.method, head.path)
+    }
+
+    /// Whether the principal holds all of it still, some time after it was let in: freshness was asked then.
+    ///
+    /// # Errors
+    /// As [`RouteRule::decide`], but [`AuthError::NotFresh`].
+    pub fn still_held(&self, principal: &Principal, method: &str, path: &str) -> Result<(), AuthError> {
+        in_tenant(principal)?;
+        self.held_for(principal, method, path)
+    }
+
+    fn held_for(&self, principal: &Principal, method: &str, path: &str) -> Result<(), AuthError> {
         self.held(principal)?;
         if self.policy {
-            principal.ask_policy(head.path, head.method)
+            principal.ask_policy(path, method)
         } else {
             Ok(())
         }
@@ -130,6 +139,15 @@ impl RouteRule {
             return Err(missing("role or permission", names));
         }
         Ok(())
+    }
+}
+
+fn in_tenant(principal: &Principal) -> Result<(), AuthError> {
+    match &principal.tenant {
+        Some(tenant) if !principal.view.identity.belongs_to(tenant) => {
+            Err(AuthError::NotInTenant(tenant.as_str().into()))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -11,11 +11,12 @@ use actix_web::{
     web,
 };
 use bekci::{Asked, Clues, Host, Reading, Record, Refusal, Tenancy, Voice};
-use bekci_core::{Admission, AuthError, Clock, Denial, ErrorCode, Gate, IssueError, RouteKind};
+use bekci_core::{Admission, AuthError, Clock, Denial, ErrorCode, Gate, IssueError, Lasting, RouteKind};
 use secrecy::SecretString;
 
 use crate::{
     internal_token::InternalTokens,
+    lookout::Lookout,
     proxy::{Forward, Proxy, ProxyError},
     routes::{Route, RouteMiss, RouteTable, Verb},
 };
@@ -31,6 +32,8 @@ pub(crate) struct Gatekeeper {
     /// Makes `X-Auth-Token`; `None`: upstreams get none.
     pub(crate) internal: Option<InternalTokens>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Looks after WebSockets.
+    pub(crate) lookout: Lookout,
 }
 
 /// Why a request was not answered by its upstream.
@@ -87,7 +90,15 @@ impl Gatekeeper {
             .forward(&admission.permit, forward, payload.into_inner())
             .await;
         record.waited_for_upstream(self.clock.uptime().saturating_sub(began));
-        answer.map_err(Refused::Upstream)
+        let answer = answer.map_err(Refused::Upstream)?;
+        Ok(match admission.principal {
+            Some(principal) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                let (gate, rule) = (self.gate.clone(), Arc::clone(&route.rule));
+                let lasting = Lasting::new(gate, principal, rule, request.method().as_str(), &found.path);
+                self.lookout.over(answer, lasting, voice.request_id.as_str())
+            }
+            _ => answer,
+        })
     }
 
     /// The token for the upstream, where somebody acts.

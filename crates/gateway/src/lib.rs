@@ -9,6 +9,7 @@ pub mod echo;
 mod gatekeeper;
 mod generation;
 mod internal_token;
+mod lookout;
 pub mod ops;
 pub mod proxy;
 mod readiness;

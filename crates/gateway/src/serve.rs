@@ -18,7 +18,7 @@ use crate::{
     assemble::{self, AssembleError},
     config::{Config, Loaded},
     decision, gatekeeper,
-    generation::{Current, Generation, Ground, Renewing, Turner},
+    generation::{Current, CurrentGate, Generation, Ground, Renewing, Turner},
     ops::{self, Metrics},
     readiness::Ready,
     tls::{self, Certificate, Served},
@@ -62,11 +62,13 @@ pub(crate) async fn start(loaded: Loaded, file: Option<PathBuf>) -> Result<Runni
         metrics: Arc::new(Metrics::default()),
         clock: Arc::new(SystemClock),
         served: certificate(&loaded.config)?.map(Served::new),
+        gates: CurrentGate::default(),
     };
     let config = loaded.config.clone();
     let served = ground.served.clone();
     let current = Current::new(Generation::build(&ground, loaded, None).await?);
     warn_of_redis(current.now().bekci()).await;
+    ground.gates.set(current.now().bekci().gate());
     let (public, address) = listen_public(&config, &current, served.as_ref())?;
     let decisions = listen_decisions(&config, &current, served.as_ref())?;
     let (ops, ops_address) = listen_ops(&config, &current, Arc::clone(&ground.metrics))?;

@@ -6,6 +6,7 @@
 )]
 
 mod inputs;
+mod lasting;
 mod ports;
 mod tenants;
 

@@ -210,6 +210,7 @@ impl IdentitySource for Source {
 pub(crate) struct House {
     pub(crate) gate: Gate,
     pub(crate) source: Arc<Source>,
+    pub(crate) clock: Arc<FakeClock>,
     pub(crate) admin: Arc<AuthGuard>,
     pub(crate) customer: Arc<AuthGuard>,
 }
@@ -217,6 +218,7 @@ pub(crate) struct House {
 impl House {
     pub(crate) fn new() -> Self {
         let source = Arc::new(Source::default());
+        let clock = Arc::new(FakeClock::at(1_000));
         let guard = |name| {
             Arc::new(AuthGuard::new(
                 GuardName::new(name).unwrap(),
@@ -228,11 +230,12 @@ impl House {
         let gate = Gate::new(GateParts {
             verifier: Arc::new(Verifier),
             identities: Arc::clone(&source) as Arc<dyn IdentitySource>,
-            clock: Arc::new(FakeClock::at(1_000)),
+            clock: Arc::<FakeClock>::clone(&clock),
         });
         Self {
             gate,
             source,
+            clock,
             admin: guard("admin"),
             customer: guard("customer"),
         }

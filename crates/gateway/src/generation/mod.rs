@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::web;
 use bekci::Bekci;
-use bekci_core::{AuthGuard, Clock};
+use bekci_core::{AuthGuard, Clock, Gate};
 use bekci_migration::sea_orm_migration::sea_orm::DatabaseConnection;
 use parking_lot::RwLock;
 
@@ -30,6 +30,7 @@ use crate::{
     decision::Decisions,
     gatekeeper::Gatekeeper,
     internal_token::InternalTokens,
+    lookout::Lookout,
     ops::Metrics,
     proxy::{self, Proxy, ProxyParts, TrustedProxies},
     tls::Served,
@@ -48,6 +49,22 @@ pub(crate) struct Ground {
     pub(crate) clock: Arc<dyn Clock>,
     /// The certificate that the listeners show; `None`: they speak in the clear.
     pub(crate) served: Option<Served>,
+    pub(crate) gates: CurrentGate,
+}
+
+/// The gate of the generation that is in force, for connections that outlive the one that they were opened by.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CurrentGate(Arc<RwLock<Option<Gate>>>);
+
+impl CurrentGate {
+    /// `None` before there is a generation.
+    pub(crate) fn now(&self) -> Option<Gate> {
+        self.0.read().clone()
+    }
+
+    pub(crate) fn set(&self, gate: &Gate) {
+        *self.0.write() = Some(gate.clone());
+    }
 }
 
 /// One configuration, put to work.
@@ -110,6 +127,10 @@ impl Generation {
             }),
             internal: Some(InternalTokens::new(bekci.clone())),
             clock: Arc::clone(&ground.clock),
+            lookout: Lookout {
+                gates: ground.gates.clone(),
+                delta: config.identity_cache.max_staleness_ms.duration(),
+            },
         });
         let decisions = web::Data::new(Decisions::new(config, keeper.clone().into_inner()));
         Ok(Self {

@@ -119,6 +119,7 @@ impl Turner {
                     .config_loaded
                     .with([])
                     .set(self.ground.clock.now().unix_timestamp());
+                self.ground.gates.set(next.bekci().gate());
                 let replaced = self.current.replace(*next);
                 drop(before);
                 self.settled = false;

@@ -33,6 +33,16 @@ impl Wire {
         buffer
     }
 
+    /// Waits for the other side to close the connection; `false` where it says something instead.
+    pub fn is_ended_by_the_other_side(&mut self) -> bool {
+        let mut byte = [0];
+        match self.0.read(&mut byte) {
+            Ok(count) => count == 0,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => true,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     fn line(&mut self) -> String {
         let mut line = String::new();
         self.0.read_line(&mut line).unwrap();

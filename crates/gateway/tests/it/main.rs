@@ -36,6 +36,7 @@ mod refusing;
 mod reloading;
 mod rotating;
 mod sessions;
+mod sockets;
 mod telling;
 mod tenants;
 mod text_keys;

@@ -90,15 +90,20 @@ pub fn talk_by_websocket(wire: &mut Wire, upgrade: Ask) {
         Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
     );
     for text in [&b"hello"[..], b"and again"] {
-        // A masked text frame (RFC 6455 section 5.2); the echo's is not masked.
-        let mask = [1, 2, 3, 4];
-        let mut frame = vec![0x81, 0x80 | u8::try_from(text.len()).unwrap()];
-        frame.extend_from_slice(&mask);
-        frame.extend(text.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-        wire.write(&frame);
-        assert_eq!(wire.read_exactly(2), [0x81, u8::try_from(text.len()).unwrap()]);
-        assert_eq!(wire.read_exactly(text.len()), text);
+        say_by_websocket(wire, text);
     }
+}
+
+/// Says it, and hears it from the echo.
+pub fn say_by_websocket(wire: &mut Wire, text: &[u8]) {
+    // A masked text frame (RFC 6455 section 5.2); the echo's is not masked.
+    let mask = [1, 2, 3, 4];
+    let mut frame = vec![0x81, 0x80 | u8::try_from(text.len()).unwrap()];
+    frame.extend_from_slice(&mask);
+    frame.extend(text.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    wire.write(&frame);
+    assert_eq!(wire.read_exactly(2), [0x81, u8::try_from(text.len()).unwrap()]);
+    assert_eq!(wire.read_exactly(text.len()), text);
 }
 
 #[test]

@@ -24,6 +24,8 @@ use crate::{
         sign_in::{Page, SignInPages},
     },
     gatekeeper::Gatekeeper,
+    generation::CurrentGate,
+    lookout::Lookout,
     ops::Metrics,
     proxy::{Proxy, ProxyParts, TrustedProxies, testing::principal},
     routes::{RouteSpec, RouteTable},
@@ -132,6 +134,10 @@ impl Scene {
                 metrics: Arc::new(Metrics::default()),
             }),
             clock,
+            lookout: Lookout {
+                gates: CurrentGate::default(),
+                delta: std::time::Duration::from_secs(1),
+            },
         };
         let page = Page {
             url: self.sign_in_url.to_owned(),
