@@ -2,13 +2,19 @@
 //!
 //! The rules:
 //!
-//! 1. The key is the whole token: equal texts, and nothing but equal texts, are one entry. Only verified tokens come in, so nobody fills it at will.
+//! 1. The key is the whole token: equal texts, and nothing but equal texts, are one entry. It is found by a hash that is keyed anew in each process, and then compared
+//!    whole; of two texts with one hash the later one stays. Only verified tokens come in, so nobody fills it at will.
 //! 2. An entry says what the token says, never that it is good now: times are judged on every hit.
 //! 3. It belongs to one reading of the keys and is dropped with it; a token of a retired key is not in the next one.
 //! 4. It is bounded. Each shard keeps two halves: new entries go into the young one; when that is full the old one is dropped and the young one
 //!    is old. An entry that is used while old becomes young again.
 
-use std::{collections::HashMap, fmt, hash::BuildHasher, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasher, BuildHasherDefault, Hasher},
+    sync::Arc,
+};
 
 use bekci_core::{TokenFault, VerifiedClaims};
 use foldhash::fast::RandomState;
@@ -41,7 +47,33 @@ impl Verified {
     }
 }
 
-type Half = HashMap<Box<str>, Verified, RandomState>;
+/// Passes a hash on as it is: a token is long, and hashing it once is enough.
+#[derive(Clone, Copy, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        // Never asked: the keys are `u64`. Any function of the bytes would do.
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+struct Entry {
+    token: Box<str>,
+    verified: Verified,
+}
+
+type Half = HashMap<u64, Entry, BuildHasherDefault<AsItIs>>;
 
 #[derive(Default)]
 struct Shard {
@@ -73,33 +105,36 @@ impl TokenCache {
         }
     }
 
-    fn shard(&self, token: &str) -> Option<&RwLock<Shard>> {
-        let hash = self.hasher.hash_one(token);
-        // The top bits: the maps within the shards use the others.
+    fn shard(&self, hash: u64) -> Option<&RwLock<Shard>> {
+        // Bits that the maps within the shards do not begin by: they use the lowest ones and the seven at the top.
         self.shards
-            .get(usize::try_from(hash >> 60).unwrap_or_default() % SHARDS)
+            .get(usize::try_from((hash >> 48) & 0xff).unwrap_or_default() % SHARDS)
     }
 
     pub(crate) fn get(&self, token: &str) -> Option<Verified> {
-        let shard = self.shard(token)?;
+        let hash = self.hasher.hash_one(token);
+        let shard = self.shard(hash)?;
         {
             let shard = shard.read();
-            if let Some(found) = shard.young.get(token) {
-                return Some(found.clone());
+            if let Some(found) = shard.young.get(&hash).filter(|entry| *entry.token == *token) {
+                return Some(found.verified.clone());
             }
-            if !shard.old.contains_key(token) {
+            if !shard.old.get(&hash).is_some_and(|entry| *entry.token == *token) {
                 return None;
             }
         }
         let mut shard = shard.write();
-        let (text, found) = shard.old.remove_entry(token)?;
-        shard.put(text, found.clone(), self.half);
-        Some(found)
+        let entry = shard.old.remove(&hash).filter(|entry| *entry.token == *token)?;
+        let verified = entry.verified.clone();
+        shard.put(hash, entry, self.half);
+        Some(verified)
     }
 
     pub(crate) fn put(&self, token: &str, verified: Verified) {
-        if let Some(shard) = self.shard(token).filter(|_| self.half > 0) {
-            shard.write().put(token.into(), verified, self.half);
+        let hash = self.hasher.hash_one(token);
+        let token = token.into();
+        if let Some(shard) = self.shard(hash).filter(|_| self.half > 0) {
+            shard.write().put(hash, Entry { token, verified }, self.half);
         }
     }
 
@@ -114,11 +149,11 @@ impl TokenCache {
 }
 
 impl Shard {
-    fn put(&mut self, token: Box<str>, verified: Verified, half: usize) {
+    fn put(&mut self, hash: u64, entry: Entry, half: usize) {
         if self.young.len() >= half {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(token, verified);
+        self.young.insert(hash, entry);
     }
 }
 
@@ -157,6 +192,24 @@ mod tests {
         }
         assert!(cache.len() <= 320, "{}", cache.len());
         assert!(cache.get("token-0").is_none());
+    }
+
+    #[test]
+    fn of_two_tokens_with_one_hash_neither_answers_for_the_other() {
+        let mut shard = Shard::default();
+        let entry = |token: &str| Entry {
+            token: token.into(),
+            verified: verified(),
+        };
+        let cache = TokenCache::new(320);
+        let hash = cache.hasher.hash_one("asked");
+        // As if another text had the hash of this one.
+        shard.put(hash, entry("another"), 10);
+        std::mem::swap(&mut *cache.shard(hash).unwrap().write(), &mut shard);
+        assert!(cache.get("asked").is_none());
+        cache.put("asked", verified());
+        assert!(cache.get("asked").is_some());
+        assert_eq!(cache.len(), 1);
     }
 
     #[test]
