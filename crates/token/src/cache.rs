@@ -119,7 +119,7 @@ impl TokenCache {
             if let Some(found) = shard.young.get(&hash).filter(|entry| *entry.token == *token) {
                 return Some(found.verified.clone());
             }
-            if !shard.old.get(&hash).is_some_and(|entry| *entry.token == *token) {
+            if shard.old.get(&hash).is_none_or(|entry| *entry.token != *token) {
                 return None;
             }
         }

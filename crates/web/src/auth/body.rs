@@ -100,7 +100,7 @@ pub(crate) async fn read<T: DeserializeOwned>(request: &HttpRequest, payload: Pa
         ));
     }
     let bytes = collect(request, payload).await?;
-    serde_json::from_slice(&bytes).map_err(|fault| json_fault(&fault))
+    parse(&bytes)
 }
 
 /// Reads a body that may be left out: where there is no byte, no content type is asked for.
@@ -118,7 +118,16 @@ pub(super) async fn read_if_any<T: DeserializeOwned + Default>(
             "the content type is not application/json",
         ));
     }
-    serde_json::from_slice(&bytes).map_err(|fault| json_fault(&fault))
+    parse(&bytes)
+}
+
+/// A body is an object. Of an array serde would take the items for the fields in their order, whatever they are.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    if !bytes.trim_ascii_start().starts_with(b"[") {
+        return serde_json::from_slice(bytes).map_err(|fault| json_fault(&fault));
+    }
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|fault| json_fault(&fault))?;
+    Err(invalid("", "is an array; an object is asked for"))
 }
 
 /// `application/json`, with whatever parameters (RFC 8259 section 11 knows none).

@@ -161,6 +161,13 @@ async fn a_body_that_is_not_what_was_asked_for_is_refused_before_any_account_is_
             "{\"password\": \"x\"}".to_owned(),
             (422, "VALIDATION_FAILED"),
         ),
+        // Fields in their order, as serde would take them.
+        (
+            json_kind,
+            format!(" [{}, null, {}]", good["email"], good["password"]),
+            (422, "VALIDATION_FAILED"),
+        ),
+        (json_kind, "[null".to_owned(), (400, "MALFORMED_REQUEST")),
         (json_kind, with("identifier", json!("b")), (422, "VALIDATION_FAILED")),
         (json_kind, with("password", json!(1)), (422, "VALIDATION_FAILED")),
         (json_kind, with("email", json!(" ")), (422, "VALIDATION_FAILED")),
