@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 use secrecy::ExposeSecret as _;
@@ -32,16 +32,26 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
+/// While there is one listener alone, tracing asks whichever thread comes to an event first whether anybody wants it, and keeps a "no" for all threads. With a second
+/// one, which nobody drops, it asks them all.
+static ANOTHER: LazyLock<tracing::Dispatch> = LazyLock::new(|| Log::default().dispatch());
+
 impl Log {
     /// Everything that this thread logs from now on, down to TRACE, one line of JSON each.
     fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+        LazyLock::force(&ANOTHER);
         let log = Self::default();
+        let listening = tracing::dispatcher::set_default(&log.dispatch());
+        (log, listening)
+    }
+
+    fn dispatch(&self) -> tracing::Dispatch {
         let subscriber = tracing_subscriber::fmt()
             .json()
             .with_max_level(tracing::Level::TRACE)
-            .with_writer(log.clone())
+            .with_writer(self.clone())
             .finish();
-        (log, tracing::subscriber::set_default(subscriber))
+        tracing::Dispatch::new(subscriber)
     }
 
     fn text(&self) -> String {

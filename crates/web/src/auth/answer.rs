@@ -2,15 +2,12 @@
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
-    http::{
-        StatusCode,
-        header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS},
-    },
+    http::{StatusCode, header::HeaderValue},
 };
 use bekci_core::ErrorCode;
 use serde_json::{Value, json};
 
-use crate::respond::{REQUEST_ID, Refusal, Voice};
+use crate::respond::{OWN_ANSWERS, REQUEST_ID, Refusal, Voice};
 
 /// An answer with these data, to which cookies can still be added.
 pub(crate) struct Success {
@@ -21,9 +18,9 @@ pub(crate) struct Success {
 impl Success {
     pub(crate) fn new(status: StatusCode, data: Value) -> Self {
         let mut answer = HttpResponse::build(status);
-        answer
-            .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
-            .insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")));
+        for (name, value) in OWN_ANSWERS {
+            answer.insert_header((name, HeaderValue::from_static(value)));
+        }
         Self { answer, data }
     }
 

@@ -18,8 +18,8 @@ use actix_web::{
     http::{
         StatusCode,
         header::{
-            CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
-            X_CONTENT_TYPE_OPTIONS,
+            CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+            REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
         },
     },
 };
@@ -34,6 +34,15 @@ pub(crate) use foreign::{json_fault, translated};
 pub use messages::{Language, message};
 pub(crate) use voice::only;
 pub use voice::{REQUEST_ID, RequestId, Voice};
+
+/// What stands in every answer of Bekci's own, which is data about somebody and never a page: kept by nobody, taken for nothing else, in nobody's frame, and
+/// followed from by no address (OWASP ASVS 5.0 section 3.4).
+pub(crate) const OWN_ANSWERS: [(HeaderName, &str); 4] = [
+    (CACHE_CONTROL, "no-store"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (REFERRER_POLICY, "no-referrer"),
+];
 
 /// A request that is answered with one of the contract's codes.
 ///
@@ -122,9 +131,10 @@ impl Refusal {
         let mut answer = HttpResponse::build(status);
         answer
             .insert_header((REQUEST_ID, voice.request_id.header()))
-            .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
-            .insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
             .insert_header((CONTENT_LANGUAGE, voice.language.tag()));
+        for (name, value) in OWN_ANSWERS {
+            answer.insert_header((name, HeaderValue::from_static(value)));
+        }
         if let Some(challenge) = bearer_challenge(self.challenge) {
             answer.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
         }

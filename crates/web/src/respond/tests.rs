@@ -86,6 +86,12 @@ fn every_code_has_an_answer_that_caches_do_not_keep() {
         assert_eq!(answer.status().as_u16(), code.status());
         assert_eq!(answer.headers().get("cache-control").unwrap(), "no-store");
         assert_eq!(answer.headers().get("x-content-type-options").unwrap(), "nosniff");
+        assert_eq!(answer.headers().get("referrer-policy").unwrap(), "no-referrer");
+        let policy = answer.headers().get("content-security-policy").unwrap();
+        assert!(
+            policy.to_str().unwrap().contains("frame-ancestors 'none'"),
+            "{policy:?}"
+        );
         assert_eq!(answer.headers().contains_key("www-authenticate"), code.status() == 401);
         assert!(answer.headers().contains_key("x-request-id"));
         let body = answer.into_body().try_into_bytes().unwrap();

@@ -1,14 +1,15 @@
 //! The management API: bans, suspensions and their end; and that each change is told to the audit log.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use bekci_store::Actor;
 use serde_json::{Value, json};
 use time::Duration;
 use tracing::{
-    Event, Metadata, Subscriber,
+    Dispatch, Event, Metadata, Subscriber,
     field::{Field, Visit},
     span,
+    subscriber::DefaultGuard,
 };
 
 use crate::admin::{ask, clerk, global, login, office, permissions, role, staffed};
@@ -128,6 +129,19 @@ async fn nobody_bans_itself() {
 #[derive(Clone, Default)]
 struct Listener(Arc<Mutex<Vec<String>>>);
 
+/// While there is one listener alone, tracing asks whichever thread comes to an event first whether anybody wants it, and keeps a "no" for all threads. With a second
+/// one, which nobody drops, it asks them all.
+static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Listener::default()));
+
+impl Listener {
+    fn start() -> (Self, DefaultGuard) {
+        LazyLock::force(&ANOTHER);
+        let heard = Self::default();
+        let listening = tracing::subscriber::set_default(heard.clone());
+        (heard, listening)
+    }
+}
+
 #[derive(Default)]
 struct Pairs(String);
 
@@ -221,8 +235,7 @@ async fn each_change_is_one_event_with_the_callers_key_and_a_refusal_is_none() {
         ),
         ("DELETE /principals/admin/5", None, "account.deleted"),
     ];
-    let heard = Listener::default();
-    let listening = tracing::subscriber::set_default(heard.clone());
+    let (heard, listening) = Listener::start();
     let refused = ask(
         &app,
         &clerk,
@@ -255,8 +268,7 @@ async fn a_change_of_rights_is_told_the_same_by_whatever_way_it_came() {
     let ida = house.admin(5, "ida").await;
     let app = office!(house.bekci);
     let root = login(&app, "admin", "root").await;
-    let heard = Listener::default();
-    let listening = tracing::subscriber::set_default(heard.clone());
+    let (heard, listening) = Listener::start();
     let told = || -> Vec<String> { heard.0.lock().unwrap().drain(..).collect() };
     let part = |event: &str, name: &str| {
         let (_, rest) = event.split_once(&format!("{name}=")).unwrap();

@@ -47,6 +47,9 @@ fn tells_nothing(answer: &Answer, asked: &str) {
         "{asked}"
     );
     assert_eq!(answer.header("cache-control"), Some("no-store"), "{asked}");
+    assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{asked}");
+    let policy = answer.header("content-security-policy").unwrap_or_default();
+    assert!(policy.contains("frame-ancestors 'none'"), "{asked}: {policy}");
     assert_eq!(answer.header("access-control-allow-origin"), None, "{asked}");
 }
 
