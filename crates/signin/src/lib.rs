@@ -11,7 +11,6 @@ mod keyed;
 mod password;
 mod refresh_token;
 mod service;
-mod tally;
 
 pub use attempt::{
     Identifier, IssueOrder, MAX_DEVICE_NAME_CHARS, MAX_IDENTIFIER_CHARS, PasswordAttempt, RefreshAttempt, SignedIn,
@@ -26,4 +25,3 @@ pub use password::{
 };
 pub use refresh_token::{NotARefreshToken, RefreshTokens};
 pub use service::{AccessSubject, IssuedAccess, SignIn, SignInParts};
-pub use tally::Counts;

@@ -33,7 +33,6 @@ use crate::{
     keyed::{device_hash, identifier_mark},
     password::{PasswordCheck, PasswordHasher},
     refresh_token::RefreshTokens,
-    tally::{Counts, Tally},
 };
 
 /// The generation of a session's first pair of tokens. Stores open sessions with it.
@@ -59,6 +58,8 @@ pub struct SignInParts {
     pub hasher: PasswordHasher,
     /// Counts refusals.
     pub limiter: Arc<dyn RateLimiter>,
+    /// Is told of attempts and of what limits turn away.
+    pub meter: Arc<dyn Meter>,
     /// Keys refresh tokens, device ids and what refusals are counted under.
     pub root: Arc<RootSecret>,
 }
@@ -68,7 +69,6 @@ pub struct SignInParts {
 pub struct SignIn {
     parts: Arc<SignInParts>,
     waiting: Arc<AtomicUsize>,
-    tally: Arc<Tally>,
 }
 
 impl SignIn {
@@ -78,27 +78,13 @@ impl SignIn {
         Self {
             parts: Arc::new(parts),
             waiting: Arc::default(),
-            tally: Arc::default(),
         }
-    }
-
-    /// The same, which tells this meter what it counts. For one that was not used yet: what was counted before is left behind.
-    #[must_use]
-    pub fn metered(mut self, meter: Arc<dyn Meter>) -> Self {
-        self.tally = Arc::new(Tally::told_to(meter));
-        self
     }
 
     /// The hasher, for setting passwords and for metrics.
     #[must_use]
     pub fn hasher(&self) -> &PasswordHasher {
         &self.parts.hasher
-    }
-
-    /// What was counted since the start.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.tally.counts()
     }
 
     /// Signs in by password and opens a session.
@@ -113,9 +99,9 @@ impl SignIn {
         let name = result
             .as_ref()
             .map_or_else(|error| error.result().name(), |_| AttemptResult::Success.name());
-        self.tally.signed_in(&guard.name, PASSWORD, name);
+        self.parts.meter.signed_in(&guard.name, PASSWORD, name);
         if matches!(result, Err(SignInError::Busy)) {
-            self.tally.limited(&guard.name, "hashing");
+            self.parts.meter.rate_limited(&guard.name, "hashing");
         }
         audit::attempt(guard, &mark, &result);
         result

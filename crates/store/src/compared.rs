@@ -1,7 +1,7 @@
 //! An identity as the shared cache has it beside the database's, for those who look.
 
 use bekci_core::{Identity, IdentityVersion, PrincipalKey, signin::StoreError};
-use sea_orm::{AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 
 use crate::{Store, load, sql::statement};
 
@@ -43,13 +43,7 @@ impl Store {
             Some(shared) => shared.peek(key).await.map_err(StoreError::Unavailable)?,
             None => None,
         };
-        let isolation = (self.node.backend() != DbBackend::Sqlite).then_some(IsolationLevel::RepeatableRead);
-        let begun = self
-            .node
-            .db()
-            .begin_with_config(isolation, Some(AccessMode::ReadOnly))
-            .await;
-        let snapshot = begun.map_err(unavailable)?;
+        let snapshot = self.node.snapshot().await.map_err(unavailable)?;
         let read = self.read_with_versions(&snapshot, key).await;
         // A snapshot has nothing to commit; one that cannot be closed goes with its connection.
         let _closed = snapshot.rollback().await;

@@ -12,7 +12,7 @@ mod provided;
 mod values;
 
 use bekci_core::{IdKind, Identity, ModelName, ModelSpec, PrincipalKey, SessionId, TokenId, signin::StoreError};
-use sea_orm::{AccessMode, ConnectionTrait, DbBackend, IsolationLevel, QueryResult, TransactionTrait, Value};
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, TransactionTrait, Value};
 use secrecy::SecretString;
 use serde_json::json;
 
@@ -146,11 +146,7 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::Store`].
     pub async fn find(&self, key: &PrincipalKey) -> Result<Option<Identity>, DirectoryError> {
-        let has_modes = self.backend() != DbBackend::Sqlite;
-        let isolation = has_modes.then_some(IsolationLevel::RepeatableRead);
-        let reading = has_modes.then_some(AccessMode::ReadOnly);
-        let snapshot = self.store.node.db().begin_with_config(isolation, reading).await;
-        let snapshot = snapshot.map_err(refused)?;
+        let snapshot = self.store.node.snapshot().await.map_err(refused)?;
         let found = load::identity(&self.store.node, &snapshot, key).await;
         // A snapshot has nothing to commit; one that cannot be closed goes with its connection.
         let _closed = snapshot.rollback().await;

@@ -299,9 +299,9 @@ impl Builder {
             entropy: Arc::clone(&self.entropy),
             hasher,
             limiter: store.rate_limiter(),
+            meter: self.meter.clone(),
             root: Arc::clone(&root),
-        })
-        .metered(Arc::clone(&self.meter));
+        });
         let ways = Ways {
             sign_in: sign_in.clone(),
             store: store.clone(),

@@ -220,6 +220,11 @@ impl Noted {
     }
 }
 
+/// Whether anybody hears the events of requests.
+pub(crate) fn is_logged() -> bool {
+    tracing::enabled!(target: "bekci::request", tracing::Level::INFO)
+}
+
 fn micros(took: Duration) -> u64 {
     u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
 }

@@ -11,7 +11,7 @@
 //! 6. By claim: the tenant that the token was made for, which its sign-in named or its account's tenant column did.
 //! 7. A name that breaks the grammar of tenants is malformed, never corrected: `ACME` is not `acme`.
 
-use std::{collections::HashSet, fmt, net::IpAddr, sync::Arc};
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use actix_web::{
     HttpRequest,
@@ -19,7 +19,7 @@ use actix_web::{
 };
 use bekci_core::{AskedTenant, AuthError, TenantName, signin::SignInTenant};
 
-use crate::host::Host;
+use crate::{TrustedProxies, host::Host};
 
 const NO_NAME: &str = "is no name of a tenant: up to 63 of a-z, 0-9, `-`, not beginning with `-`";
 
@@ -51,7 +51,7 @@ enum Source {
     Host(Hosts),
     Header {
         name: HeaderName,
-        trusted: Trusted,
+        trusted: TrustedProxies,
     },
     Path(usize),
     Claim,
@@ -63,14 +63,6 @@ struct Hosts {
     /// With a leading dot, the longest first.
     below: Vec<String>,
     nobodys: HashSet<String>,
-}
-
-struct Trusted(Box<dyn Fn(IpAddr) -> bool + Send + Sync>);
-
-impl fmt::Debug for Trusted {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Trusted")
-    }
 }
 
 /// What of a request can say which tenant it asks about.
@@ -154,7 +146,7 @@ impl Tenancy {
         if is_taken || folded != parsed.as_str() {
             return Err(bad());
         }
-        let trusted = Trusted(Box::new(trusted));
+        let trusted = TrustedProxies::new(trusted);
         Ok(Self(Arc::new(Source::Header { name: parsed, trusted })))
     }
 
@@ -207,7 +199,7 @@ impl Tenancy {
                 Some(host) => hosts.label(host.name()).map_or(Ok(Asked::None), named),
             },
             Source::Header { name, trusted } => {
-                if !trusted.has(clues.peer) {
+                if !is_trusted(trusted, clues.peer) {
                     return Ok(Asked::None);
                 }
                 let mut values = clues.headers.get_all(name);
@@ -254,7 +246,7 @@ impl Tenancy {
             return false;
         };
         let is_it = header == name.as_str();
-        (is_it || fold(header) == name.as_str()) && !(is_it && trusted.has(peer))
+        (is_it || fold(header) == name.as_str()) && !(is_it && is_trusted(trusted, peer))
     }
 
     /// Takes away every header that [`Tenancy::forbids`].
@@ -273,10 +265,8 @@ impl Tenancy {
     }
 }
 
-impl Trusted {
-    fn has(&self, peer: Option<IpAddr>) -> bool {
-        peer.is_some_and(|peer| (self.0)(peer.to_canonical()))
-    }
+fn is_trusted(trusted: &TrustedProxies, peer: Option<IpAddr>) -> bool {
+    peer.is_some_and(|peer| trusted.has(peer.to_canonical()))
 }
 
 impl Hosts {

@@ -5,10 +5,7 @@
 //!    services behind to record nothing.
 //! 3. `tracestate` belongs to the `traceparent` beside it and goes on only where that one does.
 
-use std::{
-    fmt::Write,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 
@@ -40,7 +37,9 @@ impl Trace {
         let mut bytes = [0; 24];
         chance(&mut bytes);
         let (fresh_trace, span) = bytes.split_at(16);
-        let mut header = format!("{VERSION}-");
+        let mut header = String::with_capacity(FLAGS.end);
+        header.push_str(VERSION);
+        header.push('-');
         match given {
             Some((trace, _)) => header.push_str(trace),
             None => hex(&mut header, fresh_trace),
@@ -100,10 +99,8 @@ fn parts(text: &str) -> Option<(&str, u8)> {
 }
 
 fn hex(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    text.extend(digits.filter_map(|digit| char::from_digit(digit.into(), 16)));
 }
 
 /// Ids of traces prove nothing, so a machine without randomness still gets ids that differ.

@@ -276,7 +276,10 @@ fn a_change_is_timed_where_it_is_made_and_where_it_comes_into_force() {
             told.value("bekci_outbox_unapplied") == 0.0
         })
     };
-    let (before_here, before_there) = (settled(here.ops), settled(there.ops));
+    settled(here.ops);
+    settled(there.ops);
+    // Asked anew: a page that says so may have counted just before the last of it was applied.
+    let (before_here, before_there) = (Told::by(here.ops), Told::by(there.ops));
 
     let path = format!("/admin/v1/principals/customer/{}/status", customer.id);
     let ban = ask("PUT", &path)

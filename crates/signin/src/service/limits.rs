@@ -104,7 +104,7 @@ impl SignIn {
                 let taken = counted.keys.get(..at).unwrap_or_default();
                 self.give_back(counted, taken).await;
                 if matches!(error, SignInError::RateLimited { .. }) {
-                    self.tally.limited(&guard.name, counted.limit.as_str());
+                    self.parts.meter.rate_limited(&guard.name, counted.limit.as_str());
                     tracing::debug!(target: "bekci::signin", guard = guard.name.as_str(), by = by.as_str(), "an attempt is over its limit");
                 }
                 return Err(error);

@@ -10,7 +10,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bekci_core::{ErrorCode, LimitKey, LimiterUnavailable, Rate, RateLimiter, Settled, Slot, TokenId};
+use bekci_core::{
+    ErrorCode, GuardName, LimitKey, LimiterUnavailable, Meter, Rate, RateLimiter, Settled, Slot, TokenId,
+};
 use bekci_signin::{AttemptResult, SignInError};
 use futures_util::future::join_all;
 use secrecy::ExposeSecret as _;
@@ -287,11 +289,31 @@ async fn what_was_tried_is_counted_by_guard_way_and_result() {
     for _ in 0..12 {
         wrong(&world, EMAIL).await;
     }
-    let counts = world.sign_in.counts();
-    let guard = world.customer.name.clone();
-    let of = |result| counts.sign_ins.get(&(guard.clone(), "password", result)).copied();
-    assert_eq!(of("SUCCESS"), Some(1));
-    assert_eq!(of("FAILURE_CREDENTIAL_INVALID"), Some(10));
-    assert_eq!(of("FAILURE_UNCATEGORIZED"), Some(2));
-    assert_eq!(counts.limited.get(&(guard.clone(), "sign_in")), Some(&2));
+    let counted = world.meter.counted();
+    let of = |what| counted.iter().filter(|told| told.as_str() == what).count();
+    assert_eq!(of("customer password SUCCESS"), 1);
+    assert_eq!(of("customer password FAILURE_CREDENTIAL_INVALID"), 10);
+    assert_eq!(of("customer password FAILURE_UNCATEGORIZED"), 2);
+    assert_eq!(of("customer limited sign_in"), 2);
+    assert_eq!(counted.len(), 15, "and nothing else: {counted:?}");
+}
+
+/// A meter that remembers what it was told, one line each.
+#[derive(Debug, Default)]
+pub(crate) struct Heard(Mutex<Vec<String>>);
+
+impl Heard {
+    fn counted(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Meter for Heard {
+    fn signed_in(&self, guard: &GuardName, way: &'static str, result: &'static str) {
+        self.0.lock().unwrap().push(format!("{guard} {way} {result}"));
+    }
+
+    fn rate_limited(&self, guard: &GuardName, limit: &'static str) {
+        self.0.lock().unwrap().push(format!("{guard} limited {limit}"));
+    }
 }

@@ -20,7 +20,7 @@ use secrecy::ExposeSecret as _;
 use time::Duration;
 
 use crate::{
-    limits::Limiter,
+    limits::{Heard, Limiter},
     model::{Account, Issuer, Store},
 };
 
@@ -34,6 +34,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<Store>,
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) limiter: Arc<Limiter>,
+    pub(crate) meter: Arc<Heard>,
     pub(crate) clock: Arc<FakeClock>,
     pub(crate) hasher: PasswordHasher,
     pub(crate) sign_in: SignIn,
@@ -114,6 +115,7 @@ impl World {
         let store = Arc::new(Store::default());
         let issuer = Arc::new(Issuer::default());
         let limiter = Arc::new(Limiter::default());
+        let meter = Arc::new(Heard::default());
         let clock = Arc::new(FakeClock::at(START));
         let entropy = Arc::new(CountingEntropy::default());
         let settings = HashSettings {
@@ -130,6 +132,7 @@ impl World {
             entropy,
             hasher: hasher.clone(),
             limiter: Arc::clone(&limiter) as _,
+            meter: Arc::clone(&meter) as _,
             root: Arc::new(root()),
         });
         let mut customer = guard("customer");
@@ -138,6 +141,7 @@ impl World {
             store,
             issuer,
             limiter,
+            meter,
             clock,
             hasher,
             sign_in,

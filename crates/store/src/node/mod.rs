@@ -50,6 +50,8 @@ pub struct CacheSettings {
     pub shared_answer: Duration,
     /// How many bytes of identities are kept in this process.
     pub l1_bytes: usize,
+    /// How long a commit waits at most for the identities that hooks named to be loaded again, so that the next request finds them warm.
+    pub refresh_wait: Duration,
 }
 
 impl Default for CacheSettings {
@@ -60,12 +62,10 @@ impl Default for CacheSettings {
             ttl: Duration::from_secs(7_200),
             shared_answer: Duration::from_millis(100),
             l1_bytes: 256 << 20,
+            refresh_wait: Duration::from_millis(50),
         }
     }
 }
-
-/// How long a commit waits for the refresh of what hooks named.
-const REFRESH_WAIT: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -77,6 +77,7 @@ pub(crate) struct Inner {
     guards: Vec<Arc<AuthGuard>>,
     delta: Duration,
     poll: Duration,
+    refresh_wait: Duration,
     shared: Option<SharedCache>,
     counters: Counters,
     trust: Trust,
@@ -132,6 +133,7 @@ impl Node {
             guards: parts.guards,
             delta: parts.settings.max_staleness.unwrap_or(by_backend),
             poll: parts.settings.poll,
+            refresh_wait: parts.settings.refresh_wait,
             shared: parts.shared,
             counters: Counters::new(),
             trust: Trust::default(),
@@ -273,10 +275,11 @@ impl Node {
         self.0.wake.notify_one();
     }
 
-    /// Loads what hooks named again, so that the next request finds it warm; at most [`REFRESH_WAIT`]. A failure is counted, never the writer's.
+    /// Loads what hooks named again, so that the next request finds it warm; at most as long as
+    /// [`CacheSettings::refresh_wait`] says. A failure is counted, never the writer's.
     pub(crate) async fn refresh_beside(&self, keys: Vec<ChangeKey>) {
         let all = futures_util::future::join_all(keys.iter().map(|key| self.refresh_now(key)));
-        if tokio::time::timeout(REFRESH_WAIT, all).await.is_err() {
+        if tokio::time::timeout(self.0.refresh_wait, all).await.is_err() {
             self.metrics().refresh_failures.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -243,6 +243,15 @@ impl Node {
         Ok(versions)
     }
 
+    /// A transaction that reads, and sees one moment of the database. There is nothing to commit in it.
+    pub(crate) async fn snapshot(&self) -> Result<DatabaseTransaction, DbErr> {
+        // SQLite has neither mode, and needs none: sea-orm would warn at every load.
+        let has_modes = self.backend() != DbBackend::Sqlite;
+        let isolation = has_modes.then_some(IsolationLevel::RepeatableRead);
+        let reading = has_modes.then_some(AccessMode::ReadOnly);
+        self.db().begin_with_config(isolation, reading).await
+    }
+
     /// Loads what is missing in one snapshot that begins with the versions. An account that a provider gave was read after the versions beside it: `None` where they
     /// are not those of the snapshot.
     async fn load_snapshot(
@@ -251,11 +260,7 @@ impl Node {
         stamp: Stamp,
         given: (Given, Versions),
     ) -> Result<Option<View>, DbErr> {
-        // SQLite has neither: sea-orm would warn at every load.
-        let has_modes = self.backend() != DbBackend::Sqlite;
-        let isolation = has_modes.then_some(IsolationLevel::RepeatableRead);
-        let reading = has_modes.then_some(AccessMode::ReadOnly);
-        let snapshot = self.db().begin_with_config(isolation, reading).await?;
+        let snapshot = self.snapshot().await?;
         let loaded = self.load_within(need, &snapshot, given).await;
         // A snapshot has nothing to commit; one that cannot be closed goes with its connection.
         let _closed = snapshot.rollback().await;

@@ -189,6 +189,7 @@ impl Scene {
                 poll: Duration::from_millis(5),
                 // A busy machine is no reason to leave Redis alone: what is tested is what it holds.
                 shared_answer: Duration::from_secs(1),
+                refresh_wait: Duration::from_secs(5),
                 ..CacheSettings::default()
             },
             redis: self.redis.clone(),

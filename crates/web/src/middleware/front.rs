@@ -122,7 +122,9 @@ where
                 Ok(answered) => {
                     let answered = finish(answered, &voice);
                     if let Some(telling) = telling {
-                        telling.tell(answered.response(), answered.request().match_pattern());
+                        // It is made anew each time, and for the log alone.
+                        let call = record::is_logged().then(|| answered.request().match_pattern());
+                        telling.tell(answered.response(), call.flatten());
                     }
                     Ok(match held {
                         Some(held) => hold(answered, held),
