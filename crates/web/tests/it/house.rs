@@ -70,14 +70,17 @@ impl House {
 
     /// A second node on the same database, keys and clock.
     pub async fn second_node(&self) -> Bekci {
-        Bekci::builder(settings(&self.folder, "http://localhost"))
+        self.second_node_with(|builder| builder).await
+    }
+
+    /// The same, and something else about it.
+    pub async fn second_node_with(&self, change: impl FnOnce(Builder) -> Builder) -> Bekci {
+        let builder = Bekci::builder(settings(&self.folder, "http://localhost"))
             .database(database(&self.folder).await)
             .clock(self.clock.clone())
             .guard::<Admin>()
-            .guard::<Customer>()
-            .build()
-            .await
-            .unwrap()
+            .guard::<Customer>();
+        change(builder).build().await.unwrap()
     }
 
     async fn hash(&self) -> String {

@@ -26,6 +26,7 @@ mod isolation;
 mod limits;
 mod models;
 mod openapi;
+mod policy_reloads;
 mod providers;
 mod signing;
 mod tenants;
