@@ -75,6 +75,11 @@ pub trait Authorizer: Send + Sync + std::fmt::Debug {
             line: None,
         }
     }
+
+    /// Why it denies whatever it is asked, where it stands for a policy that does not load; for those who run the service.
+    fn fault(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// Makes a decision point of policy lines.
@@ -98,6 +103,10 @@ impl Authorizer for BrokenPolicy {
         Verdict::Deny {
             reason: self.reason.clone(),
         }
+    }
+
+    fn fault(&self) -> Option<&str> {
+        Some(&self.reason)
     }
 }
 

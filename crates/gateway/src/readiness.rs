@@ -13,7 +13,7 @@ use crate::{
 /// A look at the database may take this long.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// Looks at database, schema, cache and keys of the current generation.
+/// Looks at database, schema, cache, keys and policy of the current generation, and whether a newer configuration was refused.
 #[derive(Debug)]
 pub(crate) struct Ready(pub(crate) Current);
 
@@ -33,6 +33,11 @@ fn keys(bekci: &Bekci) -> Option<String> {
     keyless.map(|guard| format!("guard {} has none", guard.name))
 }
 
+fn policy(bekci: &Bekci) -> Option<String> {
+    let fault = bekci.store().policies().fault()?;
+    Some(format!("{fault}; routes that ask it are denied"))
+}
+
 impl Readiness for Ready {
     fn unapplied(&self) -> BoxFuture<'_, Option<u64>> {
         Box::pin(async {
@@ -49,23 +54,25 @@ impl Readiness for Ready {
             let (database, schema) = schema(bekci).await;
             let cache =
                 (!bekci.store().is_trusted()).then(|| "this node has not read the changes of others lately".to_owned());
+            let needed = |name, problem| Check {
+                name,
+                problem,
+                serves_without: false,
+            };
+            // Every node has the same policy and is given the same file: one that were not ready for these would take all of them out, and with them what
+            // they do serve.
+            let wished = |name, problem| Check {
+                name,
+                problem,
+                serves_without: true,
+            };
             vec![
-                Check {
-                    name: "database",
-                    problem: database,
-                },
-                Check {
-                    name: "schema",
-                    problem: schema,
-                },
-                Check {
-                    name: "cache",
-                    problem: cache,
-                },
-                Check {
-                    name: "keys",
-                    problem: keys(bekci),
-                },
+                needed("database", database),
+                needed("schema", schema),
+                needed("cache", cache),
+                needed("keys", keys(bekci)),
+                wished("policy", policy(bekci)),
+                wished("configuration", self.0.refused()),
             ]
         })
     }

@@ -119,6 +119,13 @@ impl Policies {
         self.store.node.asks_policy()
     }
 
+    /// Why the lines as they are do not load, with the one that is wrong, where this node has seen that they do not: a change from outside broke them, and whoever asks them
+    /// is denied until they are mended. It looks at memory alone.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        self.store.node.policy_fault()
+    }
+
     /// Adds lines; one that is there already is no error. In force on every node at return.
     ///
     /// # Errors

@@ -150,21 +150,44 @@ impl Generation {
 
 /// The generation that requests go to. Cheap to clone; one for all workers and listeners.
 #[derive(Clone, Debug)]
-pub(crate) struct Current(Arc<RwLock<Arc<Generation>>>);
+pub(crate) struct Current {
+    generation: Arc<RwLock<Arc<Generation>>>,
+    /// Why the files as they are now are not in force.
+    refused: Arc<RwLock<Option<String>>>,
+}
 
 impl Current {
     pub(crate) fn new(first: Generation) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(first))))
+        Self {
+            generation: Arc::new(RwLock::new(Arc::new(first))),
+            refused: Arc::default(),
+        }
     }
 
     /// The generation as of now. Whoever holds it keeps its store open.
     pub(crate) fn now(&self) -> Arc<Generation> {
-        Arc::clone(&self.0.read())
+        Arc::clone(&self.generation.read())
     }
 
     /// Lets requests go to this one from now on, and gives the one before.
     fn replace(&self, next: Generation) -> Arc<Generation> {
-        std::mem::replace(&mut *self.0.write(), Arc::new(next))
+        std::mem::replace(&mut *self.generation.write(), Arc::new(next))
+    }
+
+    /// Why the files as they are now were refused, and this generation stays; `None`: they were not.
+    pub(crate) fn refused(&self) -> Option<String> {
+        self.refused.read().clone()
+    }
+
+    /// Notes the mistakes of the files as they are now; none: they are in force.
+    fn note(&self, mistakes: &[String]) {
+        let others = match mistakes.len() {
+            0 | 1 => String::new(),
+            count => format!(" (and {} more, in the log)", count - 1),
+        };
+        let first = mistakes.first();
+        *self.refused.write() =
+            first.map(|first| format!("a newer one was refused, the one before is in force: {first}{others}"));
     }
 
     /// Closes what runs, when no more requests come: also where some still have it.

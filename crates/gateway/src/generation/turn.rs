@@ -122,6 +122,7 @@ impl Turner {
                 self.ground.gates.set(next.bekci().gate());
                 let replaced = self.current.replace(*next);
                 drop(before);
+                self.current.note(&[]);
                 self.settled = false;
                 self.retiring.spawn(retire(replaced));
                 let followed = self.files();
@@ -130,12 +131,14 @@ impl Turner {
             }
             Ok(Turn::Unchanged) => {
                 tracing::info!(cause, generation = number, "the configuration is as it was");
+                self.current.note(&[]);
                 "unchanged"
             }
             Err(mistakes) => {
                 for mistake in &mistakes {
                     tracing::error!(cause, generation = number, %mistake, "the new configuration has a mistake");
                 }
+                self.current.note(&mistakes);
                 let count = mistakes.len();
                 tracing::error!(
                     cause,

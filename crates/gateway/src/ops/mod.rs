@@ -12,13 +12,15 @@ use serde_json::{Map, Value, json};
 pub use metrics::Metrics;
 pub use registry::{Counter, Family, Gauge, Histogram, Metric};
 
-/// One thing that must be well for requests to be served.
+/// One thing that should be well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What it is: `database`, `schema`, `cache`, `keys`.
+    /// What it is: `database`, `schema`, `cache`, `keys`, `policy`, `configuration`.
     pub name: &'static str,
     /// What is wrong with it; `None`: nothing. For those who run the gateway; no secret may stand in it.
     pub problem: Option<String>,
+    /// Whether requests can be served all the same, so that no balancer should take the node out.
+    pub serves_without: bool,
 }
 
 /// Tells whether requests can be served.
@@ -46,10 +48,14 @@ async fn healthz() -> HttpResponse {
         .body("ok\n")
 }
 
-/// 200 where all is well, else 503, and in both cases what is and what is not.
+/// 200 where requests can be served, else 503, and in both cases what is well and what is not.
 async fn readyz(readiness: web::Data<dyn Readiness>) -> HttpResponse {
     let checks = readiness.checks().await;
-    let is_ready = checks.iter().all(|check| check.problem.is_none());
+    let is_ready = checks
+        .iter()
+        .all(|check| check.problem.is_none() || check.serves_without);
+    let ailing = checks.iter().filter(|check| check.problem.is_some());
+    let degraded: Vec<&str> = ailing.map(|check| check.name).collect();
     let each: Map<String, Value> = checks
         .into_iter()
         .map(|check| {
@@ -64,7 +70,7 @@ async fn readyz(readiness: web::Data<dyn Readiness>) -> HttpResponse {
     } else {
         HttpResponse::ServiceUnavailable()
     };
-    answer.json(json!({"ready": is_ready, "checks": each}))
+    answer.json(json!({"ready": is_ready, "degraded": degraded, "checks": each}))
 }
 
 async fn metrics_text(readiness: web::Data<dyn Readiness>, metrics: web::Data<Metrics>) -> HttpResponse {
@@ -97,17 +103,23 @@ mod tests {
         }
     }
 
+    fn check(name: &'static str, problem: Option<&str>, serves_without: bool) -> Check {
+        Check {
+            name,
+            problem: problem.map(str::to_owned),
+            serves_without,
+        }
+    }
+
     async fn asked(path: &str, problem: Option<&str>) -> (StatusCode, String) {
-        let checks = vec![
-            Check {
-                name: "database",
-                problem: problem.map(str::to_owned),
-            },
-            Check {
-                name: "keys",
-                problem: None,
-            },
-        ];
+        asked_of(
+            vec![check("database", problem, false), check("keys", None, false)],
+            path,
+        )
+        .await
+    }
+
+    async fn asked_of(checks: Vec<Check>, path: &str) -> (StatusCode, String) {
         let metrics = Arc::new(Metrics::default());
         metrics.rate_limited.with(["customer", "sign_in"]).add_one();
         let app = App::new().configure(|config| configure(config, Arc::new(Fixed(checks)), metrics));
@@ -123,15 +135,27 @@ mod tests {
         let (status, body) = asked("/readyz", None).await;
         assert_eq!(
             (status.as_u16(), &*body),
-            (200, r#"{"checks":{"database":"ok","keys":"ok"},"ready":true}"#)
+            (
+                200,
+                r#"{"checks":{"database":"ok","keys":"ok"},"degraded":[],"ready":true}"#
+            )
         );
         let (status, body) = asked("/readyz", Some("no connection")).await;
         assert_eq!(
             (status.as_u16(), &*body),
             (
                 503,
-                r#"{"checks":{"database":"no connection","keys":"ok"},"ready":false}"#
+                r#"{"checks":{"database":"no connection","keys":"ok"},"degraded":["database"],"ready":false}"#
             )
+        );
+        let (status, body) = asked_of(vec![check("policy", Some("line 2"), true)], "/readyz").await;
+        assert_eq!(
+            (status.as_u16(), &*body),
+            (
+                200,
+                r#"{"checks":{"policy":"line 2"},"degraded":["policy"],"ready":true}"#
+            ),
+            "what is served all the same takes no node out"
         );
     }
 

@@ -2,10 +2,13 @@
 
 use std::{net::TcpStream, time::Duration};
 
+use serde_json::json;
+
 use crate::{
     echo::Echo,
     house::{House, Kind},
     http::{Wire, get},
+    reloading::{File, reloads},
     tls::listener::{echo, gateway},
 };
 
@@ -68,7 +71,7 @@ fn a_gateway_is_alive_and_says_which_part_is_not_ready() {
     };
     let (status, told) = readiness();
     assert_eq!((status, &told["ready"]), (200, &true.into()));
-    for part in ["database", "schema", "cache", "keys"] {
+    for part in ["database", "schema", "cache", "keys", "policy", "configuration"] {
         assert_eq!(told["checks"][part], "ok", "{told}");
     }
 
@@ -81,6 +84,75 @@ fn a_gateway_is_alive_and_says_which_part_is_not_ready() {
         "{told}"
     );
     assert_eq!(get("/healthz").to(ops).status, 200);
+}
+
+#[test]
+fn a_gateway_names_a_policy_that_does_not_load_and_serves_what_does_not_ask_it() {
+    let house = House::new(Kind::Sqlite, 1);
+    let node = &house.nodes[0];
+    let tokens = house.person("customer", "buyer").sign_in(node.address);
+    let readiness = |wanted: &str| {
+        for _ in 0..3_000 {
+            let answer = get("/readyz").to(node.ops);
+            let told = answer.json();
+            let policy = told["checks"]["policy"].as_str().unwrap().to_owned();
+            if policy.contains(wanted) {
+                return (answer.status, told);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("never: {wanted}: {}", node.server.log());
+    };
+    assert_eq!(readiness("ok").1["degraded"], json!([]));
+    let orders = || get("/api/orders/1").bearer(&tokens.access).to(node.address).verdict();
+    assert_eq!(orders(), "200");
+
+    house.sql(
+        "INSERT INTO bekci_policies (kind, v0, v1, v2, v3, v4, v5) VALUES ('p', 'role:customer:buyer', '*', '/x', '(', 'allow', '')",
+    );
+    let (status, told) = readiness("line");
+    assert_eq!(
+        (status, &told["ready"], &told["degraded"]),
+        (200, &true.into(), &json!(["policy"]))
+    );
+    let lines = house.sql("SELECT count(*) FROM bekci_policies");
+    let policy = told["checks"]["policy"].as_str().unwrap();
+    assert!(
+        policy.contains(&format!("line {lines} (p, role:customer:buyer, *, /x, (")),
+        "{policy}"
+    );
+    assert_eq!(orders(), "403 POLICY_DENIED");
+    assert_eq!(tokens.verdict(node.address), "200", "what asks no policy goes on");
+    let doctor = house.command(&["doctor"], "");
+    assert!(doctor.out.contains(&format!("line {lines} ")), "{doctor:?}");
+
+    house.sql("DELETE FROM bekci_policies WHERE v3 = '('");
+    let (status, told) = readiness("ok");
+    assert_eq!((status, &told["degraded"]), (200, &json!([])));
+    assert_eq!(orders(), "200");
+}
+
+#[test]
+fn a_gateway_names_the_mistake_of_a_newer_configuration_until_it_is_mended() {
+    let house = House::new(Kind::Sqlite, 1);
+    let node = &house.nodes[0];
+    let file = File::of_node(node);
+    let told = || get("/readyz").to(node.ops);
+    assert_eq!(told().json()["checks"]["configuration"], "ok");
+    file.write(&format!("nonsense = 1\nmore = 2\n{}", file.first));
+    file.until(&reloads("refused"), 1);
+    let answer = told();
+    let json = answer.json();
+    assert_eq!((answer.status, &json["degraded"]), (200, &json!(["configuration"])));
+    let said = json["checks"]["configuration"].as_str().unwrap();
+    assert!(
+        said.contains("the one before is in force") && said.contains("bekci.toml:1:1"),
+        "{said}"
+    );
+    assert!(said.contains("1 more"), "{said}");
+    file.write(&file.first);
+    file.until(&reloads("unchanged"), 1);
+    assert_eq!(told().json()["degraded"], json!([]));
 }
 
 #[test]

@@ -127,6 +127,12 @@ impl Node {
         self.0.policies.compiler.is_some()
     }
 
+    /// Why the policy that this node holds denies everything.
+    pub(crate) fn policy_fault(&self) -> Option<String> {
+        let policy = self.0.policies.current()?;
+        policy.fault().map(str::to_owned)
+    }
+
     /// The policy as a snapshot of the database has it; one that does not load denies.
     pub(crate) async fn load_policy<C: ConnectionTrait>(&self, db: &C) -> Result<Arc<dyn Authorizer>, DbErr> {
         let lines = lines(db).await?;
