@@ -7,7 +7,7 @@ use crate::{name::GuardName, path::BadPath, token::TokenFault};
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $text:literal, $status:literal;)*) => {
         /// The stable codes of the contract, each with its HTTP status.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum ErrorCode {
             $($(#[$doc])* $variant,)*
         }
@@ -15,6 +15,15 @@ macro_rules! codes {
         impl ErrorCode {
             /// All codes, for documents and tests.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// All codes as they stand in answers, in the order of [`ErrorCode::ALL`].
+            pub const TEXTS: &'static [&'static str] = &[$($text),*];
+
+            /// The code of a text, if it is one.
+            #[must_use]
+            pub fn by_text(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)* _ => None }
+            }
 
             /// The code as it stands in an answer.
             #[must_use]

@@ -1,10 +1,13 @@
 //! From a checked configuration to the parts that serve.
 
+mod front;
 mod outdated;
 
 use std::{path::PathBuf, sync::Arc};
 
-use bekci::{Argon2Cost, BadTenancy, Bekci, BuildError, HashSettings, RedisSettings, Settings, TrustedProxies};
+use bekci::{
+    Argon2Cost, BadMessage, BadTenancy, Bekci, BuildError, HashSettings, RedisSettings, Settings, TrustedProxies,
+};
 use bekci_core::{
     AuthGuard, CookieNames, GuardChain, GuardLimits, IdKind, Meter, ModelName, ModelSpec, PolicyLine, RefreshRules,
     RootSecret, RouteKind, RouteRule, SessionRules, TokenSources,
@@ -22,6 +25,8 @@ use crate::{
     tls::{self, TlsProblem},
     users,
 };
+
+pub(crate) use front::messages;
 
 /// Why nothing could be put together.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +54,9 @@ pub(crate) enum AssembleError {
     /// The policy model or its seed cannot be used.
     #[error("the policy cannot be used: {0}")]
     Policy(String),
+    /// A message cannot be taken.
+    #[error("messages: {0}")]
+    Message(#[from] BadMessage),
     /// A users file has mistakes.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Users(Vec<Problem>),

@@ -119,7 +119,7 @@ fn public_app(
         decision::describe(bekci);
     }
     App::new()
-        .wrap(bekci.middleware())
+        .wrap(generation.front())
         .app_data(generation.keeper.clone())
         .configure(bekci.mount("/auth"))
         .configure(bekci.mount_admin("/admin/v1", "admin"))
@@ -176,7 +176,7 @@ fn listen_decisions(config: &Config, current: &Current, served: Option<&Served>)
     let app = |generation: &Generation| {
         let decisions = generation.decisions.clone();
         App::new()
-            .wrap(generation.bekci().middleware())
+            .wrap(generation.front())
             .configure(move |service| decision::configure(service, decisions))
     };
     let server = HttpServer::new(move || Renewing::new(&current, app))

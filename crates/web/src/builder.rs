@@ -12,7 +12,7 @@ use bekci_store::{OpenError, Providers, RedisSettings, Store, StoreSettings, Sys
 use bekci_token::{KeyRing, KeyStore, KeyStoreError, OsEntropy, RingError, RingGuard, RingSettings};
 use tokio::sync::watch;
 
-use crate::{AuthModel, Bekci, GuardType, Settings, Watch, bekci::Parts, watch::Ways};
+use crate::{AuthModel, Bekci, GuardType, Messages, Settings, Watch, bekci::Parts, watch::Ways};
 
 /// How often the key files are looked at, so that a retired key is one everywhere.
 const LOOK_AT_KEYS: Duration = Duration::from_secs(1);
@@ -80,6 +80,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     meter: Arc<dyn Meter>,
+    messages: Messages,
     quiet: bool,
     problem: Option<BuildError>,
     /// Keys that are made are an hour old, so that a test can have tokens of a while ago.
@@ -100,6 +101,7 @@ impl Builder {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             meter: Arc::new(Unmetered),
+            messages: Messages::default(),
             quiet: false,
             problem: None,
             #[cfg(feature = "testing")]
@@ -224,6 +226,13 @@ impl Builder {
         self
     }
 
+    /// Sentences of one's own in answers, by code and language: `.messages(Messages::default().replace(Language::English, ErrorCode::TokenMissing, "Please sign in.")?)`.
+    #[must_use]
+    pub fn messages(mut self, messages: Messages) -> Self {
+        self.messages = messages;
+        self
+    }
+
     /// For a process that does one thing and ends: it decides by fresh reads alone, so that no writer waits for it, and its own writes wait for every node as any do.
     #[must_use]
     pub fn quiet(mut self) -> Self {
@@ -268,6 +277,7 @@ impl Builder {
         let guards: Vec<Arc<AuthGuard>> = std::mem::take(&mut self.guards).into_iter().map(Arc::new).collect();
         let keys = Arc::new(self.keys(&guards, database.get_database_backend() == DbBackend::Sqlite)?);
         let hasher = PasswordHasher::new(self.settings.passwords, Arc::clone(&self.entropy))?;
+        let by_https = self.settings.is_https();
         let root = Arc::new(self.settings.root);
         let has_policy = self.policy.is_some();
         let settings = StoreSettings {
@@ -308,7 +318,11 @@ impl Builder {
             has_policy,
         };
         let watch = Watch::with_ways(gate, guards, self.models, Some(ways))?;
-        let watch = watch.with_tenancy(self.settings.tenancy).with_meter(self.meter);
+        let watch = watch
+            .with_tenancy(self.settings.tenancy)
+            .with_meter(self.meter)
+            .with_messages(self.messages)
+            .behind_https(by_https);
         let (stop, stopped) = watch::channel(false);
         let looking = tokio::spawn(look_at_keys(Arc::clone(&keys), stopped));
         Ok(Bekci::new(Parts {

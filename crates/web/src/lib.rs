@@ -116,7 +116,7 @@ pub use model::key_of;
 pub use model::{AsPrincipal, AuthModel, GuardType, KeyFault};
 pub use permission::{AsPermission, AsRole, PermissionName};
 pub use record::Record;
-pub use respond::{Language, REQUEST_ID, Refusal, RequestId, Voice, message};
+pub use respond::{BadMessage, Language, Messages, REQUEST_ID, Refusal, RequestId, Voice, message};
 pub use settings::Settings;
 pub use tenancy::{Asked, BadTenancy, Clues, Tenancy};
 pub use trace::{TRACEPARENT, Trace};

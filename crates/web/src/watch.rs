@@ -10,7 +10,7 @@ use bekci_core::{
 use bekci_signin::SignIn;
 use bekci_store::Store;
 
-use crate::{Front, GuardType, Require, Tenancy};
+use crate::{Front, GuardType, Messages, Require, Tenancy};
 
 /// The gate with the guards and models that it decides about. Cheap to clone; built once, before the Actix factory, and shared by all workers.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Watch {
     parts: Arc<Parts>,
     tenancy: Tenancy,
     meter: Arc<dyn Meter>,
+    messages: Messages,
+    by_https: bool,
 }
 
 #[derive(Debug)]
@@ -68,7 +70,29 @@ impl Watch {
             parts,
             tenancy: Tenancy::none(),
             meter: Arc::new(Unmetered),
+            messages: Messages::default(),
+            by_https: false,
         })
+    }
+
+    /// With sentences of one's own in answers.
+    #[must_use]
+    pub fn with_messages(mut self, messages: Messages) -> Self {
+        self.messages = messages;
+        self
+    }
+
+    /// Behind a public URL of https: every answer has `Strict-Transport-Security: max-age=31536000`, unless it brings its own (RFC 6797).
+    #[must_use]
+    pub fn behind_https(mut self, by_https: bool) -> Self {
+        self.by_https = by_https;
+        self
+    }
+
+    /// The sentences of answers.
+    #[must_use]
+    pub fn messages(&self) -> &Messages {
+        &self.messages
     }
 
     /// With a meter, which is told of every decision.
@@ -129,6 +153,8 @@ impl Watch {
     pub fn middleware(&self) -> Front {
         let clock = Arc::clone(&self.parts.gate.parts().clock);
         Front::new(self.tenancy.clone(), clock, Arc::clone(&self.meter))
+            .saying(self.messages.clone())
+            .by_https(self.by_https)
     }
 
     /// Middleware that lets in only those who are signed in through `G`.

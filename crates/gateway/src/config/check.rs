@@ -12,6 +12,9 @@ use super::suggest;
 use super::tree::{self, Entry, Node, Value};
 use super::values::secret::{Secret, SecretRule, SecretSource};
 
+/// More words than these are not listed where another one is refused.
+const LISTED: usize = 12;
+
 /// The variables of the environment, by name.
 pub(crate) type Variables = BTreeMap<String, String>;
 
@@ -327,6 +330,10 @@ fn refusal_of(syntax: &Syntax, text: &str) -> String {
     match (syntax.check)(text) {
         Err(Refusal::Because(reason)) => format!("{shown:?} {reason}"),
         Ok(()) | Err(Refusal::Malformed) if syntax.choices.is_empty() => format!("{shown:?} is not {}", syntax.what),
+        Ok(()) | Err(Refusal::Malformed) if syntax.choices.len() > LISTED => {
+            let hint = suggest::hint(text, syntax.choices.iter().copied());
+            format!("{shown:?} is not {}{hint}", syntax.what)
+        }
         Ok(()) | Err(Refusal::Malformed) => {
             let hint = suggest::hint(text, syntax.choices.iter().copied());
             format!("{shown:?} is not one of {}{hint}", syntax.choices.join(", "))

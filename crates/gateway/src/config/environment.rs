@@ -58,11 +58,10 @@ fn put(kind: &Kind, node: &mut Node, segments: &[&str], variable: &Variable<'_>)
             }
             put_key(keys, node, segment, rest, variable)
         }
-        Kind::Map { of, .. } => {
-            let known = node
-                .entries()
-                .iter()
-                .map(|entry| entry.key.as_str())
+        Kind::Map { key: syntax, of } => {
+            let written = node.entries().iter().map(|entry| entry.key.as_str());
+            let known = written
+                .chain(syntax.choices.iter().copied())
                 .find(|key| upper(key) == *segment);
             let key = known.map_or_else(|| segment.to_ascii_lowercase(), str::to_owned);
             if upper(&key) != *segment || key.is_empty() {

@@ -45,7 +45,6 @@ const NOT_BUILT: &[NotBuilt] = &[
     row("routes.*.kind", |kind| is(kind, "unverified"), "verification of a sign-in"),
     row("otel", any, "OpenTelemetry"),
     row("cors", any, "CORS"),
-    row("messages", any, "messages of one's own"),
 ];
 
 /// Reports every value that somebody gave and that nothing acts on.

@@ -60,6 +60,11 @@ pub(super) fn generate() -> String {
                 of: Kind::Map { key, of },
                 ..
             } => {
+                let _ = writeln!(
+                    out,
+                    "Variables: `{}`.\n",
+                    environment::variable_of(&[section.name, "NAME", "KEY"])
+                );
                 let _ = writeln!(out, "Each key is {}; it takes {}.\n", key.what, takes(of));
             }
             _ => {}

@@ -13,7 +13,7 @@ mod turn;
 use std::{sync::Arc, time::Duration};
 
 use actix_web::web;
-use bekci::Bekci;
+use bekci::{Bekci, Front, Messages};
 use bekci_core::{AuthGuard, Clock, Gate};
 use bekci_migration::sea_orm_migration::sea_orm::DatabaseConnection;
 use parking_lot::RwLock;
@@ -76,6 +76,7 @@ pub(crate) struct Generation {
     pub(crate) house: Arc<House>,
     pub(crate) keeper: web::Data<Gatekeeper>,
     pub(crate) decisions: web::Data<Decisions>,
+    messages: Messages,
 }
 
 impl Generation {
@@ -138,8 +139,14 @@ impl Generation {
             house,
             keeper,
             decisions,
+            messages: assemble::messages(&loaded.config)?,
             loaded,
         })
+    }
+
+    /// What stands before everything that it answers.
+    pub(crate) fn front(&self) -> Front {
+        self.bekci().middleware().saying(self.messages.clone())
     }
 
     /// The library's part of it.

@@ -6,8 +6,11 @@ use std::{
     sync::{Arc, Mutex, OnceLock, mpsc},
 };
 
-use actix_web::{App, HttpServer, dev::Service as _};
+use actix_web::{App, HttpServer, dev::Service as _, http::header::HeaderName};
 use bekci_gateway::echo::{self, EchoCount};
+
+/// A request with this header, as `x-answers: name: value`, is answered with that header.
+pub const ANSWERS: &str = "x-answers";
 
 /// One for all tests: each asks for paths of its own.
 pub struct Echo {
@@ -32,7 +35,17 @@ impl Echo {
                     App::new()
                         .wrap_fn(move |request, next| {
                             noted.lock().unwrap().insert(request.path().to_owned());
-                            next.call(request)
+                            let more: Vec<_> = request.headers().get_all(ANSWERS).cloned().collect();
+                            let answering = next.call(request);
+                            async move {
+                                let mut answer = answering.await?;
+                                for header in more {
+                                    let (name, value) = header.to_str().unwrap().split_once(": ").unwrap();
+                                    let (name, value) = (name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+                                    answer.headers_mut().append(name, value);
+                                }
+                                Ok(answer)
+                            }
                         })
                         .configure(|config| echo::configure(config, EchoCount::default()))
                 })

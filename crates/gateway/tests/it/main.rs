@@ -42,3 +42,4 @@ mod tenants;
 mod text_keys;
 mod tls;
 mod users_file;
+mod wording;

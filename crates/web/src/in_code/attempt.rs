@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use crate::{
     Bekci,
-    respond::{Language, Refusal, message},
+    respond::{Language, Refusal},
 };
 
 /// What somebody says to prove who they are. It does not print.
@@ -67,7 +67,7 @@ pub struct SignIn {
     /// The result with its classic name and number: [`AttemptResult::number`].
     pub code: AttemptResult,
     /// What may be shown to who tried; empty where they are signed in.
-    pub messages: Vec<&'static str>,
+    pub messages: Vec<String>,
     /// What was given as identifier, trimmed.
     pub identifier: Identifier,
     /// What came of it.
@@ -153,7 +153,13 @@ impl<'a> Attempt<'a> {
             Err(error) if error.result() == AttemptResult::FailureUncategorized => Err(error.into()),
             Err(error) => Ok(SignIn {
                 code: error.result(),
-                messages: vec![message(error.code(), self.language)],
+                messages: vec![
+                    self.bekci
+                        .watch()
+                        .messages()
+                        .say(error.code(), self.language)
+                        .to_owned(),
+                ],
                 identifier,
                 outcome: Outcome::Refused(error),
             }),

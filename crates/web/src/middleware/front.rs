@@ -5,7 +5,8 @@
 //! 3. A header that would name a tenant, and that nobody who is believed has set, is taken away.
 //! 4. Where a handler asked who acts and nothing had admitted anybody, the answer is 500, whatever the handler made of it.
 //! 5. A body in chunks that is not read closes its connection after the answer, see [`unread`](super::unread).
-//! 6. A refusal, and an error of Actix's own, is told in the contract's shape. An application's own error tells itself, except a bare 500: that would tell
+//! 6. Where the public URL is https, browsers are told to come by https alone for a year (RFC 6797), unless the answer says something else itself.
+//! 7. A refusal, and an error of Actix's own, is told in the contract's shape. An application's own error tells itself, except a bare 500: that would tell
 //!    the error's text.
 
 use std::{future::Ready, rc::Rc, sync::Arc, time::Duration};
@@ -17,7 +18,9 @@ use actix_web::{
     error::InternalError,
     http::{
         Method, StatusCode, Uri,
-        header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+        header::{
+            ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+        },
     },
 };
 use bekci_core::{AuthError, Clock, ErrorCode, Meter, canonical_path};
@@ -28,14 +31,20 @@ use crate::{
     Record, Tenancy, Trace,
     extract::Unadmitted,
     record,
-    respond::{REQUEST_ID, Refusal, Voice, translated},
+    respond::{Messages, REQUEST_ID, Refusal, Voice, translated},
 };
+
+/// This host alone: of those below it Bekci knows nothing, and a browser could not go back on them for a year.
+const A_YEAR: &str = "max-age=31536000";
 
 /// Middleware for the whole application; `App::new().wrap(bekci.middleware())`, as the outermost one.
 #[derive(Clone, Debug, Default)]
 pub struct Front {
     tenancy: Tenancy,
     told: Option<Telling>,
+    messages: Messages,
+    /// Whether browsers are told to come by https alone.
+    by_https: bool,
 }
 
 /// By what it is told how a request went.
@@ -50,7 +59,31 @@ impl Front {
         Self {
             tenancy,
             told: Some(Telling { clock, meter }),
+            messages: Messages::default(),
+            by_https: false,
         }
+    }
+
+    /// Where the public URL is https, every answer has `Strict-Transport-Security` (RFC 6797), unless it brings its own.
+    pub(crate) fn by_https(mut self, by_https: bool) -> Self {
+        self.by_https = by_https;
+        self
+    }
+
+    /// What every answer has.
+    fn dress(&self, headers: &mut HeaderMap, voice: &Voice) {
+        headers.insert(REQUEST_ID, voice.request_id.header());
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if self.by_https && !headers.contains_key(STRICT_TRANSPORT_SECURITY) {
+            headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(A_YEAR));
+        }
+    }
+
+    /// With sentences of one's own in answers.
+    #[must_use]
+    pub fn saying(mut self, messages: Messages) -> Self {
+        self.messages = messages;
+        self
     }
 }
 
@@ -62,8 +95,7 @@ pub struct AsIs;
 #[derive(Debug)]
 pub struct FrontService<S> {
     inner: Rc<S>,
-    tenancy: Tenancy,
-    told: Option<Telling>,
+    front: Front,
 }
 
 impl<S, B> Transform<S, ServiceRequest> for Front
@@ -80,8 +112,7 @@ where
     fn new_transform(&self, inner: S) -> Self::Future {
         std::future::ready(Ok(FrontService {
             inner: Rc::new(inner),
-            tenancy: self.tenancy.clone(),
-            told: self.told.clone(),
+            front: self.clone(),
         }))
     }
 }
@@ -98,8 +129,8 @@ where
     forward_ready!(inner);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        let voice = Voice::read(request.headers());
-        let telling = self.told.clone().map(|told| told.begin(&mut request, &voice));
+        let voice = Voice::read(request.headers()).saying(&self.front.messages);
+        let telling = self.front.told.clone().map(|told| told.begin(&mut request, &voice));
         let held = Held::of(&mut request);
         if let Err(refusal) = check(&request) {
             let mut answer = refusal.render(&voice);
@@ -107,6 +138,7 @@ where
                 telling.record.fits_no_route(Duration::ZERO);
                 telling.tell(&answer, None);
             }
+            self.front.dress(answer.headers_mut(), &voice);
             if let Some(held) = held {
                 answer = held.until_answered(answer);
             }
@@ -114,13 +146,15 @@ where
             return Box::pin(std::future::ready(Ok(answered)));
         }
         let peer = request.peer_addr().map(|peer| peer.ip());
-        self.tenancy.strip(request.headers_mut(), peer);
+        self.front.tenancy.strip(request.headers_mut(), peer);
         request.extensions_mut().insert(voice.clone());
         let answering = self.inner.call(request);
+        let front = self.front.clone();
         Box::pin(async move {
             match answering.await {
                 Ok(answered) => {
-                    let answered = finish(answered, &voice);
+                    let mut answered = finish(answered, &voice);
+                    front.dress(answered.headers_mut(), &voice);
                     if let Some(telling) = telling {
                         // It is made anew each time, and for the log alone.
                         let call = record::is_logged().then(|| answered.request().match_pattern());
@@ -134,7 +168,7 @@ where
                 // A middleware further in failed before there was an answer; the request is gone with it.
                 Err(error) => {
                     let mut answer = told(&error, &voice).unwrap_or_else(|| error.error_response());
-                    dress(answer.headers_mut(), &voice);
+                    front.dress(answer.headers_mut(), &voice);
                     if let Some(telling) = telling {
                         telling.tell(&answer, None);
                     }
@@ -217,12 +251,10 @@ fn finish<B: MessageBody>(answered: ServiceResponse<B>, voice: &Voice) -> Servic
         None if is_bare(answered.response()) => default_of(answered.response(), voice),
         None => None,
     };
-    let mut answered = match retold {
+    match retold {
         Some(answer) => answered.into_response(answer.map_into_right_body()),
         None => answered.map_into_left_body(),
-    };
-    dress(answered.headers_mut(), voice);
-    answered
+    }
 }
 
 /// No body and no type, as Actix's own "not found" and "method not allowed". An application's own have either.
@@ -265,9 +297,4 @@ fn told(error: &Error, voice: &Voice) -> Option<HttpResponse<BoxBody>> {
     }
     tracing::error!(request_id = voice.request_id.as_str(), %error, "a handler failed");
     Some(Refusal::new(ErrorCode::Internal, "a handler failed").render(voice))
-}
-
-fn dress(headers: &mut HeaderMap, voice: &Voice) {
-    headers.insert(REQUEST_ID, voice.request_id.header());
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }

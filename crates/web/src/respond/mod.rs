@@ -31,7 +31,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use crate::record::Reason;
 
 pub(crate) use foreign::{json_fault, translated};
-pub use messages::{Language, message};
+pub use messages::{BadMessage, Language, Messages, message};
 pub(crate) use voice::only;
 pub use voice::{REQUEST_ID, RequestId, Voice};
 
@@ -157,7 +157,7 @@ impl Refusal {
     }
 
     fn body(&self, status: StatusCode, voice: &Voice) -> Value {
-        let message = message(self.code, voice.language);
+        let message = voice.messages.say(self.code, voice.language);
         let mut told = Map::new();
         told.insert("code".into(), self.code.as_str().into());
         told.insert("requestId".into(), voice.request_id.as_str().into());

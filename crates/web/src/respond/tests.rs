@@ -137,6 +137,7 @@ fn a_problem_has_the_members_of_rfc_9457() {
     let voice = Voice {
         problem: true,
         language: Language::Turkish,
+        messages: Messages::default(),
         ..plain()
     };
     let answer = Refusal::from(AuthError::NotFresh(300)).render(&voice);

@@ -12,7 +12,7 @@ use actix_web::{
 };
 use bekci_core::TokenId;
 
-use super::messages::Language;
+use super::messages::{Language, Messages};
 
 /// The header that carries a request's id, in requests and answers.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -71,6 +71,8 @@ pub struct Voice {
     pub language: Language,
     /// Whether failures are told as RFC 9457 has it, by `Accept: application/problem+json`.
     pub problem: bool,
+    /// The sentences of answers.
+    pub messages: Messages,
 }
 
 impl Voice {
@@ -81,7 +83,15 @@ impl Voice {
             request_id: RequestId::taken_or_made(headers),
             language: language(headers),
             problem: wants_problem(headers),
+            messages: Messages::default(),
         }
+    }
+
+    /// With these sentences.
+    #[must_use]
+    pub fn saying(mut self, messages: &Messages) -> Self {
+        self.messages = messages.clone();
+        self
     }
 
     /// The voice that [`Front`](crate::Front) noted for this request, else one read now and noted, so that a request has one id.

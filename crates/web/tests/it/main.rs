@@ -32,4 +32,5 @@ mod signing;
 mod tenants;
 mod test_app;
 mod town;
+mod wording;
 mod workers;

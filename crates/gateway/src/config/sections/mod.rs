@@ -27,7 +27,7 @@ use telemetry::{Log, Otel};
 use token::{Secrets, Token};
 
 use super::schema::{Fallback::Toml, Kind, settings};
-use super::values::names::{Language, MessageCode, Name, Sentence};
+use super::values::names::{Language, Message, MessageCode, Name};
 
 settings! {
     /// The configuration of the gateway.
@@ -73,7 +73,8 @@ settings! {
         cors: Cors = Toml("{}");
         /// What a client may ask of the process.
         limits: Limits = Toml("{}");
-        /// Messages of answers in a language, in place of the built-in ones, each by its code.
-        messages: BTreeMap<Language, BTreeMap<MessageCode, Sentence>> = Toml("{}");
+        /// Messages of answers in a language (`en`, `tr`), in place of the built-in ones, each by its code: `TOKEN_MISSING = "Please sign in."`. Plain text, without places
+        /// that would be filled. The codes never change.
+        messages: BTreeMap<Language, BTreeMap<MessageCode, Message>> = Toml("{}");
     }
 }

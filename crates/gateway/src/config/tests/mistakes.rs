@@ -235,3 +235,46 @@ fn a_missing_file_is_told() {
         "/nonexistent/bekci.toml:1:1: there is no such file"
     );
 }
+
+#[test]
+fn a_message_is_for_a_code_that_there_is_in_a_language_that_is_spoken() {
+    let config =
+        loaded("[messages.en]\nTOKEN_EXPIRED = 'Sign in again.'\n[messages.tr]\nTOKEN_EXPIRED = 'Yeniden girin.'\n");
+    assert_eq!(config.messages.len(), 2);
+    let text =
+        "[messages.en]\nTOKEN_EXPIERD = 'a'\ntoken_missing = 'b'\n[messages.eng]\nTOKEN_EXPIRED = 'c'\n[messages.de]\n";
+    assert_eq!(
+        refused(text),
+        [
+            "bekci.toml:2:1: messages.en.TOKEN_EXPIERD: \"TOKEN_EXPIERD\" is not a code of an answer, as TOKEN_EXPIRED; did you mean TOKEN_EXPIRED?",
+            "bekci.toml:3:1: messages.en.token_missing: \"token_missing\" is not a code of an answer, as TOKEN_EXPIRED",
+            "bekci.toml:4:11: messages.eng: \"eng\" is not one of en, tr; did you mean en?",
+            "bekci.toml:6:11: messages.de: \"de\" is not one of en, tr",
+        ]
+    );
+    let problems = refused("[messages.en]\nFORBIDDEN = \"two\\nlines\"\nNOT_FOUND = ''\nCONFLICT = { text = 'a' }\n");
+    for (problem, start) in problems.iter().zip([
+        "bekci.toml:2:13: messages.en.FORBIDDEN: \"two\\nlines\" is not a message",
+        "bekci.toml:3:13: messages.en.NOT_FOUND: \"\" is not a message",
+        "bekci.toml:4:12: messages.en.CONFLICT: must be a text",
+    ]) {
+        assert!(problem.starts_with(start), "{problems:#?}");
+    }
+    assert_eq!(problems.len(), 3, "{problems:#?}");
+}
+
+#[test]
+fn a_variable_can_give_a_message_too() {
+    let given = load_with("", &[("BEKCI__MESSAGES__TR__NOT_FOUND", "Yok.")])
+        .unwrap()
+        .config;
+    let told: Vec<_> = given
+        .messages
+        .values()
+        .flatten()
+        .map(|(code, text)| (code.0, text.as_str()))
+        .collect();
+    assert_eq!(told, [(bekci_core::ErrorCode::NotFound, "Yok.")]);
+    let problems = load_with("", &[("BEKCI__MESSAGES__TR__NOT_FUOND", "Yok.")]).unwrap_err();
+    assert!(problems[0].contains("BEKCI__MESSAGES__TR__NOT_FUOND"), "{problems:#?}");
+}

@@ -66,10 +66,6 @@ fn what_is_not_built_is_refused_where_it_is_asked_for() {
             "bekci.toml:1:2: clients: needs introspection",
         ),
         (
-            "[messages.en]\nTOKEN_EXPIRED = 'Sign in again.'\n",
-            "bekci.toml:1:2: messages: needs messages",
-        ),
-        (
             "[guards.customer]\nregister = 'open'\n",
             "bekci.toml:2:12: guards.customer.register: needs registration",
         ),

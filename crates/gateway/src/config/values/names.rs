@@ -1,8 +1,8 @@
 //! Names: of guards, models, providers, roles, permissions, columns.
 
-use bekci_core::{GuardName, IdKind, ModelName, Permission, PrincipalId, RoleName, TenantName};
+use bekci_core::{ErrorCode, GuardName, IdKind, ModelName, Permission, PrincipalId, RoleName, TenantName};
 
-use super::{Parsed, require, text_type};
+use super::{Parsed, choice, require, text_type};
 use crate::config::schema::{Refusal, Syntax};
 
 /// Names whose grammar is core's.
@@ -94,16 +94,35 @@ text_type! {
         && text.split('/').all(|part| !part.is_empty() && part.bytes().all(|b| matches!(b, b'a'..=b'z' | b'-'))))
 }
 
-text_type! {
-    /// A code of an answer, as `TOKEN_EXPIRED`.
-    MessageCode: "a code, as TOKEN_EXPIRED", Some("^[A-Z]+(_[A-Z]+)*$"),
-    |text| require(text.split('_').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_uppercase())))
+/// A code of an answer, as `TOKEN_EXPIRED`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MessageCode(pub(crate) ErrorCode);
+
+impl Parsed for MessageCode {
+    const SYNTAX: Syntax = Syntax {
+        choices: ErrorCode::TEXTS,
+        ..Syntax::of::<Self>("a code of an answer, as TOKEN_EXPIRED")
+    };
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        ErrorCode::by_text(text).map(Self).ok_or(Refusal::Malformed)
+    }
+}
+
+choice! {
+    /// A language that answers are written in.
+    Language {
+        /// English.
+        English = "en",
+        /// Turkish.
+        Turkish = "tr",
+    }
 }
 
 text_type! {
-    /// A language as in `Accept-Language`, without a region: `en`.
-    Language: "a language, as en or tr", Some("^[a-z]{2,3}$"),
-    |text| require((2..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase()))
+    /// A sentence of an answer, in place of a built-in one.
+    Message: "a message: 1 to 500 bytes of text without control characters, line separators and marks of direction", None,
+    |text| require(bekci::Messages::check(text).is_ok())
 }
 
 text_type! {
