@@ -6,7 +6,8 @@ mod outdated;
 use std::{path::PathBuf, sync::Arc};
 
 use bekci::{
-    Argon2Cost, BadMessage, BadTenancy, Bekci, BuildError, HashSettings, RedisSettings, Settings, TrustedProxies,
+    Argon2Cost, BadCors, BadMessage, BadTenancy, Bekci, BuildError, HashSettings, RedisSettings, Settings,
+    TrustedProxies,
 };
 use bekci_core::{
     AuthGuard, CookieNames, GuardChain, GuardLimits, IdKind, Meter, ModelName, ModelSpec, PolicyLine, RefreshRules,
@@ -26,7 +27,7 @@ use crate::{
     users,
 };
 
-pub(crate) use front::messages;
+pub(crate) use front::{cors, messages};
 
 /// Why nothing could be put together.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +58,9 @@ pub(crate) enum AssembleError {
     /// A message cannot be taken.
     #[error("messages: {0}")]
     Message(#[from] BadMessage),
+    /// Pages of other origins cannot be allowed what is said.
+    #[error("cors: {0}")]
+    Cors(#[from] BadCors),
     /// A users file has mistakes.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Users(Vec<Problem>),

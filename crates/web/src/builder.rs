@@ -12,7 +12,7 @@ use bekci_store::{OpenError, Providers, RedisSettings, Store, StoreSettings, Sys
 use bekci_token::{KeyRing, KeyStore, KeyStoreError, OsEntropy, RingError, RingGuard, RingSettings};
 use tokio::sync::watch;
 
-use crate::{AuthModel, Bekci, GuardType, Messages, Settings, Watch, bekci::Parts, watch::Ways};
+use crate::{AuthModel, Bekci, Cors, GuardType, Messages, Settings, Watch, bekci::Parts, watch::Ways};
 
 /// How often the key files are looked at, so that a retired key is one everywhere.
 const LOOK_AT_KEYS: Duration = Duration::from_secs(1);
@@ -81,6 +81,7 @@ pub struct Builder {
     entropy: Arc<dyn Entropy>,
     meter: Arc<dyn Meter>,
     messages: Messages,
+    cors: Option<Cors>,
     quiet: bool,
     problem: Option<BuildError>,
     /// Keys that are made are an hour old, so that a test can have tokens of a while ago.
@@ -102,6 +103,7 @@ impl Builder {
             entropy: Arc::new(OsEntropy),
             meter: Arc::new(Unmetered),
             messages: Messages::default(),
+            cors: None,
             quiet: false,
             problem: None,
             #[cfg(feature = "testing")]
@@ -233,6 +235,13 @@ impl Builder {
         self
     }
 
+    /// What pages of other origins may do, at Bekci's calls and the application's own alike. Without it the application says so itself.
+    #[must_use]
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.cors = Some(cors);
+        self
+    }
+
     /// For a process that does one thing and ends: it decides by fresh reads alone, so that no writer waits for it, and its own writes wait for every node as any do.
     #[must_use]
     pub fn quiet(mut self) -> Self {
@@ -322,7 +331,8 @@ impl Builder {
             .with_tenancy(self.settings.tenancy)
             .with_meter(self.meter)
             .with_messages(self.messages)
-            .behind_https(by_https);
+            .behind_https(by_https)
+            .with_cors(self.cors);
         let (stop, stopped) = watch::channel(false);
         let looking = tokio::spawn(look_at_keys(Arc::clone(&keys), stopped));
         Ok(Bekci::new(Parts {

@@ -110,7 +110,7 @@ pub use extract::{AnyAuth, Auth, Fresh, permit, principal};
 pub use head::Reading;
 pub use host::{BadHost, Host};
 pub use in_code::{Attempt, Credentials, GuardCalls, Identities, Outcome, Sessions, SignIn};
-pub use middleware::{AsIs, Front, Require, RequireService};
+pub use middleware::{AsIs, BadCors, Cors, CorsSettings, Front, Require, RequireService};
 #[doc(hidden)]
 pub use model::key_of;
 pub use model::{AsPrincipal, AuthModel, GuardType, KeyFault};

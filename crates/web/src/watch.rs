@@ -10,7 +10,7 @@ use bekci_core::{
 use bekci_signin::SignIn;
 use bekci_store::Store;
 
-use crate::{Front, GuardType, Messages, Require, Tenancy};
+use crate::{Cors, Front, GuardType, Messages, Require, Tenancy};
 
 /// The gate with the guards and models that it decides about. Cheap to clone; built once, before the Actix factory, and shared by all workers.
 #[derive(Clone, Debug)]
@@ -20,6 +20,7 @@ pub struct Watch {
     meter: Arc<dyn Meter>,
     messages: Messages,
     by_https: bool,
+    cors: Option<Cors>,
 }
 
 #[derive(Debug)]
@@ -72,6 +73,7 @@ impl Watch {
             meter: Arc::new(Unmetered),
             messages: Messages::default(),
             by_https: false,
+            cors: None,
         })
     }
 
@@ -79,6 +81,13 @@ impl Watch {
     #[must_use]
     pub fn with_messages(mut self, messages: Messages) -> Self {
         self.messages = messages;
+        self
+    }
+
+    /// With what pages of other origins may do.
+    #[must_use]
+    pub fn with_cors(mut self, cors: Option<Cors>) -> Self {
+        self.cors = cors;
         self
     }
 
@@ -155,6 +164,7 @@ impl Watch {
         Front::new(self.tenancy.clone(), clock, Arc::clone(&self.meter))
             .saying(self.messages.clone())
             .by_https(self.by_https)
+            .cors(self.cors.clone())
     }
 
     /// Middleware that lets in only those who are signed in through `G`.

@@ -58,7 +58,9 @@ pub(crate) mod types {
         RouteId, Sentence, Status, TableName,
     };
     pub(crate) use super::values::net::Cidr;
-    pub(crate) use super::values::pattern::{HeaderName, HostPattern, Method, PathPattern, Segment, UrlPath};
+    pub(crate) use super::values::pattern::{
+        HeaderName, HostPattern, Method, PageHeader, PageMethod, PathPattern, Segment, UrlPath,
+    };
     pub(crate) use super::values::secret::{Root, Secret, SecretSource};
     pub(crate) use super::values::time::{Days, Hours, Millis, Seconds};
     pub(crate) use super::values::url::{HttpUrl, Origin, PageUrl, RedirectUri};

@@ -44,7 +44,6 @@ const NOT_BUILT: &[NotBuilt] = &[
     row("clients", any, "introspection and revocation for clients"),
     row("routes.*.kind", |kind| is(kind, "unverified"), "verification of a sign-in"),
     row("otel", any, "OpenTelemetry"),
-    row("cors", any, "CORS"),
 ];
 
 /// Reports every value that somebody gave and that nothing acts on.

@@ -49,6 +49,9 @@ use crate::{
 
 const AUTH_ERROR: HeaderName = HeaderName::from_static("x-auth-error");
 
+/// Where the endpoints are.
+pub(crate) const PATHS: [&str; 3] = ["/forward-auth", "/auth-request", metadata::PREFIX];
+
 /// What the endpoints decide by. One for all workers.
 #[derive(Debug)]
 pub(crate) struct Decisions {

@@ -14,8 +14,9 @@ use crate::{
 };
 
 /// The sections of which the library sees nothing, and the keys of others that are like them.
-const ROUTING: [&str; 5] = [
+const ROUTING: [&str; 6] = [
     "routes",
+    "cors",
     "messages",
     "server.trusted_proxies",
     "server.decision_preset",

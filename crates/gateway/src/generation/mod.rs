@@ -13,7 +13,7 @@ mod turn;
 use std::{sync::Arc, time::Duration};
 
 use actix_web::web;
-use bekci::{Bekci, Front, Messages};
+use bekci::{Bekci, Cors, Front, Messages};
 use bekci_core::{AuthGuard, Clock, Gate};
 use bekci_migration::sea_orm_migration::sea_orm::DatabaseConnection;
 use parking_lot::RwLock;
@@ -77,6 +77,7 @@ pub(crate) struct Generation {
     pub(crate) keeper: web::Data<Gatekeeper>,
     pub(crate) decisions: web::Data<Decisions>,
     messages: Messages,
+    cors: Option<Cors>,
 }
 
 impl Generation {
@@ -140,13 +141,15 @@ impl Generation {
             keeper,
             decisions,
             messages: assemble::messages(&loaded.config)?,
+            cors: assemble::cors(&loaded.config)?,
             loaded,
         })
     }
 
     /// What stands before everything that it answers.
     pub(crate) fn front(&self) -> Front {
-        self.bekci().middleware().saying(self.messages.clone())
+        let front = self.bekci().middleware().saying(self.messages.clone());
+        front.cors(self.cors.clone())
     }
 
     /// The library's part of it.

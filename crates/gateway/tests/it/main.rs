@@ -29,6 +29,7 @@ mod measuring;
 mod office;
 mod operating;
 mod operating_commands;
+mod origins;
 mod pages;
 mod people;
 mod proxying;

@@ -6,7 +6,8 @@
 //! 4. Where a handler asked who acts and nothing had admitted anybody, the answer is 500, whatever the handler made of it.
 //! 5. A body in chunks that is not read closes its connection after the answer, see [`unread`](super::unread).
 //! 6. Where the public URL is https, browsers are told to come by https alone for a year (RFC 6797), unless the answer says something else itself.
-//! 7. A refusal, and an error of Actix's own, is told in the contract's shape. An application's own error tells itself, except a bare 500: that would tell
+//! 7. Where pages of other origins may call, their browsers are answered before anything is matched (see [`cors`](super::cors)).
+//! 8. A refusal, and an error of Actix's own, is told in the contract's shape. An application's own error tells itself, except a bare 500: that would tell
 //!    the error's text.
 
 use std::{future::Ready, rc::Rc, sync::Arc, time::Duration};
@@ -26,7 +27,10 @@ use actix_web::{
 use bekci_core::{AuthError, Clock, ErrorCode, Meter, canonical_path};
 use futures_util::future::LocalBoxFuture;
 
-use super::unread::Held;
+use super::{
+    cors::{Asking, Cors},
+    unread::Held,
+};
 use crate::{
     Record, Tenancy, Trace,
     extract::Unadmitted,
@@ -45,6 +49,7 @@ pub struct Front {
     messages: Messages,
     /// Whether browsers are told to come by https alone.
     by_https: bool,
+    cors: Option<Cors>,
 }
 
 /// By what it is told how a request went.
@@ -61,7 +66,15 @@ impl Front {
             told: Some(Telling { clock, meter }),
             messages: Messages::default(),
             by_https: false,
+            cors: None,
         }
+    }
+
+    /// With what pages of other origins may do; `None`: whoever is further in says so itself.
+    #[must_use]
+    pub fn cors(mut self, cors: Option<Cors>) -> Self {
+        self.cors = cors;
+        self
     }
 
     /// Where the public URL is https, every answer has `Strict-Transport-Security` (RFC 6797), unless it brings its own.
@@ -71,11 +84,14 @@ impl Front {
     }
 
     /// What every answer has.
-    fn dress(&self, headers: &mut HeaderMap, voice: &Voice) {
+    fn dress(&self, headers: &mut HeaderMap, voice: &Voice, asking: Option<&Asking>) {
         headers.insert(REQUEST_ID, voice.request_id.header());
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if self.by_https && !headers.contains_key(STRICT_TRANSPORT_SECURITY) {
             headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(A_YEAR));
+        }
+        if let Some(asking) = asking {
+            asking.dress(headers);
         }
     }
 
@@ -95,7 +111,7 @@ pub struct AsIs;
 #[derive(Debug)]
 pub struct FrontService<S> {
     inner: Rc<S>,
-    front: Front,
+    front: Rc<Front>,
 }
 
 impl<S, B> Transform<S, ServiceRequest> for Front
@@ -112,7 +128,7 @@ where
     fn new_transform(&self, inner: S) -> Self::Future {
         std::future::ready(Ok(FrontService {
             inner: Rc::new(inner),
-            front: self.clone(),
+            front: Rc::new(self.clone()),
         }))
     }
 }
@@ -132,13 +148,22 @@ where
         let voice = Voice::read(request.headers()).saying(&self.front.messages);
         let telling = self.front.told.clone().map(|told| told.begin(&mut request, &voice));
         let held = Held::of(&mut request);
-        if let Err(refusal) = check(&request) {
-            let mut answer = refusal.render(&voice);
+        let cors = self.front.cors.as_ref();
+        let asking = cors.and_then(|cors| cors.ask(request.method(), request.path(), request.headers()));
+        let early = match check(&request) {
+            Err(refusal) => {
+                if let Some(telling) = &telling {
+                    telling.record.fits_no_route(Duration::ZERO);
+                }
+                Some(refusal.render(&voice))
+            }
+            Ok(()) => asking.as_ref().and_then(Asking::preflight),
+        };
+        if let Some(mut answer) = early {
+            self.front.dress(answer.headers_mut(), &voice, asking.as_ref());
             if let Some(telling) = telling {
-                telling.record.fits_no_route(Duration::ZERO);
                 telling.tell(&answer, None);
             }
-            self.front.dress(answer.headers_mut(), &voice);
             if let Some(held) = held {
                 answer = held.until_answered(answer);
             }
@@ -149,12 +174,12 @@ where
         self.front.tenancy.strip(request.headers_mut(), peer);
         request.extensions_mut().insert(voice.clone());
         let answering = self.inner.call(request);
-        let front = self.front.clone();
+        let front = Rc::clone(&self.front);
         Box::pin(async move {
             match answering.await {
                 Ok(answered) => {
                     let mut answered = finish(answered, &voice);
-                    front.dress(answered.headers_mut(), &voice);
+                    front.dress(answered.headers_mut(), &voice, asking.as_ref());
                     if let Some(telling) = telling {
                         // It is made anew each time, and for the log alone.
                         let call = record::is_logged().then(|| answered.request().match_pattern());
@@ -168,7 +193,7 @@ where
                 // A middleware further in failed before there was an answer; the request is gone with it.
                 Err(error) => {
                     let mut answer = told(&error, &voice).unwrap_or_else(|| error.error_response());
-                    front.dress(answer.headers_mut(), &voice);
+                    front.dress(answer.headers_mut(), &voice, asking.as_ref());
                     if let Some(telling) = telling {
                         telling.tell(&answer, None);
                     }

@@ -1,8 +1,10 @@
 //! The two middlewares: [`Front`] before the whole application, [`Require`] before what is guarded.
 
+mod cors;
 mod front;
 mod require;
 mod unread;
 
+pub use cors::{BadCors, Cors, CorsSettings};
 pub use front::{AsIs, Front};
 pub use require::{Require, RequireService};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::schema::{Fallback::Toml, Refusal, Syntax, range, settings};
 use crate::config::values::Parsed;
-use crate::config::values::pattern::{HeaderName, Method};
+use crate::config::values::pattern::{HeaderName, PageHeader, PageMethod};
 use crate::config::values::time::Seconds;
 use crate::config::values::url::Origin;
 
@@ -27,13 +27,17 @@ settings! {
 settings! {
     /// Which pages of other origins may call (Fetch standard).
     Cors {
-        /// Their origins; none: no page of another origin.
+        /// Their origins, whole, as `https://app.example.com`; `*` and `null` are none. Empty: none at Bekci's own calls, and what upstreams say of theirs is passed on. With
+        /// one, upstreams have no say: preflights are answered by the gateway, alike for every path.
         origins: Vec<Origin> = Toml("[]");
         /// What they may call with.
-        methods: Vec<Method> = Toml("['GET', 'HEAD', 'POST']");
-        /// Which headers they may send.
-        headers: Vec<HeaderName> = Toml("['authorization', 'content-type']");
-        /// Whether they may call with cookies.
+        methods: Vec<PageMethod> = Toml("['GET', 'HEAD', 'POST']");
+        /// Which headers they may send. Those that say who acts, as `x-auth-*`, cannot be named.
+        headers: Vec<PageHeader> = Toml("['authorization', 'content-type']");
+        /// Which headers of answers they may read.
+        exposed_headers: Vec<PageHeader> = Toml("['retry-after', 'x-request-id']");
+        /// Whether they may call with cookies. Bekci's are `SameSite=Lax`: browsers send them from pages of the same site alone, as from `app.example.com` to `api.example.com`;
+        /// what changes something then needs `x-csrf-token` in `headers`.
         credentials: bool = Toml("false");
         /// How long a browser may keep the answer to its question.
         max_age_seconds: Seconds [range(0, 86_400)] = Toml("600");

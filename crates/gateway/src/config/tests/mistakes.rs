@@ -278,3 +278,40 @@ fn a_variable_can_give_a_message_too() {
     let problems = load_with("", &[("BEKCI__MESSAGES__TR__NOT_FUOND", "Yok.")]).unwrap_err();
     assert!(problems[0].contains("BEKCI__MESSAGES__TR__NOT_FUOND"), "{problems:#?}");
 }
+
+#[test]
+fn an_origin_is_named_whole_and_no_page_may_say_who_acts() {
+    let good = "[cors]\norigins = ['https://App.example.com:443', 'http://localhost:3000']\nmethods = ['GET', 'DELETE']\nheaders = ['X-CSRF-Token']\ncredentials = true\n";
+    let origins: Vec<_> = loaded(good)
+        .cors
+        .origins
+        .iter()
+        .map(|origin| origin.as_str().to_owned())
+        .collect();
+    assert_eq!(
+        origins,
+        ["https://app.example.com", "http://localhost:3000"],
+        "as browsers send them"
+    );
+    let text = "[cors]\norigins = ['*', 'null', 'https://*.example.com', 'https://a.b/']\nmethods = ['*', 'TRACE', 'get']\n\
+                headers = ['*', 'X-Auth-Id', 'x-forwarded-for', 'Remote-User', 'cookie']\nexposed_headers = ['*']\n";
+    let problems = refused(text);
+    assert_eq!(problems.len(), 13, "{problems:#?}");
+    for (problem, key) in problems.iter().zip([
+        "bekci.toml:2:12: cors.origins[0]: \"*\" is not an origin",
+        "bekci.toml:2:17: cors.origins[1]: \"null\" is not an origin",
+        "bekci.toml:2:25: cors.origins[2]: ",
+        "bekci.toml:2:50: cors.origins[3]: ",
+        "bekci.toml:3:12: cors.methods[0]: ",
+        "bekci.toml:3:17: cors.methods[1]: ",
+        "bekci.toml:3:26: cors.methods[2]: ",
+        "bekci.toml:4:12: cors.headers[0]: ",
+        "bekci.toml:4:17: cors.headers[1]: \"X-Auth-Id\" is not the name of a header that a page may have a say in",
+        "bekci.toml:4:30: cors.headers[2]: ",
+        "bekci.toml:4:49: cors.headers[3]: ",
+        "bekci.toml:4:64: cors.headers[4]: ",
+        "bekci.toml:5:20: cors.exposed_headers[0]: ",
+    ]) {
+        assert!(problem.starts_with(key), "{key}: {problems:#?}");
+    }
+}

@@ -58,10 +58,6 @@ fn what_is_not_built_is_refused_where_it_is_asked_for() {
         ("[otel]\nenabled = true\n", "bekci.toml:1:2: otel: needs OpenTelemetry"),
         ("[mail]\n", "bekci.toml:1:2: mail: needs mail"),
         (
-            "[cors]\norigins = ['https://a.b']\n",
-            "bekci.toml:1:2: cors: needs CORS",
-        ),
-        (
             "[clients.x]\nsecret = '0123456789abcdef'\n",
             "bekci.toml:1:2: clients: needs introspection",
         ),

@@ -25,6 +25,18 @@ text_type! {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
 }
 
+text_type! {
+    /// A method that pages of other origins can be allowed.
+    PageMethod: "a method in capitals that a page can call with, as GET", Some("^[A-Z]+$"),
+    |text| require(text.len() <= 32 && bekci::Cors::check_method(text).is_ok())
+}
+
+text_type! {
+    /// A header that pages of other origins can be allowed to send or read.
+    PageHeader: "the name of a header that a page may have a say in; those that tell who acts or whence a request comes are not", Some("^[A-Za-z][A-Za-z0-9-]*$"),
+    |text| require(HeaderName::parse(text).is_ok() && bekci::Cors::check_header(text).is_ok())
+}
+
 /// The hosts that a route is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HostPattern {
