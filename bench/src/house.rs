@@ -55,7 +55,8 @@ impl House {
         let key = Self::account(&bekci, &guard, &model).await;
         let guard = bekci.watch().guard("admin").map(Arc::clone).unwrap();
         let attempt = bekci_signin_attempt();
-        let signed_in = bekci.sign_in().password(&guard, attempt).await.unwrap();
+        let granted = bekci.sign_in().password(&guard, attempt).await.unwrap();
+        let signed_in = granted.full().unwrap();
         let bearer = format!("Bearer {}", signed_in.access.expose_secret());
         while !bekci.store().is_trusted() {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -115,6 +116,7 @@ fn bekci_signin_attempt() -> bekci_signin::PasswordAttempt {
         device_id: None,
         replaces: None,
         tenant: SignInTenant::None,
+        verification: None,
         client: None,
     }
 }

@@ -1,6 +1,7 @@
 //! The migrations, in order, in a table of their own.
 
 mod m20261121_000001_initial;
+mod m20261121_000002_temporaries;
 
 use sea_orm_migration::prelude::{MigrationTrait, MigratorTrait, async_trait};
 use sea_orm_migration::sea_orm::{DynIden, sea_query::IntoIden as _};
@@ -16,7 +17,10 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261121_000001_initial::Migration)]
+        vec![
+            Box::new(m20261121_000001_initial::Migration),
+            Box::new(m20261121_000002_temporaries::Migration),
+        ]
     }
 
     fn migration_table_name() -> DynIden {

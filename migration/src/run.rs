@@ -107,6 +107,7 @@ pub fn sql(backend: DbBackend, models: &[ModelTable]) -> Result<String, DbErr> {
     let dialect = dialect::of(backend)?;
     let mut statements = vec![dialect.begin().to_owned(), migrations_table(dialect)];
     statements.extend(tables::create(dialect));
+    statements.extend(tables::create_temporaries(dialect));
     statements.extend(watches::own_statements(dialect));
     for model in models {
         statements.extend(account_table_statements(backend, model)?);

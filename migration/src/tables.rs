@@ -3,12 +3,13 @@
 mod coherence;
 mod rights;
 mod sessions;
+mod temporaries;
 
 use sea_orm_migration::sea_query::{ColumnDef, Expr, Index, IndexCreateStatement, Table, TableCreateStatement};
 
 use crate::dialect::Dialect;
 
-/// What makes all tables, in order; each statement may be run again.
+/// What makes all tables of the first version, in order; each statement may be run again.
 pub(crate) fn create(dialect: &dyn Dialect) -> Vec<String> {
     let tables = [rights::tables(), sessions::tables(), coherence::tables(dialect)].concat();
     let indexes = [rights::indexes(), sessions::indexes(), coherence::indexes(dialect)].concat();
@@ -19,7 +20,20 @@ pub(crate) fn create(dialect: &dyn Dialect) -> Vec<String> {
     statements
 }
 
-/// What removes them, and all that is in them.
+/// What makes the table of sign-ins that wait for their verification; each statement may be run again.
+pub(crate) fn create_temporaries(dialect: &dyn Dialect) -> Vec<String> {
+    let mut statements: Vec<String> = temporaries::tables().iter().map(|table| dialect.table(table)).collect();
+    statements.extend(temporaries::indexes().iter().map(|index| dialect.index(index)));
+    statements
+}
+
+/// What removes it.
+pub(crate) fn drop_temporaries() -> Vec<String> {
+    let tables = temporaries::TABLES.iter();
+    tables.map(|table| format!("DROP TABLE IF EXISTS {table}")).collect()
+}
+
+/// What removes the tables of the first version, and all that is in them.
 pub(crate) fn drop(dialect: &dyn Dialect) -> Vec<String> {
     let tables = [rights::TABLES, sessions::TABLES, coherence::TABLES].concat();
     let mut statements: Vec<String> = tables

@@ -105,7 +105,7 @@ impl Gate {
             });
         }
         let ticket = self.parts.identities.ticket();
-        let (guard, claims, by_cookie) = match rule.guards.authenticate(head, &*self.parts.verifier) {
+        let (guard, claims, by_cookie) = match self.authenticate(head, rule) {
             GuardOutcome::Authenticated {
                 guard,
                 claims,
@@ -163,6 +163,17 @@ impl Gate {
                 return decided.map_err(|error| denied(error, tenant, Some(from)));
             }
             tries += 1;
+        }
+    }
+
+    /// The first step.
+    fn authenticate(&self, head: &RequestHead<'_>, rule: &RouteRule) -> GuardOutcome {
+        let verifier = &*self.parts.verifier;
+        match rule.kind {
+            RouteKind::Unverified => rule.guards.authenticate_unverified(head, verifier),
+            RouteKind::Public | RouteKind::Authorized | RouteKind::Fresh(_) | RouteKind::Guest => {
+                rule.guards.authenticate(head, verifier)
+            }
         }
     }
 

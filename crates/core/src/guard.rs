@@ -7,7 +7,9 @@
 //! 2. Without a header the first guard in the route's order whose cookie is there decides, alone.
 //! 3. Two different credentials for the guard that decides (two headers, two cookies of one name, header and cookie) are ambiguous; byte-identical ones are one.
 //! 4. A presented but bad credential never falls through to the next guard, nor to "anonymous".
-//! 5. Where the credential came by cookie, an unsafe method needs proof of origin: `Sec-Fetch-Site: same-origin`, or the CSRF cookie's value in `X-CSRF-Token`.
+//! 5. A route that asks for `unverified` takes temporary tokens too, from the header or from a cookie of their own, which is looked at before the access cookie: it
+//!    belongs to the newer sign-in. On every other route that cookie is not looked at, and a temporary token is one that is no good.
+//! 6. Where the credential came by cookie, an unsafe method needs proof of origin: `Sec-Fetch-Site: same-origin`, or the CSRF cookie's value in `X-CSRF-Token`.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -39,6 +41,8 @@ pub struct CookieNames {
     pub access: String,
     /// Holds the refresh token.
     pub refresh: String,
+    /// Holds the token of a temporary identity.
+    pub temporary: String,
     /// Holds the CSRF token, readable by scripts.
     pub csrf: String,
     /// Whether they are sent over https alone.
@@ -53,6 +57,7 @@ impl CookieNames {
         Self {
             access: format!("{host}bekci_{guard}_at"),
             refresh: format!("{secure}bekci_{guard}_rt"),
+            temporary: format!("{host}bekci_{guard}_tt"),
             csrf: format!("{host}bekci_{guard}_csrf"),
             secure: https,
         }
@@ -91,6 +96,16 @@ impl Default for SessionRules {
     }
 }
 
+/// What a right credential gives at a guard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verification {
+    /// A session.
+    #[default]
+    Off,
+    /// A temporary identity. The application sends a code of its own, checks it, and says so; only then there is a session.
+    Custom,
+}
+
 /// A named way in: a model, an audience, sources of tokens and session rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthGuard {
@@ -116,6 +131,10 @@ pub struct AuthGuard {
     pub claims: Vec<(String, String)>,
     /// Where a browser is sent to sign in; empty: nowhere.
     pub sign_in_url: String,
+    /// What a right credential gives: a session, or first a temporary identity.
+    pub verification: Verification,
+    /// How long a temporary identity waits for its verification.
+    pub temporary_ttl: time::Duration,
     /// How many characters a new password has at least. Not asked at sign-in.
     pub password_min_length: usize,
 }
@@ -136,6 +155,8 @@ impl AuthGuard {
             limits: GuardLimits::default(),
             claims: Vec::new(),
             sign_in_url: String::new(),
+            verification: Verification::Off,
+            temporary_ttl: time::Duration::minutes(5),
             password_min_length: 15,
             name,
             model,
@@ -170,6 +191,7 @@ pub fn check_guards<'a>(guards: impl IntoIterator<Item = &'a AuthGuard>) -> Resu
             ("name", guard.name.as_str().to_owned()),
             ("audience", guard.audience.clone()),
             ("access cookie", guard.cookies.access.clone()),
+            ("temporary cookie", guard.cookies.temporary.clone()),
             ("auth_path", path),
         ];
         for (what, value) in values {
@@ -225,14 +247,24 @@ impl GuardChain {
         self.0.iter()
     }
 
-    /// Finds and judges the credential, by the rules in the module's documentation.
+    /// Finds and judges the credential, by the rules in the module's documentation, on a route that takes access tokens alone.
     #[must_use]
     pub fn authenticate(&self, head: &RequestHead<'_>, verifier: &dyn TokenVerifier) -> GuardOutcome {
-        match self.choose(head, verifier) {
+        self.judge(head, verifier, Taken::Access)
+    }
+
+    /// The same on a route that asks for `unverified`.
+    #[must_use]
+    pub fn authenticate_unverified(&self, head: &RequestHead<'_>, verifier: &dyn TokenVerifier) -> GuardOutcome {
+        self.judge(head, verifier, Taken::TemporaryToo)
+    }
+
+    fn judge(&self, head: &RequestHead<'_>, verifier: &dyn TokenVerifier, taken: Taken) -> GuardOutcome {
+        match self.choose(head, verifier, taken) {
             Err(error @ AuthError::StoreUnavailable(_)) => GuardOutcome::Unavailable(error),
             Err(error) => GuardOutcome::Rejected(error),
             Ok(None) => GuardOutcome::NotPresented,
-            Ok(Some((guard, token, by_cookie))) => match verifier.verify(&guard.name, TokenKind::Access, token) {
+            Ok(Some((guard, token, by_cookie))) => match taken.verify(guard, verifier, token) {
                 Ok(claims) => GuardOutcome::Authenticated {
                     guard: Arc::clone(guard),
                     claims,
@@ -252,20 +284,22 @@ impl GuardChain {
         &self,
         head: &RequestHead<'a>,
         verifier: &dyn TokenVerifier,
+        taken: Taken,
     ) -> Result<Option<Chosen<'_, 'a>>, AuthError> {
         match head.authorization {
             HeaderCredential::Several => Err(AuthError::AmbiguousCredentials),
             HeaderCredential::Malformed => Err(AuthError::TokenInvalid(TokenFault::Malformed("no bearer token"))),
             HeaderCredential::Bearer(token) => {
                 let guard = self.named_by(token, verifier)?;
-                match access_cookie(head, guard)? {
-                    Some(cookie) if cookie != token.expose() => Err(AuthError::AmbiguousCredentials),
-                    _ => Ok(Some((guard, token, false))),
+                let cookies = taken.cookies(head, guard)?;
+                if cookies.into_iter().flatten().any(|cookie| cookie != token.expose()) {
+                    return Err(AuthError::AmbiguousCredentials);
                 }
+                Ok(Some((guard, token, false)))
             }
             HeaderCredential::Absent => {
                 for guard in self.iter() {
-                    if let Some(value) = access_cookie(head, guard)? {
+                    if let Some(value) = taken.cookies(head, guard)?.into_iter().flatten().next() {
                         let token = BearerToken::new(value).map_err(AuthError::TokenInvalid)?;
                         return Ok(Some((guard, token, true)));
                     }
@@ -291,18 +325,51 @@ fn keys_unreadable() -> AuthError {
     AuthError::StoreUnavailable("the signing keys cannot be read".into())
 }
 
-fn access_cookie<'a>(head: &RequestHead<'a>, guard: &AuthGuard) -> Result<Option<&'a str>, AuthError> {
+/// The tokens that a route takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    Access,
+    TemporaryToo,
+}
+
+impl Taken {
+    fn verify(
+        self,
+        guard: &AuthGuard,
+        verifier: &dyn TokenVerifier,
+        token: BearerToken<'_>,
+    ) -> Result<Arc<VerifiedClaims>, TokenFault> {
+        match verifier.verify(&guard.name, TokenKind::Access, token) {
+            // The header says what a token is for, and is judged before anything that costs: a token is looked at twice, and never judged twice.
+            Err(TokenFault::Header(_)) if self == Self::TemporaryToo => {
+                verifier.verify(&guard.name, TokenKind::Temporary, token)
+            }
+            judged => judged,
+        }
+    }
+
+    /// The guard's cookies that count here, the one that decides first.
+    fn cookies<'a>(self, head: &RequestHead<'a>, guard: &AuthGuard) -> Result<[Option<&'a str>; 2], AuthError> {
+        let temporary = match self {
+            Self::Access => None,
+            Self::TemporaryToo => cookie_of(head, guard, &guard.cookies.temporary)?,
+        };
+        Ok([temporary, cookie_of(head, guard, &guard.cookies.access)?])
+    }
+}
+
+fn cookie_of<'a>(head: &RequestHead<'a>, guard: &AuthGuard, name: &str) -> Result<Option<&'a str>, AuthError> {
     if !guard.sources.cookie {
         return Ok(None);
     }
-    match cookie(head.cookies, &guard.cookies.access) {
+    match cookie(head.cookies, name) {
         CookieLookup::Absent => Ok(None),
         CookieLookup::One(value) => Ok(Some(value)),
         CookieLookup::Several => Err(AuthError::AmbiguousCredentials),
     }
 }
 
-/// Rule 5: an unsafe request that authenticates by cookie must prove where it comes from.
+/// Rule 6: an unsafe request that authenticates by cookie must prove where it comes from.
 ///
 /// # Errors
 /// [`AuthError::CsrfRejected`].

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use crate::{
     key::PrincipalKey,
     name::{GuardName, Permission, RoleName, TenantName},
-    session::SessionId,
+    session::{SessionId, TEMPORARY},
     signin::SignInTenant,
     token::TokenId,
 };
@@ -77,11 +77,19 @@ pub struct LiveSession {
     /// When it ends whatever is done (seconds since 1970); `None`: no absolute end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
-    /// How it was opened: `password`, `remembered`.
+    /// How it was opened: `password`, `remembered`; [`TEMPORARY`] before it is verified.
     pub way: Box<str>,
     /// Whether a remember-me cookie opened it. Such a session is never fresh.
     #[serde(default)]
     pub remembered: bool,
+}
+
+impl LiveSession {
+    /// Whether it stands for a temporary identity: temporary tokens live by it, and no others.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        &*self.way == TEMPORARY
+    }
 }
 
 /// What a principal was given within one guard, globally or in one tenant.
@@ -200,6 +208,11 @@ impl Identity {
         self.sessions
             .iter()
             .find(|session| session.id == id && session.guard == *guard)
+    }
+
+    /// The live sessions of who is signed in: all but those that wait for their verification.
+    pub fn open_sessions(&self) -> impl Iterator<Item = &LiveSession> {
+        self.sessions.iter().filter(|session| !session.is_temporary())
     }
 
     /// About how many bytes of memory the identity holds, for bounding a cache.

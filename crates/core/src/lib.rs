@@ -40,8 +40,8 @@ pub use clock::{Clock, Entropy};
 pub use error::{AuthError, Challenge, ErrorCode};
 pub use gate::{Admission, Claimed, Denial, Gate, GateParts};
 pub use guard::{
-    AuthGuard, CookieNames, GuardChain, GuardOutcome, GuardSettingsError, SessionRules, TokenSources, check_guards,
-    check_origin,
+    AuthGuard, CookieNames, GuardChain, GuardOutcome, GuardSettingsError, SessionRules, TokenSources, Verification,
+    check_guards, check_origin,
 };
 pub use identity::{Ban, Block, Identity, IdentityVersion, LiveSession, ScopedRights};
 pub use key::{IdKind, KeyError, ModelSpec, PrincipalId, PrincipalKey};
@@ -58,7 +58,7 @@ pub use request::{AskedTenant, CookieLookup, HeaderCredential, RequestHead, cook
 pub use rights::{Explanation, Held, RoleTable, RoleView};
 pub use rule::{Consistency, RouteKind, RouteRule};
 pub use secret::{Purpose, RootSecret, WeakSecret};
-pub use session::{RefreshOutcome, RefreshRules, SessionId, SessionState, judge_refresh};
+pub use session::{RefreshOutcome, RefreshRules, SessionId, SessionState, TEMPORARY, judge_refresh};
 pub use token::{
     AccessClaims, BearerToken, IssueError, TokenFault, TokenId, TokenIssuer, TokenKind, TokenVerifier, VerifiedClaims,
 };

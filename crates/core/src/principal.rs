@@ -4,6 +4,7 @@
 //!
 //! 1. The account exists.
 //! 2. The session that the token names lives, was opened through the token's guard, and is not past its absolute end.
+//!    A temporary token lives by a session that waits for its verification, any other token by one that does not.
 //! 3. The token's generation was not taken back.
 //! 4. Neither token nor session is blocked.
 //! 5. The account is not banned; a ban whose end has passed is none.
@@ -19,7 +20,7 @@ use crate::{
     identity::{Identity, LiveSession, source::View},
     name::{Permission, RoleName, TenantName},
     rights::Held,
-    token::VerifiedClaims,
+    token::{TokenKind, VerifiedClaims},
 };
 
 /// Who acts, as of now: a view that was confirmed against a token.
@@ -36,7 +37,13 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// The rights that it holds here.
+    /// Whether its sign-in still waits for its verification. It holds no right then.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        self.claims.kind == TokenKind::Temporary
+    }
+
+    /// The rights that it holds here; none, where it is temporary.
     #[must_use]
     pub fn held(&self) -> Held<'_> {
         Held {
@@ -44,6 +51,7 @@ impl Principal {
             guard: &self.guard.name,
             tenant: self.tenant.as_ref(),
             roles: &self.view.roles,
+            in_force: !self.is_temporary(),
         }
     }
 
@@ -70,6 +78,9 @@ impl Principal {
     /// # Errors
     /// [`AuthError::PolicyDenied`], also where no policy was read with the view: see [`RouteRule`](crate::RouteRule).
     pub fn ask_policy(&self, object: &str, action: &str) -> Result<(), AuthError> {
+        if self.is_temporary() {
+            return Err(AuthError::PolicyDenied("who is not verified yet has no rights".into()));
+        }
         let Some(policy) = self.view.policy.as_ref() else {
             return Err(AuthError::PolicyDenied("no policy is loaded".into()));
         };
@@ -88,11 +99,13 @@ impl Principal {
         }
     }
 
-    /// Whether somebody proved who they are within the last `age`; a remembered session is never fresh.
+    /// Whether somebody proved who they are within the last `age`; a remembered session is never fresh, nor one that is not verified yet.
     #[must_use]
     pub fn is_fresh(&self, age: Duration, now: OffsetDateTime) -> bool {
         self.session().is_some_and(|session| {
-            !session.remembered && now.unix_timestamp().saturating_sub(session.authenticated_at) <= age.whole_seconds()
+            !session.remembered
+                && !session.is_temporary()
+                && now.unix_timestamp().saturating_sub(session.authenticated_at) <= age.whole_seconds()
         })
     }
 }
@@ -108,6 +121,9 @@ pub fn confirm(identity: &Identity, claims: &VerifiedClaims, now: OffsetDateTime
     let session = identity
         .session(claims.session, &claims.guard)
         .ok_or(AuthError::SessionEnded)?;
+    if session.is_temporary() != (claims.kind == TokenKind::Temporary) {
+        return Err(AuthError::SessionEnded);
+    }
     if session.expires_at.is_some_and(|end| now.unix_timestamp() >= end) {
         return Err(AuthError::SessionEnded);
     }

@@ -124,11 +124,14 @@ pub struct Held<'a> {
     pub tenant: Option<&'a TenantName>,
     /// What roles permit.
     pub roles: &'a RoleView,
+    /// Whether rights count at all: not for who is not verified yet, of whom nothing is held, and nothing denied either.
+    pub in_force: bool,
 }
 
 impl<'a> Held<'a> {
     fn scopes(&self) -> impl Iterator<Item = &'a ScopedRights> {
-        self.identity.scopes(self.guard, self.tenant)
+        let counting = self.in_force.then(|| self.identity.scopes(self.guard, self.tenant));
+        counting.into_iter().flatten()
     }
 
     /// The table that defines a role held in this scope; rule 3.
@@ -242,6 +245,7 @@ mod tests {
             guard: &guard,
             tenant: tenant.as_ref(),
             roles: view,
+            in_force: true,
         }
         .can(&p(asked))
     }
@@ -334,6 +338,7 @@ mod tests {
             guard: &guard,
             tenant: None,
             roles: &view,
+            in_force: true,
         };
         assert!(!held.has_role(&r("ghost")));
         assert!(held.role_names().is_empty());

@@ -28,6 +28,8 @@ pub enum RouteKind {
     /// Those who are signed in and verified.
     #[default]
     Authorized,
+    /// Those who are signed in, and those whose sign-in still waits for its verification. The latter hold no right, so that a rule that asks one lets none of them in.
+    Unverified,
     /// Those who are signed in within the last so many seconds, not by a remember-me cookie.
     Fresh(u32),
     /// Those who are not signed in.

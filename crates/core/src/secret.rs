@@ -21,6 +21,8 @@ pub enum Purpose {
     Csrf,
     /// The hashes under which refusals are counted.
     Limit,
+    /// References of sign-ins that wait for their verification.
+    Verification,
     /// One-time codes, where no secret of their own is configured.
     Code,
 }
@@ -33,6 +35,7 @@ impl Purpose {
             Self::Device => "device",
             Self::Csrf => "csrf",
             Self::Limit => "limit",
+            Self::Verification => "verification",
             Self::Code => "code",
         }
     }

@@ -20,6 +20,10 @@ use crate::token::TokenId;
 /// The id of a session, the `sid` of its tokens: 128 random bits.
 pub type SessionId = TokenId;
 
+/// How a session was opened that stands for a temporary identity: one whose sign-in waits for its verification. Temporary tokens live by it alone, and by no other; it
+/// has no refresh token, and ends when the sign-in is verified.
+pub const TEMPORARY: &str = "temporary";
+
 /// What the table looks at: a session row as the database has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionState {

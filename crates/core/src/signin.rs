@@ -1,6 +1,6 @@
 //! The ports of signing in: whole use cases, each one transaction of the store.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -53,7 +53,7 @@ pub struct NewSession {
     /// Its id.
     pub id: SessionId,
     /// How it is opened: `password`.
-    pub way: &'static str,
+    pub way: Cow<'static, str>,
     /// Whether a remember-me cookie opens it.
     pub remembered: bool,
     /// The password hash that was verified for it: where the account has another one by now, no session is opened, so that a password that was just changed opens none.
@@ -100,6 +100,47 @@ pub enum Opened {
     NotInTenant(TenantName),
     /// The account is gone, or its password is not the one that was verified any more.
     Gone,
+}
+
+/// A temporary identity: a sign-in whose credential was right, and which waits for its verification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Temporary {
+    /// The session that stands for it.
+    pub id: SessionId,
+    /// The identity's version with that session in it.
+    pub version: IdentityVersion,
+    /// The tenant that it is for.
+    pub tenant: Option<TenantName>,
+    /// When it runs out.
+    pub expires_at: OffsetDateTime,
+    /// Whether it was there already: another right attempt made it, and nothing of it is changed.
+    pub was_there: bool,
+}
+
+/// What opening a temporary identity came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenedTemporary {
+    /// It waits for its verification.
+    Open(Temporary),
+    /// The account is banned; nothing was opened.
+    Banned(Option<Ban>),
+    /// The account does not belong to the tenant that was named; nothing was opened.
+    NotInTenant(TenantName),
+    /// The account is gone, or its password is not the one that was verified any more.
+    Gone,
+}
+
+/// A temporary identity that is to become permanent.
+#[derive(Clone, Debug)]
+pub struct Confirmation {
+    /// At which guard.
+    pub guard: Arc<AuthGuard>,
+    /// The session that stands for the temporary identity; it ends.
+    pub temporary: SessionId,
+    /// The id of the session that comes of it.
+    pub id: SessionId,
+    /// Now.
+    pub now: OffsetDateTime,
 }
 
 /// A refresh token that was presented, its keyed hash verified.
@@ -198,6 +239,25 @@ pub trait SignInStore: Send + Sync + std::fmt::Debug {
     /// [`StoreError`]; no session was opened unless it is `Pending` or `CommitUnknown`.
     async fn open_session(&self, session: &NewSession) -> Result<Opened, StoreError>;
 
+    /// Opens what stands for a temporary identity until `expires_at`. It ends no session, not even the one that the sign-in replaces: that is done when it is confirmed.
+    /// Where one waits for this principal, guard and tenant already, that one is given and stays as it is.
+    ///
+    /// # Errors
+    /// As [`open_session`](Self::open_session).
+    async fn open_temporary(
+        &self,
+        session: &NewSession,
+        expires_at: OffsetDateTime,
+    ) -> Result<OpenedTemporary, StoreError>;
+
+    /// Ends what stands for a temporary identity and opens the session that comes of it, with the device of the attempt, in one transaction and once: of two calls at the
+    /// same time one finds nothing any more. Asks for no password. `None`: none waits at this guard under this id, or its time is over; nothing was changed then, nor
+    /// where the session cannot be opened.
+    ///
+    /// # Errors
+    /// As [`open_session`](Self::open_session).
+    async fn confirm_temporary(&self, order: &Confirmation) -> Result<Option<(PrincipalKey, Opened)>, StoreError>;
+
     /// Judges a refresh on the session row and carries it out, as one conditional statement.
     ///
     /// # Errors
@@ -223,7 +283,7 @@ pub trait SignInStore: Send + Sync + std::fmt::Debug {
     /// [`StoreError::Unavailable`].
     async fn session_owner(&self, session: SessionId) -> Result<Option<(PrincipalKey, bool)>, StoreError>;
 
-    /// The live sessions of a principal, the newest first.
+    /// The live sessions of a principal, the newest first, without those that stand for a temporary identity.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

@@ -11,7 +11,7 @@ use bekci::{
 };
 use bekci_core::{
     AuthGuard, CookieNames, GuardChain, GuardLimits, IdKind, Meter, ModelName, ModelSpec, PolicyLine, RefreshRules,
-    RootSecret, RouteKind, RouteRule, SessionRules, TokenSources,
+    RootSecret, RouteKind, RouteRule, SessionRules, TokenSources, Verification,
 };
 use bekci_migration::{ModelTable, sea_orm_migration::sea_orm::DatabaseConnection};
 use bekci_policy::{NumberedLine, PolicyModel, parse_csv};
@@ -223,6 +223,9 @@ pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
             .as_ref()
             .map(|url| url.as_str().to_owned())
             .unwrap_or_default(),
+        // Refused in the file: nobody who could confirm a sign-in stands before the gateway alone.
+        verification: Verification::Off,
+        temporary_ttl: seconds(section.temporary_ttl_seconds),
         password_min_length: usize::try_from(section.password_min_length).unwrap_or(usize::MAX),
     });
     guards.collect()
@@ -479,7 +482,7 @@ fn route_rule(config: &Config, route: &types::Route, guards: &[Arc<AuthGuard>]) 
         guards: GuardChain::new(chain),
         kind: match route.kind {
             _ if route.public => RouteKind::Public,
-            // Temporary identities are not made by this version, so that nobody is let in who would not be by `authorized`.
+            // Refused in the file; and the gateway makes no temporary identities, so that nobody is let in who would not be by `authorized`.
             types::RouteKind::Authorized | types::RouteKind::Unverified => RouteKind::Authorized,
             types::RouteKind::Fresh(seconds) => RouteKind::Fresh(seconds),
             types::RouteKind::Guest => RouteKind::Guest,

@@ -134,12 +134,14 @@ impl Gatekeeper {
         let reading = reading?;
         let asked = match route.rule.kind {
             RouteKind::Public => Asked::None,
-            RouteKind::Authorized | RouteKind::Fresh(_) | RouteKind::Guest => self.tenancy.asked(&Clues {
-                host: Some(host),
-                path: Some(reading.path()),
-                headers: request.headers(),
-                peer: request.peer_addr().map(|peer| peer.ip()),
-            })?,
+            RouteKind::Authorized | RouteKind::Unverified | RouteKind::Fresh(_) | RouteKind::Guest => {
+                self.tenancy.asked(&Clues {
+                    host: Some(host),
+                    path: Some(reading.path()),
+                    headers: request.headers(),
+                    peer: request.peer_addr().map(|peer| peer.ip()),
+                })?
+            }
         };
         let head = reading.head(asked.tenant());
         loop {

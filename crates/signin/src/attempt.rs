@@ -2,11 +2,11 @@
 
 use std::{fmt, net::IpAddr};
 
-use bekci_core::{PrincipalKey, SessionId, TenantName, View, signin::SignInTenant};
+use bekci_core::{PrincipalKey, SessionId, TenantName, Verification, View, signin::SignInTenant};
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
-use crate::error::SignInError;
+use crate::error::{AttemptResult, SignInError};
 
 /// The longest identifier in characters: an e-mail address has 64 before and 255 after its `@` (RFC 5321 section 4.5.3.1).
 pub const MAX_IDENTIFIER_CHARS: usize = 320;
@@ -71,6 +71,8 @@ pub struct PasswordAttempt {
     pub replaces: Option<SessionId>,
     /// The tenant that the tokens are made for.
     pub tenant: SignInTenant,
+    /// Whether this sign-in is to be verified before it opens a session; `None`: as the guard says.
+    pub verification: Option<Verification>,
     /// The address that the client is believed to have; `None` where it is not known: then refusals are counted by account alone.
     pub client: Option<IpAddr>,
 }
@@ -104,6 +106,8 @@ pub enum SignedInBy {
     Password,
     /// The application vouched for somebody, without a credential.
     Issued,
+    /// A temporary identity was verified.
+    Verified,
     /// A refresh gave the next generation.
     Rotated,
     /// A refresh gave the current generation again.
@@ -135,6 +139,83 @@ pub struct SignedIn {
     pub tenant: Option<TenantName>,
     /// The identity at least as new as the session, for the answer's user object.
     pub view: View,
+}
+
+/// A credential was right, and the sign-in waits for its verification.
+#[derive(Clone, Debug)]
+pub struct TemporarySignIn {
+    /// Who.
+    pub key: PrincipalKey,
+    /// The session that stands for it, the `sid` of its token; another one comes of it.
+    pub session: SessionId,
+    /// [`AttemptResult::TemporaryAuthHasBeenCreated`]; or [`AttemptResult::FailureUnverified`] where it waited already.
+    pub result: AttemptResult,
+    /// What names it, for [`SignIn::confirm_verified`](crate::SignIn::confirm_verified). Who learns it can do nothing with it without the application's consent.
+    pub verification_ref: SecretString,
+    /// Its token, which is taken where a route asks for `unverified` alone.
+    pub token: SecretString,
+    /// When it runs out.
+    pub expires_at: OffsetDateTime,
+    /// How long that is from now.
+    pub expires_in_seconds: i64,
+    /// The tenant that it is for.
+    pub tenant: Option<TenantName>,
+}
+
+/// What a right credential gave.
+#[derive(Clone, Debug)]
+pub enum Granted {
+    /// A session.
+    Full(Box<SignedIn>),
+    /// A temporary identity.
+    Temporary(Box<TemporarySignIn>),
+}
+
+impl Granted {
+    /// The session, where it gave one.
+    #[must_use]
+    pub fn full(self) -> Option<SignedIn> {
+        match self {
+            Self::Full(signed_in) => Some(*signed_in),
+            Self::Temporary(_) => None,
+        }
+    }
+
+    /// The temporary identity, where it gave one.
+    #[must_use]
+    pub fn temporary(self) -> Option<TemporarySignIn> {
+        match self {
+            Self::Full(_) => None,
+            Self::Temporary(temporary) => Some(*temporary),
+        }
+    }
+
+    /// Who it was.
+    #[must_use]
+    pub fn key(&self) -> &PrincipalKey {
+        match self {
+            Self::Full(signed_in) => &signed_in.key,
+            Self::Temporary(temporary) => &temporary.key,
+        }
+    }
+
+    /// In which session.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        match self {
+            Self::Full(signed_in) => signed_in.session,
+            Self::Temporary(temporary) => temporary.session,
+        }
+    }
+
+    /// The result with its classic number.
+    #[must_use]
+    pub fn result(&self) -> AttemptResult {
+        match self {
+            Self::Full(_) => AttemptResult::Success,
+            Self::Temporary(temporary) => temporary.result,
+        }
+    }
 }
 
 /// Somebody is signed out.

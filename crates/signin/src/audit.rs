@@ -7,24 +7,24 @@ use bekci_core::{AuthGuard, CountedBy, Limit, LimitKey, PrincipalKey, RefreshOut
 use tracing::{info, warn};
 
 use crate::{
-    attempt::SignedIn,
+    attempt::{Granted, SignedIn, TemporarySignIn},
     error::{AttemptResult, SignInError},
 };
 
 const TARGET: &str = "bekci::audit";
 
-pub(crate) fn attempt(guard: &AuthGuard, mark: &str, result: &Result<SignedIn, SignInError>) {
+pub(crate) fn attempt(guard: &AuthGuard, mark: &str, result: &Result<Granted, SignInError>) {
     let guard = guard.name.as_str();
     match result {
-        Ok(signed_in) => info!(
+        Ok(granted) => info!(
             target: TARGET,
             event = "sign_in.attempt",
             guard,
             way = "password",
-            result = AttemptResult::Success.name(),
-            number = AttemptResult::Success.number(),
-            principal = signed_in.key.as_str(),
-            session = %signed_in.session,
+            result = granted.result().name(),
+            number = granted.result().number(),
+            principal = granted.key().as_str(),
+            session = %granted.session(),
             identifier_hash = mark,
         ),
         Err(error) => warn!(
@@ -38,6 +38,34 @@ pub(crate) fn attempt(guard: &AuthGuard, mark: &str, result: &Result<SignedIn, S
             reason = %error,
             identifier_hash = mark,
         ),
+    }
+}
+
+/// A temporary identity that was not there before.
+pub(crate) fn temporary(guard: &AuthGuard, temporary: &TemporarySignIn) {
+    if temporary.result == AttemptResult::TemporaryAuthHasBeenCreated {
+        info!(
+            target: TARGET,
+            event = "sign_in.temporary",
+            guard = guard.name.as_str(),
+            principal = temporary.key.as_str(),
+            session = %temporary.session,
+            expires_in_seconds = temporary.expires_in_seconds,
+        );
+    }
+}
+
+/// A temporary identity that became permanent, or what was presented as the reference of one.
+pub(crate) fn verified(guard: &AuthGuard, way: &'static str, result: &Result<SignedIn, SignInError>) {
+    match result {
+        Ok(signed_in) => info!(
+            target: TARGET,
+            event = "sign_in.verified",
+            guard = guard.name.as_str(),
+            principal = signed_in.key.as_str(),
+            session = %signed_in.session,
+        ),
+        Err(error) => beside(guard, way, None, Err(error)),
     }
 }
 
@@ -58,17 +86,17 @@ pub(crate) fn beside(
     guard: &AuthGuard,
     way: &'static str,
     mark: Option<&str>,
-    result: Result<&PrincipalKey, &SignInError>,
+    result: Result<(&PrincipalKey, AttemptResult), &SignInError>,
 ) {
     let guard = guard.name.as_str();
     match result {
-        Ok(key) => info!(
+        Ok((key, result)) => info!(
             target: TARGET,
             event = "sign_in.attempt",
             guard,
             way,
-            result = AttemptResult::Success.name(),
-            number = AttemptResult::Success.number(),
+            result = result.name(),
+            number = result.number(),
             principal = key.as_str(),
             identifier_hash = mark,
         ),

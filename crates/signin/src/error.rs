@@ -95,6 +95,9 @@ pub enum SignInError {
     /// The refresh token was used before; its session has ended.
     #[error("the refresh token was used before; its session has ended")]
     RefreshReused,
+    /// The reference names no sign-in of this guard that waits for its verification: it never did, was verified already, or its time is over.
+    #[error("no sign-in waits for its verification under this reference")]
+    VerificationInvalid,
     /// Two credentials of two sessions.
     #[error("two credentials of different sessions were presented")]
     AmbiguousCredentials,
@@ -147,6 +150,7 @@ impl SignInError {
             Self::RefreshExpired => ErrorCode::RefreshTokenExpired,
             Self::RefreshReused => ErrorCode::RefreshTokenReused,
             Self::AmbiguousCredentials => ErrorCode::AmbiguousCredentials,
+            Self::VerificationInvalid => ErrorCode::TokenInvalid,
             Self::TokenMissing => ErrorCode::TokenMissing,
             Self::GuardMismatch => ErrorCode::GuardMismatch,
             Self::NotFound => ErrorCode::NotFound,
@@ -174,6 +178,7 @@ impl SignInError {
             | Self::RefreshInvalid
             | Self::RefreshExpired
             | Self::RefreshReused
+            | Self::VerificationInvalid
             | Self::AmbiguousCredentials
             | Self::TokenMissing
             | Self::GuardMismatch
@@ -204,6 +209,7 @@ impl SignInError {
             | Self::RefreshInvalid
             | Self::RefreshExpired
             | Self::RefreshReused
+            | Self::VerificationInvalid
             | Self::AmbiguousCredentials
             | Self::TokenMissing
             | Self::GuardMismatch
@@ -222,7 +228,9 @@ impl SignInError {
             | Self::RefreshInvalid
             | Self::RefreshExpired
             | Self::RefreshReused => true,
-            Self::Field { .. }
+            // It is too long to be guessed.
+            Self::VerificationInvalid
+            | Self::Field { .. }
             | Self::AmbiguousCredentials
             | Self::TokenMissing
             | Self::GuardMismatch

@@ -60,7 +60,7 @@ fn shortened(hash: [u8; 32]) -> TokenId {
     short
 }
 
-fn keyed((root, purpose, guard): (&RootSecret, Purpose, &GuardName), label: &[u8], text: &[u8]) -> [u8; 32] {
+pub(crate) fn keyed((root, purpose, guard): (&RootSecret, Purpose, &GuardName), label: &[u8], text: &[u8]) -> [u8; 32] {
     let key = root.derive(purpose, Some(guard));
     // A key shorter than a block is padded with zeros (RFC 2104 section 2), so a padded block is the same key, and cannot be refused.
     let mut block = Key::<Hmac<Sha256>>::default();

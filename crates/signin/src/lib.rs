@@ -1,5 +1,7 @@
 //! The ways in and out: a password opens a session, a refresh token carries it on, signing out ends it.
 //!
+//! Where a guard asks for a verification, the password opens a temporary identity first.
+//!
 //! [`SignIn`] is the whole of it. It knows the store, the issuer of tokens and the source of identities by their ports alone, and decides nothing that the
 //! session row decides: what a refresh token means is judged where the row changes, by [`bekci_core::judge_refresh`].
 
@@ -11,10 +13,11 @@ mod keyed;
 mod password;
 mod refresh_token;
 mod service;
+mod verification_ref;
 
 pub use attempt::{
-    Identifier, IssueOrder, MAX_DEVICE_NAME_CHARS, MAX_IDENTIFIER_CHARS, PasswordAttempt, RefreshAttempt, SignedIn,
-    SignedInBy, SignedOut,
+    Granted, Identifier, IssueOrder, MAX_DEVICE_NAME_CHARS, MAX_IDENTIFIER_CHARS, PasswordAttempt, RefreshAttempt,
+    SignedIn, SignedInBy, SignedOut, TemporarySignIn,
 };
 pub use csrf::csrf_token;
 pub use error::{AttemptResult, SignInError};

@@ -5,7 +5,7 @@
 //! 0. It takes its slots in the limits of its address and of the account that it names; see [`limits`].
 //! 1. The accounts with the identifier are read, from the database.
 //! 2. One hash is computed, whether there is an account or not. From here on time and answer are the same for "unknown" and "wrong".
-//! 3. One transaction opens the session and ends what it replaces. It also tells a ban: only who knew the password gets here.
+//! 3. One transaction opens the session and ends what it replaces; where a verification is asked, it opens a temporary identity and ends nothing, see [`verification`]. It also tells a ban: only who knew the password gets here.
 //! 4. The identity is read, at least as new as that transaction, for claims and answer.
 //!
 //! A refresh token whose MAC does not fit touches no store. What a good one means is judged by the store on the session row.
@@ -14,12 +14,13 @@ mod beside;
 mod leave;
 mod limits;
 mod tokens;
+mod verification;
 
 use std::sync::{Arc, atomic::AtomicUsize};
 
 use bekci_core::{
-    AuthGuard, Clock, CountedBy, Entropy, IdentitySource, Limit, Meter, RateLimiter, RefreshOutcome, RootSecret,
-    SessionId, TokenId, TokenIssuer,
+    AuthGuard, Ban, Clock, CountedBy, Entropy, IdentitySource, Limit, Meter, PrincipalKey, RateLimiter, RefreshOutcome,
+    RootSecret, SessionId, TokenId, TokenIssuer, Verification,
     signin::{Credential, NewSession, Opened, RefreshRequest, Refreshed, SessionFacts, SignInStore},
 };
 use secrecy::SecretString;
@@ -27,9 +28,9 @@ use time::OffsetDateTime;
 
 pub use self::tokens::{AccessSubject, IssuedAccess};
 use crate::{
-    attempt::{Identifier, PasswordAttempt, RefreshAttempt, SignedIn, SignedInBy, tidy_device_name},
+    attempt::{Granted, Identifier, PasswordAttempt, RefreshAttempt, SignedIn, SignedInBy, tidy_device_name},
     audit,
-    error::{AttemptResult, SignInError},
+    error::SignInError,
     keyed::{device_hash, identifier_mark},
     password::{PasswordCheck, PasswordHasher},
     refresh_token::RefreshTokens,
@@ -87,37 +88,36 @@ impl SignIn {
         &self.parts.hasher
     }
 
-    /// Signs in by password and opens a session.
+    /// Signs in by password: opens a session, or where a verification is asked, a temporary identity.
     ///
     /// # Errors
     /// [`SignInError::CredentialInvalid`], the same for an unknown account and a wrong password; [`SignInError::IdentityAmbiguous`];
     /// [`SignInError::Banned`] and [`SignInError::NotInTenant`], after the right password alone; [`SignInError::RateLimited`] where too many were refused; [`SignInError::Busy`] where too many sign in at once;
     /// [`SignInError::StoreUnavailable`] and [`SignInError::Pending`] where it cannot be told; [`SignInError::Internal`].
-    pub async fn password(&self, guard: &Arc<AuthGuard>, attempt: PasswordAttempt) -> Result<SignedIn, SignInError> {
+    pub async fn password(&self, guard: &Arc<AuthGuard>, attempt: PasswordAttempt) -> Result<Granted, SignInError> {
         let mark = identifier_mark(&self.parts.root, &guard.name, attempt.identifier.as_str());
         let result = self.limited_password(guard, attempt).await;
         let name = result
             .as_ref()
-            .map_or_else(|error| error.result().name(), |_| AttemptResult::Success.name());
+            .map_or_else(|error| error.result().name(), |granted| granted.result().name());
         self.parts.meter.signed_in(&guard.name, PASSWORD, name);
         if matches!(result, Err(SignInError::Busy)) {
             self.parts.meter.rate_limited(&guard.name, "hashing");
         }
         audit::attempt(guard, &mark, &result);
+        if let Ok(Granted::Temporary(temporary)) = &result {
+            audit::temporary(guard, temporary);
+        }
         result
     }
 
-    async fn limited_password(
-        &self,
-        guard: &Arc<AuthGuard>,
-        attempt: PasswordAttempt,
-    ) -> Result<SignedIn, SignInError> {
+    async fn limited_password(&self, guard: &Arc<AuthGuard>, attempt: PasswordAttempt) -> Result<Granted, SignInError> {
         let account = (CountedBy::Account, attempt.identifier.as_str());
         let counted = self.counted(guard, Limit::SignIn, attempt.client, Some(account))?;
         self.within(guard, &counted, self.try_password(guard, attempt)).await
     }
 
-    async fn try_password(&self, guard: &Arc<AuthGuard>, attempt: PasswordAttempt) -> Result<SignedIn, SignInError> {
+    async fn try_password(&self, guard: &Arc<AuthGuard>, attempt: PasswordAttempt) -> Result<Granted, SignInError> {
         let password = attempt.password.clone();
         let (credential, check) = self.prove(guard, &attempt.identifier, password).await?;
         let now = self.parts.clock.now();
@@ -125,7 +125,7 @@ impl SignIn {
             guard: Arc::clone(guard),
             key: credential.key.clone(),
             id: self.random_id()?,
-            way: PASSWORD,
+            way: PASSWORD.into(),
             remembered: false,
             verified_hash: credential.password_hash.clone(),
             device_name: tidy_device_name(attempt.device_name),
@@ -136,35 +136,53 @@ impl SignIn {
             tenant: attempt.tenant,
             now,
         };
-        let id = session.id;
-        let facts = self.open(session).await?;
+        let granted = match attempt.verification.unwrap_or(guard.verification) {
+            Verification::Off => self.signed_in(guard, session).await?,
+            Verification::Custom => Granted::Temporary(Box::new(self.wait_for_verification(session).await?)),
+        };
         if check.outdated {
             self.rehash_later(guard, credential, attempt.password);
         }
-        self.give(guard, id, FIRST_GENERATION, facts, SignedInBy::Password)
-            .await
+        Ok(granted)
+    }
+
+    async fn signed_in(&self, guard: &Arc<AuthGuard>, session: NewSession) -> Result<Granted, SignInError> {
+        let id = session.id;
+        let facts = self.open(session).await?;
+        let given = self
+            .give(guard, id, FIRST_GENERATION, facts, SignedInBy::Password)
+            .await;
+        Ok(Granted::Full(Box::new(given?)))
     }
 
     /// Opens a session, and tells what ended for it.
     async fn open(&self, session: NewSession) -> Result<SessionFacts, SignInError> {
-        let guard = &session.guard;
-        let (version, tenant, ended) = match self.parts.store.open_session(&session).await? {
+        let opened = self.parts.store.open_session(&session).await?;
+        self.told_of_opening(&session.guard, session.key, (session.id, session.now), opened)
+    }
+
+    /// What a session's tokens need, or why there is no session.
+    fn told_of_opening(
+        &self,
+        guard: &AuthGuard,
+        key: PrincipalKey,
+        (id, now): (SessionId, OffsetDateTime),
+        opened: Opened,
+    ) -> Result<SessionFacts, SignInError> {
+        let (version, tenant, ended) = match opened {
             Opened::Open { version, tenant, ended } => (version, tenant, ended),
             Opened::NotInTenant(tenant) => return Err(SignInError::NotInTenant(tenant)),
-            Opened::Banned(ban) => {
-                let (reason, until) = ban.map_or((None, None), |ban| (ban.reason, ban.until));
-                return Err(SignInError::Banned { reason, until });
-            }
+            Opened::Banned(ban) => return Err(banned(ban)),
             // Deleted since it was read: as if it had never been.
             Opened::Gone => return Err(SignInError::CredentialInvalid),
         };
-        audit::sessions_ended(Some(guard), &session.key, &ended, "replaced");
+        audit::sessions_ended(Some(guard), &key, &ended, "replaced");
         if guard.session.unique && !ended.is_empty() {
-            audit::unique(guard, &session.key, session.id);
+            audit::unique(guard, &key, id);
         }
         Ok(SessionFacts {
-            refresh_ends: first_refresh_ends(guard, session.now),
-            key: session.key,
+            refresh_ends: first_refresh_ends(guard, now),
+            key,
             version,
             tenant,
         })
@@ -300,6 +318,11 @@ impl SignIn {
             view,
         })
     }
+}
+
+fn banned(ban: Option<Ban>) -> SignInError {
+    let (reason, until) = ban.map_or((None, None), |ban| (ban.reason, ban.until));
+    SignInError::Banned { reason, until }
 }
 
 /// The generation to give, for the outcomes that give one.

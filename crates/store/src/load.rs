@@ -2,7 +2,7 @@
 
 use bekci_core::{
     Ban, Block, GuardName, Identity, LiveSession, ModelSpec, Permission, PrincipalKey, RoleName, RoleTable,
-    ScopedRights, SessionId, TenantName, TokenId,
+    ScopedRights, SessionId, TEMPORARY, TenantName, TokenId,
 };
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value, sea_query::Value as QueryValue};
 use std::collections::{BTreeMap, BTreeSet};
@@ -255,7 +255,11 @@ async fn sessions<C: ConnectionTrait>(node: &Node, db: &C, key: &PrincipalKey) -
             let rotated = row.try_get::<i64>("", "rotated_at").unwrap_or(i64::MAX);
             from_micros(rotated) + rules.refresh.ttl.max(rules.access_ttl) + time::Duration::DAY < from_micros(now)
         });
-        if outlived {
+        let expires_at = row.try_get::<Option<i64>>("", "expires_at")?;
+        let way: String = row.try_get("", "way")?;
+        // Nor one that waited for its verification in vain.
+        let in_vain = way == TEMPORARY && expires_at.is_some_and(|end| end <= now);
+        if outlived || in_vain {
             continue;
         }
         live.push(LiveSession {
@@ -263,8 +267,8 @@ async fn sessions<C: ConnectionTrait>(node: &Node, db: &C, key: &PrincipalKey) -
             guard,
             min_generation: u32::try_from(row.try_get::<i32>("", "min_generation")?).unwrap_or_default(),
             authenticated_at: row.try_get::<i64>("", "authenticated_at")? / 1_000_000,
-            expires_at: row.try_get::<Option<i64>>("", "expires_at")?.map(|end| end / 1_000_000),
-            way: row.try_get::<String>("", "way")?.into_boxed_str(),
+            expires_at: expires_at.map(|end| end / 1_000_000),
+            way: way.into_boxed_str(),
             remembered: row.try_get("", "remembered")?,
         });
     }

@@ -5,6 +5,7 @@
 //! after a sign-out there is no live token, whatever the order.
 
 mod opening;
+mod temporary;
 
 use async_trait::async_trait;
 use bekci_core::{
@@ -12,8 +13,8 @@ use bekci_core::{
     SessionId, SessionState, TenantName, judge_refresh,
     principal::not_banned,
     signin::{
-        Credential, EndSessions, NewSession, Opened, RefreshRequest, Refreshed, SessionEntry, SessionFacts,
-        SignInStore, StoreError,
+        Confirmation, Credential, EndSessions, NewSession, Opened, OpenedTemporary, RefreshRequest, Refreshed,
+        SessionEntry, SessionFacts, SignInStore, StoreError,
     },
 };
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, TransactionTrait, Value};
@@ -91,7 +92,7 @@ impl Sessions {
 
     async fn row(&self, id: SessionId) -> Result<Option<Row>, StoreError> {
         let sql = "SELECT model, principal_id, guard, tenant, generation, previous_generation, min_generation, used_generation, rotated_at, \
-                   device_hash, ended_at, expires_at FROM bekci_sessions WHERE id = $1";
+                   device_hash, ended_at, expires_at FROM bekci_sessions WHERE id = $1 AND way <> 'temporary'";
         let node = self.node();
         let row = node
             .db()
@@ -209,6 +210,23 @@ fn refresh_ends(
 ) -> OffsetDateTime {
     let end = rotated_at + rules.idle.map_or(rules.ttl, |idle| idle.min(rules.ttl));
     expires_at.map_or(end, |absolute| absolute.min(end))
+}
+
+/// Commits what opened a session of this principal, and gives the identity's version with it.
+async fn committed_version(transaction: GuardedTransaction, key: &PrincipalKey) -> Result<IdentityVersion, StoreError> {
+    let committed = transaction.commit_with(Barrier::Auto).await?;
+    committed.confirmed()?;
+    committed.version_of(key).ok_or_else(|| {
+        StoreError::Unavailable("the triggers on bekci_sessions are missing; run `bekci migrate up`".to_owned())
+    })
+}
+
+/// What came out, where nothing is to be changed.
+async fn rolled_back<T>(transaction: GuardedTransaction, outcome: T) -> Result<T, StoreError> {
+    sea_orm::TransactionSession::rollback(transaction)
+        .await
+        .map_err(unavailable)?;
+    Ok(outcome)
 }
 
 fn refused(outcome: RefreshOutcome) -> Refreshed {
@@ -338,22 +356,25 @@ impl SignInStore for Sessions {
     async fn open_session(&self, session: &NewSession) -> Result<Opened, StoreError> {
         let transaction = self.connection.begin().await.map_err(unavailable)?;
         let opened = self.open_within(&transaction, session).await.map_err(unavailable)?;
-        let (tenant, ended) = match opened {
-            Ok(opened) => opened,
-            Err(refused) => {
-                sea_orm::TransactionSession::rollback(transaction)
-                    .await
-                    .map_err(unavailable)?;
-                return Ok(refused);
+        match opened {
+            Ok((tenant, ended)) => {
+                let version = committed_version(transaction, &session.key).await?;
+                Ok(Opened::Open { version, tenant, ended })
             }
-        };
-        let committed = transaction.commit_with(Barrier::Auto).await?;
-        committed.confirmed()?;
-        let version = committed.version_of(&session.key);
-        let version = version.ok_or_else(|| {
-            StoreError::Unavailable("the triggers on bekci_sessions are missing; run `bekci migrate up`".to_owned())
-        })?;
-        Ok(Opened::Open { version, tenant, ended })
+            Err(refused) => rolled_back(transaction, refused).await,
+        }
+    }
+
+    async fn open_temporary(
+        &self,
+        session: &NewSession,
+        expires_at: OffsetDateTime,
+    ) -> Result<OpenedTemporary, StoreError> {
+        self.hold_until_verified(session, expires_at).await
+    }
+
+    async fn confirm_temporary(&self, order: &Confirmation) -> Result<Option<(PrincipalKey, Opened)>, StoreError> {
+        self.make_permanent(order).await
     }
 
     async fn refresh(&self, request: &RefreshRequest) -> Result<Refreshed, StoreError> {
@@ -466,7 +487,7 @@ impl SignInStore for Sessions {
 
     async fn sessions(&self, key: &PrincipalKey) -> Result<Vec<SessionEntry>, StoreError> {
         let sql = "SELECT id, guard, device_name, way, created_at, last_used_at FROM bekci_sessions \
-                   WHERE model = $1 AND principal_id = $2 AND ended_at IS NULL ORDER BY created_at DESC, id";
+                   WHERE model = $1 AND principal_id = $2 AND ended_at IS NULL AND way <> 'temporary' ORDER BY created_at DESC, id";
         let node = self.node();
         let rows = node
             .db()

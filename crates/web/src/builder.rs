@@ -50,6 +50,9 @@ pub enum BuildError {
     /// The accounts of one model come from two places.
     #[error("model {0} has two providers; each of its guards has the same accounts, so one says where they are")]
     TwoProviders(ModelName),
+    /// A guard's temporary identities wait too short, or too long.
+    #[error("guard {0} gives {1} for a verification; 30 seconds to an hour are taken")]
+    TemporaryTtl(GuardName, time::Duration),
     /// Two guards share what must tell them apart.
     #[error(transparent)]
     Guards(#[from] GuardSettingsError),
@@ -271,6 +274,10 @@ impl Builder {
                 guard: guard.name.clone(),
                 model: guard.model.clone(),
             });
+        }
+        let waits = time::Duration::seconds(30)..=time::Duration::HOUR;
+        if let Some(guard) = self.guards.iter().find(|guard| !waits.contains(&guard.temporary_ttl)) {
+            return Err(BuildError::TemporaryTtl(guard.name.clone(), guard.temporary_ttl));
         }
         bekci_core::check_guards(&self.guards)?;
         Ok(())

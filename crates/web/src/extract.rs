@@ -3,7 +3,10 @@
 //! 1. Where no [`Require`](crate::Require) has admitted the request for the guard that is asked for, the application is not set up right: 500, and
 //!    the log says which `wrap` to add. It never counts as anonymous.
 //! 2. Where one has, and the request was let in through another of the rule's guards: 401 `GUARD_MISMATCH`.
-//! 3. Where one has, and nobody is signed in (a route for guests): 401 `TOKEN_MISSING`.
+//! 3. Who is let in before the sign-in is verified is for [`Temp`] alone, and nobody else is: 401 `TOKEN_INVALID`.
+//! 4. Where one has, and nobody is signed in (a route for guests): 401 `TOKEN_MISSING`.
+
+mod temporary;
 
 use std::{
     fmt,
@@ -18,9 +21,10 @@ use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
     dev::{Extensions, Payload},
 };
-use bekci_core::{Admission, AuthError, Permit, Principal, RouteRule};
+use bekci_core::{Admission, AuthError, Permit, Principal, RouteRule, TokenFault};
 use smallvec::SmallVec;
 
+pub use self::temporary::Temp;
 use crate::{GuardType, Watch, Who, respond::Refusal};
 
 /// What one [`Require`](crate::Require) left with the request.
@@ -59,25 +63,32 @@ impl Admitted {
     }
 }
 
-/// The answer of the innermost middleware that `fits`, by the rules in the module's documentation.
+/// The answer of the innermost middleware that `fits`, by the rules in the module's documentation. `temporary`: whether who is not verified yet is asked for, and nobody
+/// else, or nobody of these.
 fn find(
     request: &HttpRequest,
     asked: &str,
     fits: impl Fn(&Admitted) -> bool,
     is_asked: impl Fn(&Who) -> bool,
+    temporary: bool,
 ) -> Result<Who, Refusal> {
     let extensions = request.extensions();
     let all = extensions.get::<AllAdmitted>().map_or(&[][..], |all| &all.0);
     let mut found = None;
     for admitted in all.iter().rev().filter(|admitted| fits(admitted)) {
         match &admitted.who {
-            Some(who) if is_asked(who) => return Ok(who.clone()),
+            Some(who) if is_asked(who) && who.is_temporary() == temporary => return Ok(who.clone()),
+            Some(who) if is_asked(who) => found = found.or(Some(of_the_other_kind())),
             Some(who) => found = found.or(Some(AuthError::GuardMismatch(Some(who.principal().guard.name.clone())))),
             None => found = found.or(Some(AuthError::TokenMissing)),
         }
     }
     drop(extensions);
     Err(found.map_or_else(|| not_set_up(request, asked), Refusal::from))
+}
+
+fn of_the_other_kind() -> AuthError {
+    AuthError::TokenInvalid(TokenFault::Header("typ is not this kind's"))
 }
 
 /// Left with a request whose handler asked who acts where nothing had admitted anybody.
@@ -136,6 +147,7 @@ impl<G: GuardType> FromRequest for Auth<G> {
             short_name::<G>(),
             |admitted| admitted.is_for(G::NAME),
             is_asked,
+            false,
         );
         ready(found.map(|who| Self {
             who,
@@ -184,7 +196,7 @@ fn short_name<G>() -> &'static str {
     name.rsplit("::").next().unwrap_or(name)
 }
 
-/// Who acts, through whichever guard of the route.
+/// Who is signed in, through whichever guard of the route.
 #[derive(Clone, Debug)]
 pub struct AnyAuth(Who);
 
@@ -201,7 +213,7 @@ impl FromRequest for AnyAuth {
     type Future = Ready<Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(find(request, "G", |_| true, |_| true).map(Self))
+        ready(find(request, "G", |_| true, |_| true, false).map(Self))
     }
 }
 
@@ -213,7 +225,7 @@ pub fn permit(request: &HttpRequest) -> Option<Permit> {
     all.0.last().map(|admitted| admitted.permit)
 }
 
-/// The principal that the innermost [`Require`](crate::Require) admitted; `None` where there was none, or nobody is signed in.
+/// The principal that the innermost [`Require`](crate::Require) admitted, also one [before its verification](Principal::is_temporary); `None` where there was none, or nobody is signed in.
 #[must_use]
 pub fn principal(request: &HttpRequest) -> Option<Arc<Principal>> {
     let extensions = request.extensions();

@@ -91,12 +91,13 @@ mod who;
 
 pub use bekci::{Bekci, model_table};
 pub use bekci_core as core;
-pub use bekci_core::async_trait;
+pub use bekci_core::{Verification, async_trait};
 pub use bekci_derive::{AuthModel, guard, permission, permissions};
 pub use bekci_migration as migration;
 pub use bekci_policy::{PolicyModel, parse_csv};
 pub use bekci_signin::{
     Argon2Cost, AttemptResult, HashSettings, Identifier, IssueOrder, PasswordHasher, SignInError, SignedIn, SignedOut,
+    TemporarySignIn,
 };
 pub use bekci_store::hooks;
 pub use bekci_store::{
@@ -106,7 +107,7 @@ pub use bekci_store::{
 pub use bekci_token::{Algorithm, OsEntropy, ensure_root, parse_root, read_root};
 pub use builder::{BuildError, Builder};
 pub use client::TrustedProxies;
-pub use extract::{AnyAuth, Auth, Fresh, permit, principal};
+pub use extract::{AnyAuth, Auth, Fresh, Temp, permit, principal};
 pub use head::Reading;
 pub use host::{BadHost, Host};
 pub use in_code::{Attempt, Credentials, GuardCalls, Identities, Outcome, Sessions, SignIn};

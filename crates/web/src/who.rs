@@ -4,7 +4,6 @@ use std::{fmt, sync::Arc};
 
 use bekci_core::{
     AuthError, ErrorCode, Explanation, IdentityVersion, NameError, Principal, PrincipalKey, SessionId, TenantName,
-    TokenKind,
 };
 use bekci_signin::SignedOut;
 use serde_json::{Map, Value, json};
@@ -146,10 +145,10 @@ impl Who {
         self.kind() == Standing::Guest
     }
 
-    /// Whether it is signed in for the time being alone, until verified.
+    /// Whether it is signed in for the time being alone, until verified: then it holds no role and no permission, whatever the account has.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        self.principal.claims.kind == TokenKind::Temporary
+        self.principal.is_temporary()
     }
 
     /// Whether the account's address is verified; true where its model has no such column.
@@ -245,7 +244,7 @@ impl Who {
         Ok(ended)
     }
 
-    fn ways(&self) -> Result<&Ways, Refusal> {
+    pub(crate) fn ways(&self) -> Result<&Ways, Refusal> {
         let ways = self.watch.ways();
         ways.ok_or_else(|| Refusal::misconfigured("a Watch that was made by hand has no ways out; build a whole Bekci"))
     }

@@ -10,6 +10,9 @@ use bekci_migration::{
 use crate::database::{Database, Postgres, Sqlite, connect, number};
 use crate::{IdKind, customers, model, on_every_database};
 
+/// All of them, in order.
+const MIGRATIONS: [&str; 2] = ["m20261121_000001_initial", "m20261121_000002_temporaries"];
+
 on_every_database!(
     up_twice_does_nothing_the_second_time,
     down_removes_everything_of_ours_and_leaves_the_accounts,
@@ -23,6 +26,7 @@ on_every_database!(
     a_model_that_moves_to_another_table_leaves_the_first_alone,
     positions_begin_at_nothing,
     tables_are_found_by_name,
+    a_database_of_the_first_version_keeps_its_rows_and_gets_what_is_new,
 );
 
 async fn up_twice_does_nothing_the_second_time(db: impl Database) {
@@ -36,6 +40,7 @@ async fn down_removes_everything_of_ours_and_leaves_the_accounts(db: impl Databa
     for table in [
         "bekci_roles",
         "bekci_sessions",
+        "bekci_temporaries",
         "identity_outbox",
         "coherence_meta",
         "bekci_migrations",
@@ -53,7 +58,7 @@ async fn down_removes_everything_of_ours_and_leaves_the_accounts(db: impl Databa
 async fn down_and_up_again_watches_again(db: impl Database) {
     down(db.db()).await.unwrap();
     let report = up(db.db(), &[customers()]).await.unwrap();
-    assert_eq!(report.applied, ["m20261121_000001_initial"]);
+    assert_eq!(report.applied, MIGRATIONS);
     assert!(report.created.is_empty());
     assert_eq!(report.watched, ["customers"]);
     assert_eq!(
@@ -66,11 +71,31 @@ async fn the_migrator_alone_can_go_down_too(db: impl Database) {
     Migrator::down(db.db(), None).await.unwrap();
     db.outside("INSERT INTO customers (id, email) VALUES (1, 'a@x')");
     let found = status(db.db(), &[customers()]).await.unwrap();
-    assert_eq!(found.pending, ["m20261121_000001_initial"]);
+    assert_eq!(found.pending, MIGRATIONS);
     assert!(found.missing_tables.is_empty());
     assert!(found.missing_watches.contains(&"customers".to_owned()));
     Migrator::up(db.db(), None).await.unwrap();
     assert_eq!(missing_watches(db.db(), &[customers()]).await.unwrap(), ["customers"]);
+}
+
+async fn a_database_of_the_first_version_keeps_its_rows_and_gets_what_is_new(db: impl Database) {
+    Migrator::down(db.db(), Some(1)).await.unwrap();
+    assert!(!table_exists(db.db(), "bekci_temporaries").await.unwrap());
+    db.outside(
+        "INSERT INTO bekci_sessions (id, model, principal_id, guard, way, remembered, generation, rotated_at, created_at, authenticated_at, last_used_at) \
+         VALUES ('s1', 'customer', '1', 'shop', 'password', false, 1, 1, 1, 1, 1)",
+    );
+    let found = status(db.db(), &[customers()]).await.unwrap();
+    assert_eq!(found.pending, [MIGRATIONS[1]]);
+    assert!(found.missing_watches.is_empty(), "{found:?}");
+    let report = up(db.db(), &[customers()]).await.unwrap();
+    assert_eq!(report.applied, [MIGRATIONS[1]]);
+    assert!(report.watched.is_empty() && report.created.is_empty(), "{report:?}");
+    assert!(table_exists(db.db(), "bekci_temporaries").await.unwrap());
+    assert_eq!(db.outside("SELECT id FROM bekci_sessions"), "s1");
+    // What waits for its verification is nobody's right: it names nobody.
+    let waiting = "INSERT INTO bekci_temporaries (session_id, way, expires_at) VALUES ('s1', 'password', 1)";
+    assert_eq!(db.names(waiting), [""; 0]);
 }
 
 async fn a_trigger_that_was_dropped_is_found_and_made_again(db: impl Database) {
@@ -198,7 +223,10 @@ async fn nodes_that_start_at_once_on_sqlite_take_turns() {
     let other = connect(&db.file.url()).await;
     let customers = [customers()];
     let (one, two) = tokio::join!(up(db.db(), &customers), up(&other, &customers));
-    assert_eq!(one.unwrap().applied.len() + two.unwrap().applied.len(), 1);
+    assert_eq!(
+        one.unwrap().applied.len() + two.unwrap().applied.len(),
+        MIGRATIONS.len()
+    );
 }
 
 #[tokio::test]
@@ -207,5 +235,8 @@ async fn nodes_that_start_at_once_on_postgres_take_turns() {
     let other = connect(&db.url).await;
     let customers = [customers()];
     let (one, two) = tokio::join!(up(db.db(), &customers), up(&other, &customers));
-    assert_eq!(one.unwrap().applied.len() + two.unwrap().applied.len(), 1);
+    assert_eq!(
+        one.unwrap().applied.len() + two.unwrap().applied.len(),
+        MIGRATIONS.len()
+    );
 }

@@ -139,6 +139,7 @@ mod tests {
             guard: &guard,
             tenant,
             roles: &roles,
+            in_force: true,
         };
         for (tenant, asked, told) in [
             (Some(&acme), "posts.delete", "denied by posts.delete"),

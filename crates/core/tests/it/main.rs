@@ -9,6 +9,7 @@ mod inputs;
 mod lasting;
 mod ports;
 mod tenants;
+mod unverified;
 
 use std::sync::Arc;
 

@@ -8,13 +8,13 @@ use std::sync::{
 use bekci_core::{
     AuthGuard, Authorizer, BearerToken, BoxFuture, Gate, GateParts, GuardName, IdKind, Identity, IdentitySource,
     IdentityVersion, LiveSession, ModelName, Need, Permission, PrincipalKey, RoleTable, RoleView, ScopedRights,
-    SessionId, SourceUnavailable, Stamp, TenantName, Ticket, TokenFault, TokenId, TokenKind, TokenVerifier,
+    SessionId, SourceUnavailable, Stamp, TEMPORARY, TenantName, Ticket, TokenFault, TokenId, TokenKind, TokenVerifier,
     VerifiedClaims, View, ViewSource, testing::FakeClock,
 };
 
 const SESSION: SessionId = TokenId([5; 16]);
 
-/// Reads tokens of the form `<key>.<model>.<id>[_<tenant>]`: `a` is the admins' key, `c` the customers', `x` nobody's, `bad` does not fit, `u` may be one that cannot be read.
+/// Reads tokens of the form `<key>.<model>.<id>[_<tenant>]`: `a` is the admins' key, `c` the customers', `t` the customers' for temporary identities, `x` nobody's, `bad` does not fit, `u` may be one that cannot be read.
 #[derive(Debug)]
 struct Verifier;
 
@@ -28,7 +28,7 @@ impl TokenVerifier for Verifier {
     fn guard_of(&self, token: BearerToken<'_>) -> Result<GuardName, TokenFault> {
         match parts(token).0.as_str() {
             "a" => Ok(GuardName::new("admin").unwrap()),
-            "c" | "bad" => Ok(GuardName::new("customer").unwrap()),
+            "c" | "t" | "bad" => Ok(GuardName::new("customer").unwrap()),
             "u" => Err(TokenFault::KeysUnreadable),
             _ => Err(TokenFault::UnknownKey),
         }
@@ -46,6 +46,9 @@ impl TokenVerifier for Verifier {
         }
         if self.guard_of(token)? != *guard {
             return Err(TokenFault::OtherGuard);
+        }
+        if (kind == TokenKind::Temporary) != (key == "t") {
+            return Err(TokenFault::Header("typ is not this kind's"));
         }
         let (principal, tenant) = principal.split_once('_').unwrap_or((&principal, ""));
         Ok(Arc::new(VerifiedClaims {
@@ -71,6 +74,7 @@ pub(crate) struct Source {
     take_next: AtomicBool,
     restless: AtomicBool,
     away: AtomicBool,
+    waiting: AtomicBool,
     looks: AtomicU64,
     reads: AtomicU64,
     /// What principals hold, in place of the usual, and the roles of the tenant that is asked about.
@@ -103,6 +107,11 @@ impl Source {
 
     pub(crate) fn go_away(&self) {
         self.away.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on everybody's session waits for its verification, or does no more.
+    pub(crate) fn wait_for_verification(&self, waits: bool) {
+        self.waiting.store(waits, Ordering::SeqCst);
     }
 
     pub(crate) fn looks(&self) -> u64 {
@@ -146,7 +155,10 @@ impl Source {
                 min_generation: 0,
                 authenticated_at: 0,
                 expires_at: None,
-                way: "password".into(),
+                way: match self.waiting.load(Ordering::SeqCst) {
+                    true => TEMPORARY.into(),
+                    false => "password".into(),
+                },
                 remembered: false,
             }]
             .into(),

@@ -144,6 +144,7 @@ pub(crate) async fn effective(
         guard: &scope.guard,
         tenant: scope.tenant.as_ref(),
         roles: &view.roles,
+        in_force: true,
     };
     let own = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
     Ok(Effective {

@@ -1,4 +1,4 @@
-//! What the configuration can say and this version does not do yet. It is refused where somebody asks for it, so that nobody
+//! What the configuration can say and this version, or the gateway without an application's code, does not do. It is refused where somebody asks for it, so that nobody
 //! believes to be protected by something that is not there. A default asks for nothing.
 //!
 //! Building one is deleting its line.
@@ -15,10 +15,25 @@ struct NotBuilt {
     refuses: fn(&Node) -> bool,
     /// What the value needs.
     needs: &'static str,
+    /// Who does not have that.
+    without: &'static str,
 }
 
 const fn row(key: &'static str, refuses: fn(&Node) -> bool, needs: &'static str) -> NotBuilt {
-    NotBuilt { key, refuses, needs }
+    NotBuilt {
+        key,
+        refuses,
+        needs,
+        without: "this version of Bekci",
+    }
+}
+
+/// What the library does for an application, and cannot be said in a file.
+const fn in_code(key: &'static str, refuses: fn(&Node) -> bool, needs: &'static str) -> NotBuilt {
+    NotBuilt {
+        without: "the gateway alone",
+        ..row(key, refuses, needs)
+    }
 }
 
 #[rustfmt::skip]
@@ -33,7 +48,8 @@ const NOT_BUILT: &[NotBuilt] = &[
     row("guards.*.redirect_uris.*", any, "sign-in by redirect"),
     row("guards.*.require_verified_email", is_true, "confirmation of addresses"),
     row("guards.*.remember_me_days", any, "the remember-me cookie"),
-    row("guards.*.verification", |verification| !is(verification, "off"), "verification of a sign-in"),
+    row("guards.*.verification", |verification| is(verification, "email"), "one-time codes by mail"),
+    in_code("guards.*.verification", |verification| is(verification, "custom"), "an application that checks its own code and confirms the sign-in (`confirm_verified`)"),
     row("guards.*.security_cookie_rotate_seconds", is_more_than_zero, "the rotating security cookie"),
     row("guards.*.rate_limit.otp_start", any, "one-time codes"),
     row("guards.*.rate_limit.register", any, "registration"),
@@ -42,7 +58,7 @@ const NOT_BUILT: &[NotBuilt] = &[
     row("mail", any, "mail"),
     row("idp", any, "identity providers"),
     row("clients", any, "introspection and revocation for clients"),
-    row("routes.*.kind", |kind| is(kind, "unverified"), "verification of a sign-in"),
+    in_code("routes.*.kind", |kind| is(kind, "unverified"), "an application that confirms sign-ins (`confirm_verified`)"),
     row("otel", any, "OpenTelemetry"),
 ];
 
@@ -55,7 +71,7 @@ pub(super) fn refuse(tree: &Node, problems: &mut Problems) {
                 problems.add(
                     node.place.clone(),
                     key,
-                    format!("needs {}, which this version of Bekci does not have", row.needs),
+                    format!("needs {}, which {} does not have", row.needs, row.without),
                 );
             }
         });

@@ -12,7 +12,7 @@ use super::{FIRST_GENERATION, SignIn};
 use crate::{
     attempt::{Identifier, IssueOrder, SignedIn, SignedInBy, tidy_device_name},
     audit,
-    error::SignInError,
+    error::{AttemptResult, SignInError},
     keyed::identifier_mark,
 };
 
@@ -36,7 +36,8 @@ impl SignIn {
             .within(guard, &counted, self.prove(guard, identifier, password))
             .await;
         let result = result.map(|(credential, _)| credential.key);
-        audit::beside(guard, "check", Some(&mark), result.as_ref());
+        let told = result.as_ref().map(|key| (key, AttemptResult::Success));
+        audit::beside(guard, "check", Some(&mark), told);
         result
     }
 
@@ -52,7 +53,10 @@ impl SignIn {
         order: IssueOrder,
     ) -> Result<SignedIn, SignInError> {
         let result = self.try_issue(guard, key, order).await;
-        audit::beside(guard, "issued", None, result.as_ref().map(|signed_in| &signed_in.key));
+        let told = result
+            .as_ref()
+            .map(|signed_in| (&signed_in.key, AttemptResult::Success));
+        audit::beside(guard, "issued", None, told);
         result
     }
 
@@ -62,27 +66,36 @@ impl SignIn {
         key: &PrincipalKey,
         order: IssueOrder,
     ) -> Result<SignedIn, SignInError> {
+        let session = self.issued_session(guard, key, order)?;
+        let id = session.id;
+        let facts = self.open(session).await?;
+        self.give(guard, id, FIRST_GENERATION, facts, SignedInBy::Issued).await
+    }
+
+    /// The session of somebody whom the application vouches for.
+    pub(super) fn issued_session(
+        &self,
+        guard: &Arc<AuthGuard>,
+        key: &PrincipalKey,
+        order: IssueOrder,
+    ) -> Result<NewSession, SignInError> {
         if key.model() != guard.model.as_str() {
             let why = format!("{key} is not of guard {}'s model {}", guard.name, guard.model);
             return Err(SignInError::Internal(why.into()));
         }
-        let id = self.random_id()?;
-        let facts = self
-            .open(NewSession {
-                guard: Arc::clone(guard),
-                key: key.clone(),
-                id,
-                way: "issued",
-                remembered: false,
-                verified_hash: None,
-                device_name: tidy_device_name(order.device_name),
-                device_hash: None,
-                replaces: None,
-                tenant: order.tenant,
-                now: self.parts.clock.now(),
-            })
-            .await?;
-        self.give(guard, id, FIRST_GENERATION, facts, SignedInBy::Issued).await
+        Ok(NewSession {
+            guard: Arc::clone(guard),
+            key: key.clone(),
+            id: self.random_id()?,
+            way: "issued".into(),
+            remembered: false,
+            verified_hash: None,
+            device_name: tidy_device_name(order.device_name),
+            device_hash: None,
+            replaces: None,
+            tenant: order.tenant,
+            now: self.parts.clock.now(),
+        })
     }
 
     /// The identity as of now, as a decision of this guard sees it.

@@ -138,6 +138,37 @@ async fn an_attempt_is_told_with_its_classic_number() {
 }
 
 #[tokio::test]
+async fn a_verified_sign_in_is_three_events_and_a_forged_reference_one() {
+    let world = World::with(|guard| guard.verification = bekci_core::Verification::Custom).await;
+    let (log, _guard) = Log::start();
+    let tried = attempt(EMAIL, PASSWORD);
+    let granted = world.sign_in.password(&world.customer, tried.clone()).await.unwrap();
+    world.sign_in.password(&world.customer, tried).await.unwrap();
+    let temporary = granted.temporary().unwrap();
+    let reference = temporary.verification_ref.expose_secret();
+    let forged = &reference[..reference.len() - 1];
+    let confirm = async |text: &str| world.sign_in.confirm_verified(&world.customer, text).await;
+    confirm(forged).await.unwrap_err();
+    confirm(reference).await.unwrap();
+    assert_eq!(
+        log.names(),
+        [
+            "sign_in.attempt",
+            "sign_in.temporary",
+            "sign_in.attempt",
+            "sign_in.attempt",
+            "sign_in.verified",
+        ]
+    );
+    let events = log.events();
+    let numbers: Vec<_> = events.iter().filter_map(|event| event["number"].as_i64()).collect();
+    assert_eq!(numbers, [-4, -5, 0]);
+    assert_eq!(events[4]["principal"], "customer:42");
+    let text = log.text();
+    assert!(!text.contains(&reference[30..]) && !text.contains(temporary.token.expose_secret()));
+}
+
+#[tokio::test]
 async fn no_secret_and_no_identifier_is_logged_at_any_level() {
     let world = World::new().await;
     let (log, _guard) = Log::start();

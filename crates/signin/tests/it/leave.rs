@@ -120,7 +120,7 @@ async fn signing_out_everywhere_ends_all_of_the_principal_and_of_nobody_else() {
     ended.sort_unstable();
     mine.sort_unstable();
     assert_eq!(ended, mine);
-    let mut left = [admin.session, grace.session];
+    let mut left = [admin.session(), grace.session()];
     left.sort_unstable();
     assert_eq!(world.store.live(), left);
 }

@@ -303,7 +303,7 @@ async fn what_was_tried_is_counted_by_guard_way_and_result() {
 pub(crate) struct Heard(Mutex<Vec<String>>);
 
 impl Heard {
-    fn counted(&self) -> Vec<String> {
+    pub(crate) fn counted(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }

@@ -14,4 +14,5 @@ mod model;
 mod password;
 mod refresh;
 mod secrets;
+mod verification;
 mod world;

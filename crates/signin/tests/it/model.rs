@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use bekci_core::{
     AccessClaims, AuthGuard, Ban, BoxFuture, GuardName, Identity, IdentitySource, IdentityVersion, IssueError,
     LiveSession, ModelName, Need, PrincipalKey, RefreshOutcome, RoleTable, RoleView, SessionId, SessionState,
-    SourceUnavailable, Stamp, TenantName, Ticket, TokenIssuer, View, ViewSource, judge_refresh,
+    SourceUnavailable, Stamp, TEMPORARY, TenantName, Ticket, TokenIssuer, View, ViewSource, judge_refresh,
     signin::{
-        Credential, EndSessions, NewSession, Opened, RefreshRequest, Refreshed, SessionEntry, SessionFacts,
-        SignInStore, SignInTenant, StoreError,
+        Confirmation, Credential, EndSessions, NewSession, Opened, OpenedTemporary, RefreshRequest, Refreshed,
+        SessionEntry, SessionFacts, SignInStore, SignInTenant, StoreError, Temporary,
     },
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -44,6 +44,8 @@ pub(crate) struct Row {
 pub(crate) struct Tables {
     pub(crate) accounts: Vec<Account>,
     pub(crate) sessions: BTreeMap<SessionId, Row>,
+    /// What the session is to be that comes of a temporary one.
+    pub(crate) waiting: BTreeMap<SessionId, NewSession>,
     /// How often each use case was asked for.
     pub(crate) calls: BTreeMap<&'static str, u32>,
     /// What every use case of the store answers, if anything.
@@ -227,6 +229,84 @@ impl SignInStore for Store {
         Ok(Opened::Open { version, tenant, ended })
     }
 
+    async fn open_temporary(
+        &self,
+        session: &NewSession,
+        expires_at: OffsetDateTime,
+    ) -> Result<OpenedTemporary, StoreError> {
+        let mut tables = self.asked("open_temporary")?;
+        let Some(account) = tables.account(&session.key).cloned() else {
+            return Ok(OpenedTemporary::Gone);
+        };
+        if let Some(ban) = banned(&account, session.now) {
+            return Ok(OpenedTemporary::Banned(Some(ban)));
+        }
+        let waits = tables.sessions.values().find(|row| {
+            row.new.key == session.key
+                && row.new.way == TEMPORARY
+                && row.state.ended_at.is_none()
+                && row.state.expires_at > Some(session.now)
+        });
+        let there = waits.map(|row| (row.new.id, row.state.expires_at.unwrap()));
+        if there.is_none() {
+            let mut row = Row {
+                new: session.clone(),
+                tenant: None,
+                state: SessionState {
+                    generation: 0,
+                    previous_generation: None,
+                    min_generation: 0,
+                    used_generation: None,
+                    rotated_at: session.now,
+                    device_hash: session.device_hash.clone(),
+                    ended_at: None,
+                    expires_at: Some(expires_at),
+                },
+            };
+            row.new.way = TEMPORARY.into();
+            tables.sessions.insert(session.id, row);
+            tables.waiting.insert(session.id, session.clone());
+            tables.account(&session.key).unwrap().version += 1;
+        }
+        let (id, ends) = there.unwrap_or((session.id, expires_at));
+        Ok(OpenedTemporary::Open(Temporary {
+            id,
+            version: IdentityVersion(tables.account(&session.key).unwrap().version),
+            tenant: None,
+            expires_at: ends,
+            was_there: there.is_some(),
+        }))
+    }
+
+    async fn confirm_temporary(&self, order: &Confirmation) -> Result<Option<(PrincipalKey, Opened)>, StoreError> {
+        let session = {
+            let mut tables = self.asked("confirm_temporary")?;
+            let taken = |id: &SessionId, row: &Row| {
+                *id == order.temporary
+                    && row.new.way == TEMPORARY
+                    && row.new.guard.name == order.guard.name
+                    && row.state.expires_at > Some(order.now)
+            };
+            let key = tables.sessions.get(&order.temporary).map(|row| row.new.key.clone());
+            let refused = key.and_then(|key| Some((key.clone(), banned(tables.account(&key)?, order.now)?)));
+            if let Some((key, ban)) = refused {
+                return Ok(Some((key, Opened::Banned(Some(ban)))));
+            }
+            if tables.end(taken, order.now).is_empty() {
+                return Ok(None);
+            }
+            tables.waiting.remove(&order.temporary).unwrap()
+        };
+        let session = NewSession {
+            id: order.id,
+            now: order.now,
+            verified_hash: None,
+            ..session
+        };
+        let opened = self.open_session(&session).await?;
+        Ok(Some((session.key, opened)))
+    }
+
     async fn refresh(&self, request: &RefreshRequest) -> Result<Refreshed, StoreError> {
         let mut tables = self.asked("refresh")?;
         let refused = |outcome| Refreshed {
@@ -312,7 +392,7 @@ impl SignInStore for Store {
                 id: row.new.id,
                 guard: row.new.guard.name.to_string(),
                 device_name: row.new.device_name.clone(),
-                way: row.new.way.to_owned(),
+                way: row.new.way.clone().into_owned(),
                 created_at: row.new.now,
                 last_used_at: row.state.rotated_at,
             })
@@ -346,7 +426,7 @@ impl IdentitySource for Store {
                 min_generation: row.state.min_generation,
                 authenticated_at: row.new.now.unix_timestamp(),
                 expires_at: None,
-                way: row.new.way.into(),
+                way: row.new.way.as_ref().into(),
                 remembered: row.new.remembered,
             });
             let identity = Identity {

@@ -141,8 +141,8 @@ async fn the_session_that_was_presented_ends_and_the_new_one_has_another_id() {
     let mut again = attempt(EMAIL, PASSWORD);
     again.replaces = Some(old.session);
     let new = world.sign_in.password(&world.customer, again).await.unwrap();
-    assert_ne!(new.session, old.session);
-    assert_eq!(world.store.live(), [new.session]);
+    assert_ne!(new.session(), old.session);
+    assert_eq!(world.store.live(), [new.session()]);
     assert_eq!(world.refresh(&old).await.unwrap_err(), SignInError::RefreshInvalid);
 }
 
@@ -239,7 +239,8 @@ async fn the_tenant_goes_into_the_token_and_stays_with_the_session() {
     let tenant = TenantName::new("acme").unwrap();
     world.belongs_to(&["acme"]);
     let to_acme = attempt_in(SignInTenant::Named(tenant.clone()));
-    let signed_in = world.sign_in.password(&world.customer, to_acme).await.unwrap();
+    let granted = world.sign_in.password(&world.customer, to_acme).await.unwrap();
+    let signed_in = granted.full().unwrap();
     assert_eq!(world.issuer.last().tenant, Some(tenant.clone()));
     world.refresh(&signed_in).await.unwrap();
     assert_eq!(world.issuer.last().tenant, Some(tenant));
@@ -273,7 +274,8 @@ async fn a_sign_in_for_the_accounts_own_tenant_is_for_none_where_it_has_none() {
     let world = World::new().await;
     let own = async || {
         let attempt = attempt_in(SignInTenant::OfAccount);
-        let signed_in = world.sign_in.password(&world.customer, attempt).await.unwrap();
+        let granted = world.sign_in.password(&world.customer, attempt).await.unwrap();
+        let signed_in = granted.full().unwrap();
         assert_eq!(world.issuer.last().tenant, signed_in.tenant);
         signed_in.tenant.map(|tenant| tenant.to_string())
     };

@@ -197,7 +197,8 @@ async fn a_weak_device_id_at_sign_in_recovers_nothing() {
     let world = World::new().await;
     let mut weak = crate::world::attempt(crate::world::EMAIL, crate::world::PASSWORD);
     weak.device_id = Some("iphone".into());
-    let first = world.sign_in.password(&world.customer, weak).await.unwrap();
+    let granted = world.sign_in.password(&world.customer, weak).await.unwrap();
+    let first = granted.full().unwrap();
     world.refresh_from(&first, Some("iphone")).await.unwrap();
     world.advance(Duration::hours(1));
     let again = world.refresh_from(&first, Some("iphone")).await;

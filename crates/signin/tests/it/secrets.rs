@@ -31,7 +31,9 @@ async fn no_secret_prints() {
     let world = World::new().await;
     let tried = attempt(EMAIL, PASSWORD);
     let mut printed = format!("{tried:?} {tried:#?}");
-    let signed_in = world.sign_in.password(&world.customer, tried).await.unwrap();
+    let granted = world.sign_in.password(&world.customer, tried).await.unwrap();
+    printed += &format!("{granted:?}");
+    let signed_in = granted.full().unwrap();
     printed += &format!("{signed_in:?} {signed_in:#?} {:?} {:?}", world.sign_in, world.hasher);
     let wrong = attempt(EMAIL, "not my password");
     let refused = world.sign_in.password(&world.customer, wrong).await.unwrap_err();

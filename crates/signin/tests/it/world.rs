@@ -63,6 +63,7 @@ pub(crate) fn attempt(identifier: &str, password: &str) -> PasswordAttempt {
         device_id: Some(DEVICE.into()),
         replaces: None,
         tenant: SignInTenant::None,
+        verification: None,
         client: Some(CLIENT),
     }
 }
@@ -197,7 +198,8 @@ impl World {
     /// The customer signs in at the customer guard.
     pub(crate) async fn signed_in(&self) -> SignedIn {
         let attempt = attempt(EMAIL, PASSWORD);
-        self.sign_in.password(&self.customer, attempt).await.unwrap()
+        let granted = self.sign_in.password(&self.customer, attempt).await.unwrap();
+        granted.full().unwrap()
     }
 
     /// A refresh at the customer guard from the customer's device.

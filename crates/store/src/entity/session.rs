@@ -19,7 +19,7 @@ pub struct Model {
     pub guard: String,
     /// The tenant that its tokens are made for; empty: none.
     pub tenant: String,
-    /// How it was opened.
+    /// How it was opened; `temporary` where it waits for its verification.
     pub way: String,
     /// Whether a remember-me cookie opened it.
     pub remembered: bool,

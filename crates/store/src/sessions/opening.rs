@@ -31,6 +31,22 @@ impl Sessions {
         transaction: &GuardedTransaction,
         session: &NewSession,
     ) -> Result<Result<(Option<TenantName>, Vec<SessionId>), Opened>, DbErr> {
+        let (identity, tenant) = match self.let_open(transaction, session).await? {
+            Ok(allowed) => allowed,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let ended = self.make_room(transaction, session, &identity).await?;
+        let expires_at = session.guard.session.max_age.map(|age| session.now + age);
+        self.insert(transaction, session, tenant.as_ref(), expires_at).await?;
+        Ok(Ok((tenant, ended)))
+    }
+
+    /// Takes the principal's turn, and gives its identity and the tenant that the session is for; inner error: why it may have none.
+    pub(super) async fn let_open(
+        &self,
+        transaction: &GuardedTransaction,
+        session: &NewSession,
+    ) -> Result<Result<(Identity, Option<TenantName>), Opened>, DbErr> {
         let node = self.node();
         lock_principal(transaction, &session.key).await?;
         let given = node.given(&session.key).await.map_err(providers::failed)?;
@@ -48,13 +64,10 @@ impl Sessions {
         if !is_same {
             return Ok(Err(Opened::Gone));
         }
-        let tenant = match identity.tenant_of_sign_in(&session.tenant) {
-            Ok(tenant) => tenant,
-            Err(foreign) => return Ok(Err(Opened::NotInTenant(foreign))),
-        };
-        let ended = self.make_room(transaction, session, &identity).await?;
-        self.insert(transaction, session, tenant.as_ref()).await?;
-        Ok(Ok((tenant, ended)))
+        match identity.tenant_of_sign_in(&session.tenant) {
+            Ok(tenant) => Ok(Ok((identity, tenant))),
+            Err(foreign) => Ok(Err(Opened::NotInTenant(foreign))),
+        }
     }
 
     /// Whether the account still has the password that was verified.
@@ -104,8 +117,9 @@ impl Sessions {
             .replaces
             .filter(|id| identity.session(*id, &session.guard.name).is_some());
         let mut live = Vec::new();
-        if rules.unique || identity.sessions.len() >= rules.max_sessions as usize {
-            let sql = "SELECT id FROM bekci_sessions WHERE model = $1 AND principal_id = $2 AND guard = $3 AND ended_at IS NULL ORDER BY created_at DESC, id";
+        // What waits for its verification takes up no room, and makes none.
+        if rules.unique || identity.open_sessions().count() >= rules.max_sessions as usize {
+            let sql = "SELECT id FROM bekci_sessions WHERE model = $1 AND principal_id = $2 AND guard = $3 AND ended_at IS NULL AND way <> 'temporary' ORDER BY created_at DESC, id";
             let values = [
                 session.key.model().into(),
                 session.key.id().into(),
@@ -151,28 +165,28 @@ impl Sessions {
         Ok(())
     }
 
-    async fn insert(
+    pub(super) async fn insert(
         &self,
         transaction: &GuardedTransaction,
         session: &NewSession,
         tenant: Option<&TenantName>,
+        expires_at: Option<OffsetDateTime>,
     ) -> Result<(), DbErr> {
         let sql = "INSERT INTO bekci_sessions (id, model, principal_id, guard, tenant, way, remembered, device_name, device_hash, generation, \
                    min_generation, rotated_at, created_at, authenticated_at, last_used_at, expires_at) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, $10, $10, $10, $10, $11)";
-        let expires_at = session.guard.session.max_age.map(|age| micros(session.now + age));
         let values: [Value; 11] = [
             session.id.to_string().into(),
             session.key.model().into(),
             session.key.id().into(),
             session.guard.name.as_str().into(),
             tenant.map(TenantName::as_str).unwrap_or_default().into(),
-            session.way.into(),
+            session.way.as_ref().into(),
             session.remembered.into(),
             session.device_name.clone().into(),
             session.device_hash.clone().into(),
             micros(session.now).into(),
-            expires_at.into(),
+            expires_at.map(micros).into(),
         ];
         transaction
             .execute_raw(statement(self.node().backend(), sql, values))

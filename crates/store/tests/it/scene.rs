@@ -287,6 +287,7 @@ impl<'a> Ask<'a> {
             guard: &self.guard.name,
             tenant: self.tenant.as_ref(),
             roles: &view.roles,
+            in_force: true,
         };
         held.can(&Permission::new(permission).unwrap())
     }
@@ -308,7 +309,7 @@ pub(crate) fn new_session(guard: &Arc<AuthGuard>, key: &PrincipalKey) -> NewSess
         guard: Arc::clone(guard),
         key: key.clone(),
         id,
-        way: "password",
+        way: "password".into(),
         remembered: false,
         verified_hash: None,
         device_name: None,

@@ -5,6 +5,7 @@ mod ending;
 mod opening;
 mod races;
 mod refresh;
+mod temporary;
 mod usage;
 
 use std::sync::Arc;

@@ -58,7 +58,7 @@ pub struct RingGuard {
 }
 
 impl RingGuard {
-    /// The part of a guard that concerns its tokens; access tokens last as long as its session rules say.
+    /// The part of a guard that concerns its tokens; access tokens last as long as its session rules say, temporary ones as long as a sign-in waits for its verification.
     #[must_use]
     pub fn new(guard: &AuthGuard, algorithm: Algorithm) -> Self {
         Self {
@@ -69,6 +69,7 @@ impl RingGuard {
             algorithm,
             lifetimes: Lifetimes {
                 access: guard.session.access_ttl,
+                temporary: guard.temporary_ttl,
                 ..Lifetimes::default()
             },
         }

@@ -196,6 +196,7 @@ pub(super) async fn check(call: Call) -> Answer {
         guard: &asked.guard,
         tenant: asked.tenant.as_ref(),
         roles: &view.roles,
+        in_force: true,
     };
     let roles: Vec<&str> = match &asked.roles {
         Some(roles) => roles.iter().map(RoleName::as_str).collect(),

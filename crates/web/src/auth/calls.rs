@@ -8,8 +8,8 @@ use super::{own, sign_in, sign_out};
 use crate::openapi::{
     Answers, Asks, Body, Operation,
     schema::{
-        among, exactly, hex_id, key, line_of, list, name, number, one_of, open, or_null, permission, role, tenant,
-        text, time, truth,
+        among, exactly, hex_id, key, line_of, list, name, number, one_of, open, or_null, pattern, permission, role,
+        tenant, text, time, truth,
     },
 };
 
@@ -21,6 +21,10 @@ pub(super) fn operations(names_tenant: bool) -> Vec<Operation> {
             .named("login", "Signs in by password.")
             .body(Body::Required(login))
             .answers(Answers::Data(signed_in))
+            .accepts(
+                "The credentials are right, and the sign-in waits for its verification.",
+                waiting,
+            )
             .refuses(&[
                 E::AmbiguousCredentials,
                 E::CredentialInvalid,
@@ -162,6 +166,28 @@ fn signed_in() -> Value {
     );
     if let Some(told) = told.as_object_mut() {
         let about = "The tokens are left out where they are set as cookies.";
+        told.insert("description".to_owned(), about.into());
+    }
+    told
+}
+
+fn waiting() -> Value {
+    let mut told = among(
+        &["result", "code", "verificationRef", "expiresInSeconds"],
+        &[
+            (
+                "result",
+                one_of(&["TEMPORARY_AUTH_HAS_BEEN_CREATED", "FAILURE_UNVERIFIED"]),
+            ),
+            ("code", json!({"enum": [-4, -5]})),
+            ("verificationRef", pattern("^bkv_[A-Za-z0-9_-]{66}$")),
+            ("temporaryToken", text()),
+            ("expiresInSeconds", number(1)),
+        ],
+    );
+    if let Some(told) = told.as_object_mut() {
+        let about =
+            "-5: it waits already, under the same reference. The token is left out where it is set as a cookie.";
         told.insert("description".to_owned(), about.into());
     }
     told

@@ -6,7 +6,7 @@ use actix_web::{
     cookie::{Cookie, SameSite, time::Duration},
 };
 use bekci_core::CookieLookup;
-use bekci_signin::{SignedIn, csrf_token};
+use bekci_signin::{SignedIn, TemporarySignIn, csrf_token};
 use secrecy::ExposeSecret;
 use time::OffsetDateTime;
 
@@ -49,14 +49,9 @@ pub(super) fn set(
     signed_in: &SignedIn,
     kept_csrf: Option<&str>,
 ) -> Result<(), Refusal> {
-    let made;
     let csrf = match kept_csrf {
-        Some(csrf) => csrf,
-        None => {
-            made = csrf_token(mounted.bekci.entropy())
-                .map_err(|error| Refusal::misconfigured(format!("no CSRF token can be made: {error}")))?;
-            made.expose_secret()
-        }
+        Some(csrf) => csrf.to_owned(),
+        None => new_csrf(mounted)?,
     };
     let now = mounted.bekci.watch().clock().now();
     let session = seconds(signed_in.refresh_expires_at, now);
@@ -66,10 +61,33 @@ pub(super) fn set(
             Duration::seconds(signed_in.expires_in_seconds),
         ),
         (signed_in.refresh.expose_secret().to_owned(), session),
-        (csrf.to_owned(), session),
+        (csrf, session),
     ];
     for cookie in (Jar { mounted }).all(values) {
         answer.cookie(cookie);
+    }
+    Ok(())
+}
+
+fn new_csrf(mounted: &Mounted) -> Result<String, Refusal> {
+    let made = csrf_token(mounted.bekci.entropy());
+    let made = made.map_err(|error| Refusal::misconfigured(format!("no CSRF token can be made: {error}")))?;
+    Ok(made.expose_secret().to_owned())
+}
+
+/// Sets the token of a temporary identity, and a CSRF token where the browser has none.
+pub(super) fn set_temporary(
+    answer: &mut HttpResponseBuilder,
+    mounted: &Mounted,
+    temporary: &TemporarySignIn,
+    kept_csrf: Option<&str>,
+) -> Result<(), Refusal> {
+    let (jar, names) = (Jar { mounted }, &mounted.guard.cookies);
+    let lasts = Duration::seconds(temporary.expires_in_seconds);
+    let token = temporary.token.expose_secret().to_owned();
+    answer.cookie(jar.cookie(&names.temporary, token, "/", lasts));
+    if kept_csrf.is_none() {
+        answer.cookie(jar.cookie(&names.csrf, new_csrf(mounted)?, "/", lasts));
     }
     Ok(())
 }

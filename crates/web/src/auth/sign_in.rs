@@ -2,10 +2,11 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    http::StatusCode,
     web::{Data, Payload},
 };
 use bekci_core::{AuthError, ErrorCode, Held, TenantName, signin::SignInTenant};
-use bekci_signin::{PasswordAttempt, RefreshAttempt, SignInError, SignedIn};
+use bekci_signin::{Granted, PasswordAttempt, RefreshAttempt, SignInError, SignedIn, TemporarySignIn};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
@@ -33,19 +34,52 @@ async fn try_login(mounted: &Mounted, request: &HttpRequest, payload: Payload) -
         return Err(invalid("transport", "this guard takes no cookies"));
     }
     let (identifier, password) = login.credentials()?;
+    let presented = Presented::new(&reading, mounted);
     let attempt = PasswordAttempt {
         identifier,
         password,
         device_name: login.device_name,
         device_id: login.device_id,
-        replaces: Presented::new(&reading, mounted).replaced()?,
+        replaces: presented.replaced()?,
         tenant: tenant_of(mounted, request, login.tenant)?,
+        verification: None,
         client: mounted.bekci.client_of(request),
     };
-    let signed_in = mounted.bekci.sign_in().password(&mounted.guard, attempt).await;
-    let signed_in = signed_in.map_err(refused_attempt)?;
-    Record::of(request).acted(&mounted.guard, &signed_in.key, signed_in.session);
-    given(mounted, &signed_in, login.transport, None)
+    let granted = mounted.bekci.sign_in().password(&mounted.guard, attempt).await;
+    let granted = granted.map_err(refused_attempt)?;
+    Record::of(request).acted(&mounted.guard, granted.key(), granted.session());
+    match granted {
+        Granted::Full(signed_in) => given(mounted, &signed_in, login.transport, None),
+        Granted::Temporary(temporary) => {
+            let kept_csrf = cookies::csrf_of(&presented, mounted);
+            waiting(mounted, &temporary, login.transport, kept_csrf)
+        }
+    }
+}
+
+/// The credential was right, and there is no session before the verification. A browser that has a CSRF token keeps it: its old session lives on until then.
+fn waiting(
+    mounted: &Mounted,
+    temporary: &TemporarySignIn,
+    transport: Transport,
+    kept_csrf: Option<&str>,
+) -> Result<Success, Refusal> {
+    let mut data = Map::new();
+    data.insert("result".into(), temporary.result.name().into());
+    data.insert("code".into(), temporary.result.number().into());
+    data.insert(
+        "verificationRef".into(),
+        temporary.verification_ref.expose_secret().into(),
+    );
+    data.insert("expiresInSeconds".into(), temporary.expires_in_seconds.into());
+    if transport == Transport::Body {
+        data.insert("temporaryToken".into(), temporary.token.expose_secret().into());
+    }
+    let mut success = Success::new(StatusCode::ACCEPTED, Value::Object(data));
+    if transport == Transport::Cookie {
+        cookies::set_temporary(&mut success.answer, mounted, temporary, kept_csrf)?;
+    }
+    Ok(success)
 }
 
 /// The tenant that the tokens are made for: the one that the request asks about. Where tokens alone say which, the sign-in names it, or the account's tenant column
@@ -141,6 +175,7 @@ fn user(mounted: &Mounted, signed_in: &SignedIn) -> Value {
         guard: &mounted.guard.name,
         tenant: signed_in.tenant.as_ref(),
         roles: &signed_in.view.roles,
+        in_force: true,
     };
     let email = identity.attributes.get("email");
     json!({

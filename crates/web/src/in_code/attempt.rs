@@ -2,8 +2,8 @@
 
 use std::{future::IntoFuture, net::IpAddr, sync::Arc};
 
-use bekci_core::{AuthGuard, BoxFuture, SessionId, TenantName, signin::SignInTenant};
-use bekci_signin::{AttemptResult, Identifier, PasswordAttempt, SignInError, SignedIn};
+use bekci_core::{AuthGuard, BoxFuture, ErrorCode, SessionId, TenantName, Verification, signin::SignInTenant};
+use bekci_signin::{AttemptResult, Granted, Identifier, PasswordAttempt, SignInError, SignedIn, TemporarySignIn};
 use secrecy::SecretString;
 
 use crate::{
@@ -58,6 +58,7 @@ pub struct Attempt<'a> {
     device_id: Option<String>,
     replaces: Option<SessionId>,
     tenant: Option<TenantName>,
+    verification: Option<Verification>,
     language: Language,
 }
 
@@ -80,6 +81,8 @@ pub struct SignIn {
 pub enum Outcome {
     /// Signed in: a session is open, and these are its tokens.
     Full(Box<SignedIn>),
+    /// The credentials are right, and there is no session before [`GuardCalls::confirm_verified`](crate::GuardCalls::confirm_verified).
+    Temporary(Box<TemporarySignIn>),
     /// Refused, for a reason that lies with who tried.
     Refused(SignInError),
 }
@@ -94,6 +97,7 @@ impl<'a> Attempt<'a> {
             device_id: None,
             replaces: None,
             tenant: None,
+            verification: None,
             language: Language::English,
         }
     }
@@ -122,6 +126,12 @@ impl<'a> Attempt<'a> {
         self
     }
 
+    /// Whether this sign-in is verified before it opens a session: it gives a temporary identity then. As the guard says where nobody says it.
+    pub fn verification(mut self, verification: Verification) -> Self {
+        self.verification = Some(verification);
+        self
+    }
+
     /// The language of the messages; English where nobody says.
     pub fn language(mut self, language: Language) -> Self {
         self.language = language;
@@ -140,26 +150,29 @@ impl<'a> Attempt<'a> {
             tenant: self
                 .tenant
                 .map_or_else(|| self.bekci.watch().tenancy().unnamed(), SignInTenant::Named),
+            verification: self.verification,
             client: self.credentials.client(),
         };
+        let messages = self.bekci.watch().messages();
+        let shown = |code| messages.say(code, self.language).to_owned();
         match self.bekci.sign_in().password(&guard, attempt).await {
-            Ok(signed_in) => Ok(SignIn {
+            Ok(Granted::Full(signed_in)) => Ok(SignIn {
                 code: AttemptResult::Success,
                 messages: Vec::new(),
                 identifier,
-                outcome: Outcome::Full(Box::new(signed_in)),
+                outcome: Outcome::Full(signed_in),
+            }),
+            Ok(Granted::Temporary(temporary)) => Ok(SignIn {
+                code: temporary.result,
+                messages: vec![shown(ErrorCode::Unverified)],
+                identifier,
+                outcome: Outcome::Temporary(temporary),
             }),
             // Not refused: it cannot be told.
             Err(error) if error.result() == AttemptResult::FailureUncategorized => Err(error.into()),
             Err(error) => Ok(SignIn {
                 code: error.result(),
-                messages: vec![
-                    self.bekci
-                        .watch()
-                        .messages()
-                        .say(error.code(), self.language)
-                        .to_owned(),
-                ],
+                messages: vec![shown(error.code())],
                 identifier,
                 outcome: Outcome::Refused(error),
             }),

@@ -8,7 +8,7 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use bekci_core::{
     AuthError, AuthGuard, GuardName, NameError, Principal, PrincipalKey, TenantName, TokenId, TokenKind, UserProvider,
-    VerifiedClaims, principal::not_banned,
+    Verification, VerifiedClaims, principal::not_banned,
 };
 use bekci_signin::{IssueOrder, SignInError, SignedIn};
 use bekci_store::Scope;
@@ -105,7 +105,7 @@ impl<G: GuardType> GuardCalls<G> {
     /// Who has these credentials, for this request alone: no session is opened, so that it is not fresh, and nothing of it lasts. `None`: nobody.
     ///
     /// # Errors
-    /// A [`Refusal`] with `ACCOUNT_BANNED`, or where it cannot be told.
+    /// A [`Refusal`] with `UNVERIFIED` where the guard asks for a verification, since the credentials are not enough then; with `ACCOUNT_BANNED`, or where it cannot be told.
     pub async fn once(&self, credentials: &Credentials) -> Result<Option<Who>, Refusal> {
         let Some(key) = self.prove(credentials).await? else {
             return Ok(None);
@@ -117,6 +117,9 @@ impl<G: GuardType> GuardCalls<G> {
             return Ok(None);
         }
         not_banned(&view.identity, now)?;
+        if guard.verification != Verification::Off {
+            return Err(AuthError::Unverified.into());
+        }
         // An id that no session has.
         let mut nowhere = TokenId([0; 16]);
         let filled = self.bekci.entropy().fill(&mut nowhere.0);
@@ -140,6 +143,23 @@ impl<G: GuardType> GuardCalls<G> {
             tenant: None,
         };
         Ok(Some(Who::new(Arc::new(principal), watch.clone())))
+    }
+
+    /// The application has checked its own code: the temporary identity of this reference becomes a session, once, with the device of the attempt. No password is asked for
+    /// and nothing is hashed. When this returns, no node takes the temporary token any more.
+    ///
+    /// Check the code for the identity that the reference belongs to, as [`Temp::verification_ref`](crate::Temp::verification_ref) gives it: a client that may name any
+    /// reference could have its own code confirm somebody else's sign-in.
+    ///
+    /// # Errors
+    /// A [`Refusal`] with `TOKEN_INVALID` where nothing waits under it at this guard: it was never given, was confirmed before, or its time is over; with `ACCOUNT_BANNED`; or
+    /// where it cannot be told.
+    pub async fn confirm_verified(&self, verification_ref: &str) -> Result<SignedIn, Refusal> {
+        let confirmed = self
+            .bekci
+            .sign_in()
+            .confirm_verified(self.settings()?, verification_ref);
+        Ok(confirmed.await?)
     }
 
     /// Opens a session for somebody whom the application vouches for, without a credential. It counts as a sign-in of this moment and is audited as `issued`.

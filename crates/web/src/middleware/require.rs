@@ -139,6 +139,13 @@ impl Require {
         self
     }
 
+    /// Lets those in too whose sign-in waits for its verification, for handlers that take [`Temp<G>`](crate::Temp). They hold no right: a rule that asks one keeps them out.
+    #[must_use]
+    pub fn unverified(mut self) -> Self {
+        self.rule.kind = RouteKind::Unverified;
+        self
+    }
+
     /// Lets only those in who are not signed in through one of the guards.
     #[must_use]
     pub fn guest(mut self) -> Self {
@@ -223,7 +230,7 @@ async fn decide(request: &ServiceRequest, watch: &Watch, rule: &RouteRule) -> Re
     let reading = Reading::of(request.request()).map_err(AuthError::from)?;
     let asked = match rule.kind {
         RouteKind::Public => Asked::None,
-        RouteKind::Authorized | RouteKind::Fresh(_) | RouteKind::Guest => {
+        RouteKind::Authorized | RouteKind::Unverified | RouteKind::Fresh(_) | RouteKind::Guest => {
             watch.tenancy().asked_by(request.request(), Some(reading.path()))?
         }
     };

@@ -276,11 +276,15 @@ fn responses(operation: &Operation) -> Map<String, Value> {
         "200".into(),
         json!({"description": "Done.", "headers": {"X-Request-Id": id}, "content": {kind: {"schema": schema}}}),
     );
-    if operation.pending {
-        let schema = enveloped(json!({"$ref": "#/components/schemas/Pending"}));
+    let pending = (
+        "Committed, and not confirmed on every node yet.",
+        pending_ref as super::Schema,
+    );
+    if let Some((about, data)) = operation.accepted.or(operation.pending.then_some(pending)) {
+        let schema = enveloped(data());
         told.insert(
             "202".into(),
-            json!({"description": "Committed, and not confirmed on every node yet.", "headers": {"X-Request-Id": id}, "content": {"application/json": {"schema": schema}}}),
+            json!({"description": about, "headers": {"X-Request-Id": id}, "content": {"application/json": {"schema": schema}}}),
         );
     }
     for (status, codes) in refusals(operation) {
@@ -288,6 +292,10 @@ fn responses(operation: &Operation) -> Map<String, Value> {
         told.insert(status.to_string(), json!({ "$ref": shared }));
     }
     told
+}
+
+fn pending_ref() -> Value {
+    json!({"$ref": "#/components/schemas/Pending"})
 }
 
 fn name_of(status: u16, codes: &BTreeSet<&'static str>) -> String {

@@ -69,6 +69,7 @@ pub(crate) struct Operation {
     body: Body,
     answers: Answers,
     pending: bool,
+    accepted: Option<(&'static str, Schema)>,
     refusals: &'static [ErrorCode],
 }
 
@@ -85,6 +86,7 @@ impl Operation {
             body: Body::None,
             answers: Answers::Data(schema::nothing),
             pending: false,
+            accepted: None,
             refusals: &[],
         }
     }
@@ -119,6 +121,12 @@ impl Operation {
     /// It waits for every node, and may be answered 202.
     pub(crate) fn pending(mut self) -> Self {
         self.pending = true;
+        self
+    }
+
+    /// It may be answered 202, with this and these data.
+    pub(crate) fn accepts(mut self, about: &'static str, data: Schema) -> Self {
+        self.accepted = Some((about, data));
         self
     }
 

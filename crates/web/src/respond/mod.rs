@@ -264,6 +264,7 @@ impl From<SignInError> for Refusal {
             | SignInError::RefreshInvalid
             | SignInError::RefreshExpired
             | SignInError::RefreshReused
+            | SignInError::VerificationInvalid
             | SignInError::TokenMissing
             | SignInError::GuardMismatch
             | SignInError::NotFound

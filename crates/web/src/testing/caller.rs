@@ -43,6 +43,7 @@ enum Token {
     Good,
     Expired,
     Revoked,
+    Temporary,
 }
 
 impl Caller {
@@ -118,6 +119,13 @@ impl Caller {
         self.changed(|caller| caller.token = Token::Revoked)
     }
 
+    /// Has given a right credential, and waits for the verification: presents a temporary token, which routes for the `unverified` alone take. What it was given holds only after
+    /// that.
+    #[must_use]
+    pub fn unverified(self) -> Self {
+        self.changed(|caller| caller.token = Token::Temporary)
+    }
+
     /// A request by this caller.
     pub fn request(&self, method: Method, path: &str) -> Call {
         Call::new(&self.app, Some(self.clone()), method, path)
@@ -190,10 +198,14 @@ impl Caller {
             tenant: tenant.map_or_else(|| bekci.watch().tenancy().unnamed(), SignInTenant::Named),
             ..IssueOrder::default()
         };
+        if matches!(self.token, Token::Temporary) {
+            let issued = bekci.sign_in().issue_temporary(&guard, &self.key, order).await;
+            return done(issued, &format!("{} cannot wait for a verification", self.key)).token;
+        }
         let issued = bekci.sign_in().issue(&guard, &self.key, order).await;
         let signed_in = done(issued, &format!("{} cannot be signed in", self.key));
         match self.token {
-            Token::Good => signed_in.access,
+            Token::Good | Token::Temporary => signed_in.access,
             Token::Expired => self.expired_token(&guard, &signed_in),
             Token::Revoked => {
                 let refresh = signed_in.refresh.expose_secret();
@@ -243,8 +255,12 @@ impl Caller {
         if guard.sources.header {
             return request.insert_header((AUTHORIZATION, format!("Bearer {token}")));
         }
+        let name = match self.token {
+            Token::Temporary => &guard.cookies.temporary,
+            Token::Good | Token::Expired | Token::Revoked => &guard.cookies.access,
+        };
         request
-            .insert_header((COOKIE, format!("{}={token}", guard.cookies.access)))
+            .insert_header((COOKIE, format!("{name}={token}")))
             .insert_header(("Sec-Fetch-Site", "same-origin"))
     }
 

@@ -32,5 +32,6 @@ mod signing;
 mod tenants;
 mod test_app;
 mod town;
+mod verifying;
 mod wording;
 mod workers;

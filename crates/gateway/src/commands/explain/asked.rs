@@ -19,6 +19,7 @@ pub(super) fn held<'a>(seen: &'a Seen, tenant: Option<&'a TenantName>) -> Held<'
         guard: &seen.guard,
         tenant,
         roles: &seen.view.roles,
+        in_force: true,
     }
 }
 
@@ -82,7 +83,7 @@ fn signed_in(rule: &RouteRule, seen: Option<&Seen>) -> Asked {
             "not signed in: the route is for guests".to_owned(),
             Some(seen.is_none()),
         ),
-        RouteKind::Authorized | RouteKind::Fresh(_) => (
+        RouteKind::Authorized | RouteKind::Unverified | RouteKind::Fresh(_) => (
             format!("signed in through guard {}", any_of(&guards)),
             Some(seen.is_some()),
         ),
@@ -102,7 +103,7 @@ fn fresh(seconds: u32, seen: Option<&Seen>, now: OffsetDateTime) -> Asked {
             .sessions
             .iter()
             .filter(|session| session.guard == seen.guard);
-        own.filter(|session| !session.remembered)
+        own.filter(|session| !session.remembered && !session.is_temporary())
             .map(|session| now.unix_timestamp().saturating_sub(session.authenticated_at))
             .min()
     });

@@ -42,7 +42,7 @@ pub(super) async fn run(desk: &Desk<'_>, key: &PrincipalKey) -> Result<Answer, F
     let mut json = bekci::admin::principal_json(&identity);
     if let Some(fields) = json.as_object_mut() {
         fields.insert("effective".into(), put_together.into());
-        fields.insert("liveSessions".into(), identity.sessions.len().into());
+        fields.insert("liveSessions".into(), identity.open_sessions().count().into());
     }
     Ok(Answer::new(text, json))
 }
@@ -77,7 +77,7 @@ fn account(identity: &Identity) -> String {
     for (name, value) in &identity.attributes {
         line(name, &plain(value));
     }
-    line("sessions", &identity.sessions.len().to_string());
+    line("sessions", &identity.open_sessions().count().to_string());
     for block in &identity.blocks {
         let what = block.jti.map(|id| format!("token {id}"));
         let what = what.or_else(|| block.sid.map(|id| format!("session {id}")));

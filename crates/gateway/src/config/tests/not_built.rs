@@ -85,10 +85,17 @@ fn what_is_not_built_is_refused_where_it_is_asked_for() {
             "[guards.customer]\nrate_limit = { register = '5/min' }\n",
             "guards.customer.rate_limit.register: needs registration",
         ),
-        ("[guards.customer]\nverification = 'custom'\n", "needs verification"),
+        (
+            "[guards.customer]\nverification = 'custom'\n",
+            "bekci.toml:2:16: guards.customer.verification: needs an application that checks its own code and confirms the sign-in (`confirm_verified`), which the gateway alone does not have",
+        ),
+        (
+            "[guards.customer]\nverification = 'email'\n",
+            "guards.customer.verification: needs one-time codes by mail, which this version",
+        ),
         (
             "[[routes]]\nid = 'a'\npaths = ['/']\nguards = ['customer']\nkind = 'unverified'\n",
-            "bekci.toml:5:8: routes.a.kind: needs verification",
+            "bekci.toml:5:8: routes.a.kind: needs an application that confirms sign-ins",
         ),
     ] {
         let problems = refused(text);
