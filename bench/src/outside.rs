@@ -26,7 +26,8 @@ pub(crate) fn measure(options: &Options) -> String {
     let caddy = Peer::caddy(upstream);
 
     let to = |server: &Server, path: &str| format!("http://{}{path}", server.address());
-    let token_of_the_application = token(&guarded.server);
+    // The same header for both routes, so that they differ in nothing but the guard.
+    let token_of_the_application = [token(&guarded.server)];
     let bearer = vec![gateway.authorization.clone()];
     let forwarded = ["method: GET", "proto: http", "host: bekci.test", "uri: /api/orders/7"];
     let decision = forwarded.map(|header| format!("x-forwarded-{header}"));
@@ -39,11 +40,11 @@ pub(crate) fn measure(options: &Options) -> String {
         ("Actix: a handler that returns 200", question(&plain.server, "/", &[])),
         (
             "Actix application with Bekci: a route that is not guarded",
-            question(&guarded.server, "/open", &[]),
+            question(&guarded.server, "/open", &token_of_the_application),
         ),
         (
             "the same application: the same route, guarded",
-            question(&guarded.server, "/guarded", &[token_of_the_application]),
+            question(&guarded.server, "/guarded", &token_of_the_application),
         ),
         (
             "Bekci: decision endpoint `/forward-auth`",

@@ -43,10 +43,11 @@ impl<'a> HeaderCredential<'a> {
         if token.is_empty() {
             return Self::Absent;
         }
-        if token.contains(',') {
-            return Self::Several;
+        match BearerToken::new(token) {
+            Ok(token) => Self::Bearer(token),
+            Err(_) if token.contains(',') => Self::Several,
+            Err(_) => Self::Malformed,
         }
-        BearerToken::new(token).map_or(Self::Malformed, Self::Bearer)
     }
 }
 

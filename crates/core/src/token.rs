@@ -77,8 +77,9 @@ impl<'a> BearerToken<'a> {
     /// [`TokenFault::Malformed`] for an empty or overlong text, or one with a byte outside `A-Z a-z 0-9 - _ .`.
     pub fn new(text: &'a str) -> Result<Self, TokenFault> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        let fits = !text.is_empty() && text.len() <= MAX_TOKEN_BYTES && text.bytes().all(allowed);
-        if fits {
+        let fits = !text.is_empty() && text.len() <= MAX_TOKEN_BYTES;
+        // To the end whatever comes, which lets the compiler look at many bytes at once: this is asked of each request's token.
+        if fits && text.bytes().fold(true, |all, byte| all & allowed(byte)) {
             Ok(Self(text))
         } else {
             Err(TokenFault::Malformed("not a token in compact form"))

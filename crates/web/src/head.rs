@@ -1,8 +1,8 @@
 //! Reads from an Actix request the few fields that a decision may rest on.
 //!
 //! 1. The path is made canonical, or there is no reading.
-//! 2. All `Authorization` headers are read by core's strict rules. Where Actix's parser reads a token too, it must be the same one: two parsers that
-//!    disagree about a credential are how one of them is got round.
+//! 2. All `Authorization` headers are read by core's strict rules. Two parsers that disagree about a credential are how one of them is got round, so a test
+//!    holds that Actix's parser, which handlers may use too, never reads another token than this one.
 //! 3. `Cookie` headers are handed on as bytes: Actix's cookie jar drops quotes and keeps the first of two.
 //! 4. `Sec-Fetch-Site` and `X-CSRF-Token` count only where there is exactly one.
 
@@ -12,7 +12,6 @@ use actix_web::{
     HttpRequest,
     http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue},
 };
-use actix_web_httpauth::headers::authorization::{Bearer, Scheme};
 use bekci_core::{AskedTenant, BadPath, HeaderCredential, RequestHead, canonical_path};
 use smallvec::SmallVec;
 
@@ -78,23 +77,14 @@ impl<'a> Reading<'a> {
 }
 
 fn authorization(headers: &HeaderMap) -> HeaderCredential<'_> {
-    let values: SmallVec<[&HeaderValue; 1]> = headers.get_all(AUTHORIZATION).collect();
-    let bytes: SmallVec<[&[u8]; 1]> = values.iter().map(|value| value.as_bytes()).collect();
-    let read = HeaderCredential::read(&bytes);
-    let HeaderCredential::Bearer(token) = read else {
-        return read;
-    };
-    // Actix's parser wants `Bearer` in this very case; what it refuses for that is no disagreement about the token.
-    let second = values.first().and_then(|value| Bearer::parse(value).ok());
-    match second {
-        Some(bearer) if bearer.token().trim_matches([' ', '\t']) != token.expose() => HeaderCredential::Malformed,
-        _ => read,
-    }
+    let values: SmallVec<[&[u8]; 1]> = headers.get_all(AUTHORIZATION).map(HeaderValue::as_bytes).collect();
+    HeaderCredential::read(&values)
 }
 
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
+    use actix_web_httpauth::headers::authorization::{Bearer, Scheme as _};
 
     use super::*;
 
@@ -119,6 +109,27 @@ mod tests {
         assert_eq!(authorization_of(&["Bearer  a"]), "a");
         assert_eq!(authorization_of(&["Basic a"]), "Malformed");
         assert_eq!(authorization_of(&["Bearer"]), "Absent");
+    }
+
+    /// Every header of up to five of these pieces: 66,429 of them.
+    #[test]
+    fn where_actixs_own_parser_reads_a_token_too_it_is_the_same_one() {
+        const PIECES: [&str; 9] = ["Bearer", "bearer", "Basic", " ", "  ", "\t", "a.b-c", ",", "="];
+        let mut texts = vec![String::new()];
+        let mut both = 0;
+        for _ in 0..5 {
+            let longer = |text: &String| PIECES.map(|piece| format!("{text}{piece}"));
+            texts = texts.iter().flat_map(longer).collect();
+            for text in &texts {
+                let value = HeaderValue::from_str(text).unwrap();
+                let ours = HeaderCredential::read(&[value.as_bytes()]);
+                if let (HeaderCredential::Bearer(ours), Ok(theirs)) = (ours, Bearer::parse(&value)) {
+                    assert_eq!(theirs.token().trim_matches([' ', '\t']), ours.expose(), "{text:?}");
+                    both += 1;
+                }
+            }
+        }
+        assert!(both > 10, "{both} were read by both");
     }
 
     #[test]

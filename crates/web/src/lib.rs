@@ -70,6 +70,7 @@ pub mod asked;
 mod auth;
 mod bekci;
 mod builder;
+mod chance;
 mod client;
 mod extract;
 mod head;

@@ -5,11 +5,9 @@
 //!    services behind to record nothing.
 //! 3. `tracestate` belongs to the `traceparent` beside it and goes on only where that one does.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use actix_web::http::header::{HeaderMap, HeaderName};
 
-use crate::respond::only;
+use crate::{chance, respond::only};
 
 /// The header of the trace.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -34,18 +32,16 @@ impl Trace {
     pub fn taken_or_made(headers: &HeaderMap) -> Self {
         let given = only(headers, &TRACEPARENT).and_then(parts);
         let continued = given.is_some();
-        let mut bytes = [0; 24];
-        chance(&mut bytes);
-        let (fresh_trace, span) = bytes.split_at(16);
+        let (fresh_trace, span): ([u8; 16], [u8; 8]) = (chance::bytes(), chance::bytes());
         let mut header = String::with_capacity(FLAGS.end);
         header.push_str(VERSION);
         header.push('-');
         match given {
             Some((trace, _)) => header.push_str(trace),
-            None => hex(&mut header, fresh_trace),
+            None => hex(&mut header, &fresh_trace),
         }
         header.push('-');
-        hex(&mut header, span);
+        hex(&mut header, &span);
         header.push('-');
         // Of the flags of a later version those are kept that are known (section 4.3).
         let flags = given.map_or(1, |(_, flags)| flags & 1);
@@ -101,18 +97,6 @@ fn parts(text: &str) -> Option<(&str, u8)> {
 fn hex(text: &mut String, bytes: &[u8]) {
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
     text.extend(digits.filter_map(|digit| char::from_digit(digit.into(), 16)));
-}
-
-/// Ids of traces prove nothing, so a machine without randomness still gets ids that differ.
-fn chance(bytes: &mut [u8; 24]) {
-    static COUNT: AtomicU64 = AtomicU64::new(1);
-    if getrandom::fill(bytes).is_err() {
-        let count = COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-        let process = u64::from(std::process::id()).to_be_bytes();
-        for (byte, value) in bytes.iter_mut().zip([process, count, count].concat()) {
-            *byte = value;
-        }
-    }
 }
 
 #[cfg(test)]

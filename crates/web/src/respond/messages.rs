@@ -64,7 +64,10 @@ pub enum BadMessage {
 /// # Ok::<(), bekci::BadMessage>(())
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Messages(Option<Arc<HashMap<(ErrorCode, Language), Box<str>>>>);
+pub struct Messages(Option<Arc<Own>>);
+
+/// Sentences that replace built-in ones.
+type Own = HashMap<(ErrorCode, Language), Box<str>>;
 
 impl Messages {
     /// With this sentence for a code in a language. It is plain text and stands as it is: there are no places in it that would be filled.
@@ -103,8 +106,10 @@ impl Messages {
     /// The sentence for a code: one's own, else the built-in one.
     #[must_use]
     pub fn say(&self, code: ErrorCode, language: Language) -> &str {
-        let own = self.0.as_ref().and_then(|own| own.get(&(code, language)));
-        own.map_or_else(|| message(code, language), |text| text)
+        match self.0.as_ref().and_then(|own| own.get(&(code, language))) {
+            Some(text) => text,
+            None => message(code, language),
+        }
     }
 }
 

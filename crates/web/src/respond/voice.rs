@@ -1,10 +1,6 @@
 //! How a request wants to be answered: under which id, in which language, in which shape.
 
-use std::{
-    fmt,
-    rc::Rc,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::{fmt, rc::Rc};
 
 use actix_web::{
     HttpMessage, HttpRequest,
@@ -35,14 +31,7 @@ impl RequestId {
     }
 
     fn made() -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let mut bytes = [0; 16];
-        if getrandom::fill(&mut bytes).is_ok() {
-            Self(TokenId(bytes).to_string().into())
-        } else {
-            // An id proves nothing, so a machine without randomness still gets ids; tokens it would not.
-            Self(format!("{}.{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)).into())
-        }
+        Self(TokenId(crate::chance::bytes()).to_string().into())
     }
 
     /// The id as text.
