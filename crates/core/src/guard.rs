@@ -106,6 +106,16 @@ pub enum Verification {
     Custom,
 }
 
+/// The shape of what a guard's calls answer when they are done. What is refused looks the same in both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AnswerShape {
+    /// `{"success": true, "data": …}`.
+    #[default]
+    Envelope,
+    /// The data alone, and of a sign-in `token`, `expiration`, `refreshToken`, `refreshTokenExpiration`.
+    Flat,
+}
+
 /// A named way in: a model, an audience, sources of tokens and session rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthGuard {
@@ -123,6 +133,10 @@ pub struct AuthGuard {
     pub cookies: CookieNames,
     /// Where its calls live.
     pub auth_path: String,
+    /// Other paths of its calls: a whole path, and the call as it stands below `auth_path`, such as `token/refresh`.
+    pub aliases: Vec<(String, String)>,
+    /// The shape of what its calls answer.
+    pub answer_shape: AnswerShape,
     /// How its sessions live.
     pub session: SessionRules,
     /// How many of its calls may be refused in how much time.
@@ -151,6 +165,8 @@ impl AuthGuard {
             },
             cookies: CookieNames::new(&name, https),
             auth_path: format!("/auth/{name}"),
+            aliases: Vec::new(),
+            answer_shape: AnswerShape::default(),
             session: SessionRules::default(),
             limits: GuardLimits::default(),
             claims: Vec::new(),
@@ -179,7 +195,7 @@ pub struct GuardSettingsError {
     pub value: String,
 }
 
-/// Checks that no two guards share a name, an audience, a cookie or a path.
+/// Checks that no two guards share a name, an audience, a cookie or a path, and that no path is there twice.
 ///
 /// # Errors
 /// [`GuardSettingsError`] naming the first two that do.
@@ -194,7 +210,8 @@ pub fn check_guards<'a>(guards: impl IntoIterator<Item = &'a AuthGuard>) -> Resu
             ("temporary cookie", guard.cookies.temporary.clone()),
             ("auth_path", path),
         ];
-        for (what, value) in values {
+        let aliases = guard.aliases.iter().map(|(path, _)| ("auth_path", path.clone()));
+        for (what, value) in values.into_iter().chain(aliases) {
             if let Some(first) = seen.insert((what, value.clone()), guard.name.clone()) {
                 return Err(GuardSettingsError {
                     first,

@@ -40,8 +40,8 @@ pub use clock::{Clock, Entropy};
 pub use error::{AuthError, Challenge, ErrorCode};
 pub use gate::{Admission, Claimed, Denial, Gate, GateParts};
 pub use guard::{
-    AuthGuard, CookieNames, GuardChain, GuardOutcome, GuardSettingsError, SessionRules, TokenSources, Verification,
-    check_guards, check_origin,
+    AnswerShape, AuthGuard, CookieNames, GuardChain, GuardOutcome, GuardSettingsError, SessionRules, TokenSources,
+    Verification, check_guards, check_origin,
 };
 pub use identity::{Ban, Block, Identity, IdentityVersion, LiveSession, ScopedRights};
 pub use key::{IdKind, KeyError, ModelSpec, PrincipalId, PrincipalKey};

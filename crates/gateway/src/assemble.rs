@@ -3,15 +3,15 @@
 mod front;
 mod outdated;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{os::unix::fs::DirBuilderExt, path::PathBuf, sync::Arc};
 
 use bekci::{
     Argon2Cost, BadCors, BadMessage, BadTenancy, Bekci, BuildError, HashSettings, RedisSettings, Settings,
     TrustedProxies,
 };
 use bekci_core::{
-    AuthGuard, CookieNames, GuardChain, GuardLimits, IdKind, Meter, ModelName, ModelSpec, PolicyLine, RefreshRules,
-    RootSecret, RouteKind, RouteRule, SessionRules, TokenSources, Verification,
+    AnswerShape, AuthGuard, CookieNames, GuardChain, GuardLimits, IdKind, Meter, ModelName, ModelSpec, PolicyLine,
+    RefreshRules, RootSecret, RouteKind, RouteRule, SessionRules, TokenSources, Verification,
 };
 use bekci_migration::{ModelTable, sea_orm_migration::sea_orm::DatabaseConnection};
 use bekci_policy::{NumberedLine, PolicyModel, parse_csv};
@@ -197,6 +197,15 @@ pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
         },
         cookies: CookieNames::new(name, https),
         auth_path: section.auth_path.as_str().to_owned(),
+        aliases: section
+            .aliases
+            .iter()
+            .map(|(path, call)| (path.as_str().to_owned(), call.as_str().to_owned()))
+            .collect(),
+        answer_shape: match section.answer_shape {
+            types::AnswerShape::Envelope => AnswerShape::Envelope,
+            types::AnswerShape::Flat => AnswerShape::Flat,
+        },
         session: SessionRules {
             access_ttl: seconds(section.access_ttl_seconds),
             refresh: RefreshRules {
@@ -291,7 +300,9 @@ pub(crate) async fn database(config: &Config) -> Result<DatabaseConnection, Asse
         .and_then(std::path::Path::parent)
         && !folder.as_os_str().is_empty()
     {
-        std::fs::create_dir_all(folder).map_err(|error| AssembleError::Folder {
+        // The file holds the hashes of passwords.
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| AssembleError::Folder {
             folder: folder.to_owned(),
             error,
         })?;

@@ -12,7 +12,7 @@ use bekci_store::{OpenError, Providers, RedisSettings, Store, StoreSettings, Sys
 use bekci_token::{KeyRing, KeyStore, KeyStoreError, OsEntropy, RingError, RingGuard, RingSettings};
 use tokio::sync::watch;
 
-use crate::{AuthModel, Bekci, Cors, GuardType, Messages, Settings, Watch, bekci::Parts, watch::Ways};
+use crate::{AuthModel, Bekci, Cors, GuardType, Messages, Settings, Watch, auth, bekci::Parts, watch::Ways};
 
 /// How often the key files are looked at, so that a retired key is one everywhere.
 const LOOK_AT_KEYS: Duration = Duration::from_secs(1);
@@ -40,6 +40,16 @@ pub enum BuildError {
         guard: GuardName,
         /// Its model.
         model: ModelName,
+    },
+    /// Another path of a guard's call cannot be.
+    #[error("guard {guard}: the alias {path:?} {problem}")]
+    Alias {
+        /// The guard.
+        guard: GuardName,
+        /// The alias.
+        path: String,
+        /// What is wrong with it.
+        problem: &'static str,
     },
     /// One model is described in two ways.
     #[error("model {0} is described in two ways")]
@@ -280,6 +290,14 @@ impl Builder {
             return Err(BuildError::TemporaryTtl(guard.name.clone(), guard.temporary_ttl));
         }
         bekci_core::check_guards(&self.guards)?;
+        for guard in &self.guards {
+            for (path, call) in &guard.aliases {
+                if let Some(problem) = auth::aliases::fault(guard, path, call) {
+                    let (guard, path) = (guard.name.clone(), path.clone());
+                    return Err(BuildError::Alias { guard, path, problem });
+                }
+            }
+        }
         Ok(())
     }
 

@@ -90,6 +90,7 @@ mod trace;
 mod watch;
 mod who;
 
+pub use auth::aliases::{call_names, is_call};
 pub use bekci::{Bekci, model_table};
 pub use bekci_core as core;
 pub use bekci_core::{Verification, async_trait};

@@ -41,8 +41,6 @@ const NOT_BUILT: &[NotBuilt] = &[
     row("database.url", |url| begins(url, "mysql:"), "MySQL"),
     row("redis.url", |url| begins(url, "redis-cluster:"), "Redis Cluster"),
     row("redis.url", |url| begins(url, "redis-sentinel:"), "Redis Sentinel"),
-    row("guards.*.aliases.*", any, "other paths for calls"),
-    row("guards.*.answer_shape", |shape| !is(shape, "envelope"), "flat answers"),
     row("guards.*.carry_session_data", is_true, "data that goes from session to session"),
     row("guards.*.password_hash.bcrypt", any, "new hashes by bcrypt; old ones verify"),
     row("guards.*.redirect_uris.*", any, "sign-in by redirect"),

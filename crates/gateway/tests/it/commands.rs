@@ -228,3 +228,25 @@ fn on_a_server_database_serve_makes_no_keys_and_no_schema_and_says_which_command
         "{ran:?}"
     );
 }
+
+#[test]
+fn the_first_account_on_sqlite_makes_what_is_missing_for_its_owner_alone() {
+    let place = Place::on("sqlite://data/bekci.db");
+    let add = |model| {
+        let about = ["--model", model, "--email", "a@b.test", "--password-stdin"];
+        run(
+            &place.config,
+            &[&["principal", "add"][..], &about[..]].concat(),
+            PASSWORD,
+        )
+    };
+    add("admin").success();
+    let folder = std::fs::metadata(place.path().join("data")).unwrap();
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&folder.permissions()) & 0o777,
+        0o700
+    );
+    let wrong = add("admni");
+    assert_eq!(wrong.code, Some(1), "{wrong:?}");
+    assert!(wrong.err.contains("there are: admin, customer"), "{wrong:?}");
+}

@@ -3,10 +3,12 @@
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
     http::{StatusCode, header::HeaderValue},
+    web::Data,
 };
-use bekci_core::ErrorCode;
+use bekci_core::{AnswerShape, ErrorCode};
 use serde_json::{Value, json};
 
+use super::Mounted;
 use crate::respond::{OWN_ANSWERS, REQUEST_ID, Refusal, Voice};
 
 /// An answer with these data, to which cookies can still be added.
@@ -43,10 +45,20 @@ pub(crate) fn told(request: &HttpRequest, result: Result<Success, Refusal>) -> H
     match result {
         Ok(mut success) => {
             success.answer.insert_header((REQUEST_ID, voice.request_id.header()));
-            success.answer.json(json!({"success": true, "data": success.data}))
+            let data = match shape_of(request) {
+                AnswerShape::Envelope => json!({"success": true, "data": success.data}),
+                AnswerShape::Flat => success.data,
+            };
+            success.answer.json(data)
         }
         Err(refusal) => refusal.render(&voice),
     }
+}
+
+/// The shape of the guard's answers whose call this is; what belongs to no guard is in an envelope.
+fn shape_of(request: &HttpRequest) -> AnswerShape {
+    let mounted = request.app_data::<Data<Mounted>>();
+    mounted.map_or_else(AnswerShape::default, |mounted| mounted.guard.answer_shape)
 }
 
 /// The same refusal for whatever is asked.

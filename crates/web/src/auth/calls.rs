@@ -1,12 +1,16 @@
 //! The table of a guard's calls.
 
 use actix_web::http::Method;
-use bekci_core::ErrorCode as E;
+use bekci_core::{AnswerShape, ErrorCode as E};
 use serde_json::{Value, json};
 
-use super::{own, sign_in, sign_out};
+use super::{
+    own,
+    sign_in::{self, Names},
+    sign_out,
+};
 use crate::openapi::{
-    Answers, Asks, Body, Operation,
+    Answers, Asks, Body, Operation, Schema,
     schema::{
         among, exactly, hex_id, key, line_of, list, name, number, one_of, open, or_null, pattern, permission, role,
         tenant, text, time, truth,
@@ -14,8 +18,18 @@ use crate::openapi::{
 };
 
 /// `names_tenant`: whether a sign-in says which tenant its tokens are for.
-pub(super) fn operations(names_tenant: bool) -> Vec<Operation> {
+pub(super) fn operations(names_tenant: bool, shape: AnswerShape) -> Vec<Operation> {
     let login = if names_tenant { login_in_tenant } else { login };
+    match shape {
+        AnswerShape::Envelope => in_envelopes(login, signed_in),
+        AnswerShape::Flat => {
+            let operations = in_envelopes(login, signed_in_flat).into_iter();
+            operations.map(Operation::bare).collect()
+        }
+    }
+}
+
+fn in_envelopes(login: Schema, signed_in: Schema) -> Vec<Operation> {
     vec![
         Operation::new(Method::POST, "/login", |route| route.to(sign_in::login))
             .named("login", "Signs in by password.")
@@ -132,6 +146,14 @@ fn logout() -> Value {
 }
 
 fn signed_in() -> Value {
+    signed_in_as(&super::sign_in::ENVELOPE)
+}
+
+fn signed_in_flat() -> Value {
+    signed_in_as(&super::sign_in::FLAT)
+}
+
+fn signed_in_as(names: &Names) -> Value {
     let user = exactly(&[
         ("key", key()),
         ("model", name()),
@@ -146,8 +168,8 @@ fn signed_in() -> Value {
     let required = [
         "tokenType",
         "expiresIn",
-        "expiresAt",
-        "refreshTokenExpiresAt",
+        names.access_expires,
+        names.refresh_expires,
         "sessionId",
         "user",
     ];
@@ -156,11 +178,11 @@ fn signed_in() -> Value {
         &[
             ("tokenType", json!({"const": "Bearer"})),
             ("expiresIn", number(0)),
-            ("expiresAt", time()),
-            ("refreshTokenExpiresAt", time()),
+            (names.access_expires, time()),
+            (names.refresh_expires, time()),
             ("sessionId", hex_id()),
             ("user", user),
-            ("accessToken", text()),
+            (names.access, text()),
             ("refreshToken", text()),
         ],
     );

@@ -5,6 +5,7 @@
 //! 3. A credential that comes by cookie and changes something needs proof of origin, the refresh cookie like the access cookie.
 //! 4. No answer is kept by caches.
 
+pub(crate) mod aliases;
 pub(crate) mod answer;
 pub(crate) mod body;
 mod calls;
@@ -19,7 +20,10 @@ use std::sync::Arc;
 use actix_web::web::{self, ServiceConfig};
 use bekci_core::{AuthGuard, ErrorCode, GuardChain, RouteRule};
 
-use crate::{Bekci, openapi};
+use crate::{
+    Bekci,
+    openapi::{self, Operation},
+};
 
 /// One guard's calls, where they are mounted.
 #[derive(Debug)]
@@ -47,6 +51,28 @@ impl Mounted {
             path,
         }
     }
+
+    /// How its calls are described.
+    fn standing(&self) -> openapi::Standing<'_> {
+        openapi::Standing {
+            prefix: &self.path,
+            family: self.guard.name.as_str(),
+            guard: Some(&self.guard),
+        }
+    }
+}
+
+/// Mounts a guard's calls at their other paths.
+fn mount_aliases(bekci: &Bekci, mounted: &web::Data<Mounted>, by_claim: bool, config: &mut ServiceConfig) {
+    let operations = calls::operations(by_claim, mounted.guard.answer_shape);
+    for (path, call) in &mounted.guard.aliases {
+        let named = |operation: &&Operation| operation.path().trim_start_matches('/') == call;
+        let there: Vec<&Operation> = operations.iter().filter(named).collect();
+        for operation in &there {
+            bekci.described().add_alias(mounted.standing(), path, operation);
+        }
+        openapi::mount_at(config, path, &there, mounted);
+    }
 }
 
 /// Mounts the calls of every guard, and what belongs to none. A guard whose `auth_path` was left as it is stands at `<prefix>/<guard>`; another one where its
@@ -57,18 +83,16 @@ pub(crate) fn mount(bekci: &Bekci, prefix: &str, config: &mut ServiceConfig) {
     let mut all: Vec<Mounted> = guards.map(|guard| Mounted::new(bekci, guard, prefix)).collect();
     // A guard whose path lies below another's is asked first.
     all.sort_by(|one, other| other.path.cmp(&one.path));
-    let operations = calls::operations(bekci.watch().tenancy().is_by_claim());
+    let by_claim = bekci.watch().tenancy().is_by_claim();
+    let all: Vec<_> = all.into_iter().map(web::Data::new).collect();
+    // Before any path of calls, below which one may lie.
+    for mounted in &all {
+        mount_aliases(bekci, mounted, by_claim, config);
+    }
     for mounted in all {
-        let path = mounted.path.clone();
-        bekci.described().add(
-            openapi::Standing {
-                prefix: &path,
-                family: mounted.guard.name.as_str(),
-                guard: Some(&mounted.guard),
-            },
-            &operations,
-        );
-        let scope = web::scope(&path).app_data(web::Data::new(mounted));
+        let operations = calls::operations(by_claim, mounted.guard.answer_shape);
+        bekci.described().add(mounted.standing(), &operations);
+        let scope = web::scope(&mounted.path).app_data(mounted.clone());
         let calls = openapi::mount_in(scope, &operations)
             .default_service(web::to(|request| answer::refused(request, ErrorCode::NotFound)));
         config.service(calls);

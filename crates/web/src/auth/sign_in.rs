@@ -5,7 +5,7 @@ use actix_web::{
     http::StatusCode,
     web::{Data, Payload},
 };
-use bekci_core::{AuthError, ErrorCode, Held, TenantName, signin::SignInTenant};
+use bekci_core::{AnswerShape, AuthError, ErrorCode, Held, TenantName, signin::SignInTenant};
 use bekci_signin::{Granted, PasswordAttempt, RefreshAttempt, SignInError, SignedIn, TemporarySignIn};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
@@ -20,6 +20,27 @@ use super::{
 use crate::{
     Asked, Reading, Record, Standing,
     respond::{Refusal, moment},
+};
+
+/// What the parts of a sign-in's answer are called.
+pub(super) struct Names {
+    pub(super) access: &'static str,
+    pub(super) access_expires: &'static str,
+    pub(super) refresh_expires: &'static str,
+}
+
+/// The contract's own.
+pub(super) const ENVELOPE: Names = Names {
+    access: "accessToken",
+    access_expires: "expiresAt",
+    refresh_expires: "refreshTokenExpiresAt",
+};
+
+/// Those of answers without an envelope.
+pub(super) const FLAT: Names = Names {
+    access: "token",
+    access_expires: "expiration",
+    refresh_expires: "refreshTokenExpiration",
 };
 
 pub(super) async fn login(mounted: Data<Mounted>, request: HttpRequest, payload: Payload) -> HttpResponse {
@@ -146,18 +167,22 @@ fn given(
     transport: Transport,
     kept_csrf: Option<&str>,
 ) -> Result<Success, Refusal> {
+    let names = match mounted.guard.answer_shape {
+        AnswerShape::Envelope => ENVELOPE,
+        AnswerShape::Flat => FLAT,
+    };
     let mut data = Map::new();
     data.insert("tokenType".into(), "Bearer".into());
     data.insert("expiresIn".into(), signed_in.expires_in_seconds.into());
-    data.insert("expiresAt".into(), moment(signed_in.access_expires_at).into());
+    data.insert(names.access_expires.into(), moment(signed_in.access_expires_at).into());
     data.insert(
-        "refreshTokenExpiresAt".into(),
+        names.refresh_expires.into(),
         moment(signed_in.refresh_expires_at).into(),
     );
     data.insert("sessionId".into(), signed_in.session.to_string().into());
     data.insert("user".into(), user(mounted, signed_in));
     if transport == Transport::Body {
-        data.insert("accessToken".into(), signed_in.access.expose_secret().into());
+        data.insert(names.access.into(), signed_in.access.expose_secret().into());
         data.insert("refreshToken".into(), signed_in.refresh.expose_secret().into());
     }
     let mut success = Success::ok(Value::Object(data));

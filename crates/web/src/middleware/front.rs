@@ -150,16 +150,7 @@ where
         let held = Held::of(&mut request);
         let cors = self.front.cors.as_ref();
         let asking = cors.and_then(|cors| cors.ask(request.method(), request.path(), request.headers()));
-        let early = match check(&request) {
-            Err(refusal) => {
-                if let Some(telling) = &telling {
-                    telling.record.fits_no_route(Duration::ZERO);
-                }
-                Some(refusal.render(&voice))
-            }
-            Ok(()) => asking.as_ref().and_then(Asking::preflight),
-        };
-        if let Some(mut answer) = early {
+        if let Some(mut answer) = early(&request, asking.as_ref(), &voice, telling.as_ref()) {
             self.front.dress(answer.headers_mut(), &voice, asking.as_ref());
             if let Some(telling) = telling {
                 telling.tell(&answer, None);
@@ -205,6 +196,22 @@ where
             }
         })
     }
+}
+
+/// The answer to a request that goes no further: to one that no application is to see, and to a preflight.
+fn early(
+    request: &ServiceRequest,
+    asking: Option<&Asking>,
+    voice: &Voice,
+    telling: Option<&Told>,
+) -> Option<HttpResponse> {
+    let Err(refusal) = check(request) else {
+        return asking.and_then(Asking::preflight);
+    };
+    if let Some(telling) = telling {
+        telling.record.fits_no_route(Duration::ZERO);
+    }
+    Some(refusal.render(voice))
 }
 
 /// One request of which it is told.

@@ -48,6 +48,24 @@ impl Described {
         }
     }
 
+    /// Notes another path of a call that is noted.
+    pub(crate) fn add_alias(&mut self, standing: Standing<'_>, path: &str, operation: &Operation) {
+        #[cfg(feature = "testing")]
+        self.own
+            .insert(path.to_owned(), standing.guard.map(|guard| guard.name.clone()));
+        let mut told = described(&standing, operation);
+        if let Some(told) = told.as_object_mut() {
+            let slug = path
+                .trim_start_matches('/')
+                .replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+            let id = format!("{}.{}.{slug}", standing.family, operation.id);
+            told.insert("operationId".to_owned(), id.into());
+            let about = format!("Another path of `{}{}`.", standing.prefix, operation.path);
+            told.insert("description".to_owned(), about.into());
+        }
+        self.add_one(path, &operation.method.as_str().to_ascii_lowercase(), told);
+    }
+
     /// Whose call is mounted at this path: of a guard, of none, or not of Bekci's.
     #[cfg(feature = "testing")]
     pub(crate) fn owner(&self, path: &str) -> Option<Option<&GuardName>> {
@@ -268,8 +286,8 @@ fn responses(operation: &Operation) -> Map<String, Value> {
     let id = json!({"$ref": "#/components/headers/RequestId"});
     let mut told = Map::new();
     let (kind, schema) = match operation.answers {
-        Answers::Data(schema) => ("application/json", enveloped(schema())),
-        Answers::Json(schema) => ("application/json", schema()),
+        Answers::Data(schema) if !operation.bare => ("application/json", enveloped(schema())),
+        Answers::Data(schema) | Answers::Json(schema) => ("application/json", schema()),
         Answers::Other(kind) => (kind, schema::text()),
     };
     told.insert(
@@ -281,7 +299,7 @@ fn responses(operation: &Operation) -> Map<String, Value> {
         pending_ref as super::Schema,
     );
     if let Some((about, data)) = operation.accepted.or(operation.pending.then_some(pending)) {
-        let schema = enveloped(data());
+        let schema = if operation.bare { data() } else { enveloped(data()) };
         told.insert(
             "202".into(),
             json!({"description": about, "headers": {"X-Request-Id": id}, "content": {"application/json": {"schema": schema}}}),

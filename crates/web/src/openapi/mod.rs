@@ -70,6 +70,7 @@ pub(crate) struct Operation {
     answers: Answers,
     pending: bool,
     accepted: Option<(&'static str, Schema)>,
+    bare: bool,
     refusals: &'static [ErrorCode],
 }
 
@@ -87,6 +88,7 @@ impl Operation {
             answers: Answers::Data(schema::nothing),
             pending: false,
             accepted: None,
+            bare: false,
             refusals: &[],
         }
     }
@@ -130,6 +132,17 @@ impl Operation {
         self
     }
 
+    /// It answers without an envelope.
+    pub(crate) fn bare(mut self) -> Self {
+        self.bare = true;
+        self
+    }
+
+    /// Where it stands below its mount.
+    pub(crate) fn path(&self) -> &'static str {
+        self.path
+    }
+
     /// Codes beside those that come with what it asks and reads.
     pub(crate) fn refuses(mut self, codes: &'static [ErrorCode]) -> Self {
         self.refusals = codes;
@@ -165,4 +178,18 @@ pub(crate) fn mount_at_root(config: &mut ServiceConfig, operations: &[Operation]
     for resource in resources(operations) {
         config.service(resource);
     }
+}
+
+/// Mounts operations at another path than their own, with what they share.
+pub(crate) fn mount_at<T: 'static>(
+    config: &mut ServiceConfig,
+    path: &str,
+    operations: &[&Operation],
+    shared: &web::Data<T>,
+) {
+    let resource = web::resource(path).app_data(shared.clone());
+    let resource = operations
+        .iter()
+        .fold(resource, |resource, operation| resource.route(operation.route()));
+    config.service(resource);
 }

@@ -77,7 +77,8 @@ function credential(call) {
 }
 
 function keepToken(call, told) {
-  const access = told && told.data && told.data.accessToken;
+  const data = told && (told.data || told);
+  const access = data && (data.accessToken || data.token);
   const input = tokens.get(`${(call.tags || [])[0]}Bearer`);
   if (access && input) input.value = access;
 }

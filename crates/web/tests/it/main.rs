@@ -14,6 +14,7 @@ mod admin_policies;
 mod admin_rights;
 mod admin_sessions;
 mod admin_status;
+mod aliases;
 mod asking;
 mod building;
 mod calls;

@@ -1,12 +1,14 @@
 //! `bekci principal add`.
 
+use std::collections::BTreeSet;
+
 use bekci_core::{GuardName, ModelName, RoleName};
 use bekci_store::{NewAccount, Scope};
 use clap::Args;
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::super::{Answer, Failure, desk::store_of, input};
+use super::super::{Answer, Failure, answer::listed, desk::store_of, input};
 use crate::{assemble, config::Config};
 
 /// What is asked of a new account.
@@ -40,7 +42,10 @@ pub(crate) async fn run(new: &New, config: &Config) -> Result<Answer, Failure> {
     let guards = || config.guards.iter().filter(|(_, guard)| guard.model == *model);
     let guard = guards().find(|(name, _)| name.as_str() == model.as_str());
     let guard = guard.or_else(|| guards().next());
-    let (guard, section) = guard.ok_or_else(|| Failure::not_found(format!("no guard is for model {model}")))?;
+    let (guard, section) = guard.ok_or_else(|| {
+        let known: BTreeSet<_> = config.guards.values().map(|guard| &guard.model).collect();
+        Failure::not_found(format!("no guard is for model {model}; there are: {}", listed(known)))
+    })?;
     let password = input::secret()?;
     let policy = bekci_signin::PasswordPolicy::new(usize::try_from(section.password_min_length).unwrap_or(15));
     let about: Vec<&str> = [Some(email.as_str()), name.as_deref(), Some("bekci")]

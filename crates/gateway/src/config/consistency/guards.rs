@@ -68,7 +68,7 @@ fn paths(name: &str, guard: &Guard, config: &Config, findings: &mut Findings<'_>
             format!("lies in {own}, which is the gateway's own"),
         );
     }
-    for alias in guard.aliases.keys() {
+    for (alias, call) in &guard.aliases {
         let key = ["guards", name, "aliases", alias.as_str()];
         let another = config
             .guards
@@ -78,13 +78,26 @@ fn paths(name: &str, guard: &Guard, config: &Config, findings: &mut Findings<'_>
             findings.add(&key, format!("lies in {own}, which is the gateway's own"));
         } else if let Some((other, _)) = another.filter(|(other, _)| other.as_str() != name) {
             findings.add(&key, format!("lies in the auth_path of guards.{other}"));
+        } else if below(alias.as_str(), guard.auth_path.as_str())
+            .is_some_and(|call| call.is_empty() || bekci::is_call(call))
+        {
+            findings.add(&key, "is the path of one of the guard's own calls");
+        }
+        let calls = bekci::call_names();
+        if !calls.contains(&call.as_str()) {
+            findings.add_unknown(&key, "call", call.as_str(), calls);
         }
     }
 }
 
-fn is_at_or_below(path: &str, parent: &str) -> bool {
+/// What of a path is below another one; empty where it is that one.
+fn below<'a>(path: &'a str, parent: &str) -> Option<&'a str> {
     path.strip_prefix(parent)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+pub(super) fn is_at_or_below(path: &str, parent: &str) -> bool {
+    below(path, parent).is_some()
 }
 
 fn leads_somewhere(name: &str, guard: &Guard, config: &Config, findings: &mut Findings<'_>) {

@@ -2,8 +2,8 @@
 
 use bekci_core::GuardName;
 
-use super::Findings;
-use crate::config::types::{Config, Route, RouteKind};
+use super::{Findings, guards::is_at_or_below};
+use crate::config::types::{Config, PathPattern, Route, RouteKind, Segment};
 
 pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
     for route in &config.routes {
@@ -16,9 +16,38 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
                 config.guards.keys().map(GuardName::as_str),
             );
         }
+        beside_calls(id, route, config, findings);
         lets_in(id, route, findings);
         what_is_held(id, route, findings);
     }
+}
+
+/// Calls of guards are asked before any route, so that a route for the path of one would never be.
+fn beside_calls(id: &str, route: &Route, config: &Config, findings: &mut Findings<'_>) {
+    for pattern in &route.paths {
+        let literal = literal_start(pattern);
+        let is_whole = literal == pattern.as_str();
+        for (name, guard) in &config.guards {
+            if is_at_or_below(&literal, guard.auth_path.as_str()) {
+                let message = format!("{:?} lies in the auth_path of guards.{name}", pattern.as_str());
+                findings.add(&["routes", id, "paths"], message);
+            }
+            if is_whole && guard.aliases.keys().any(|alias| alias.as_str() == literal) {
+                let message = format!("{:?} is an alias of guards.{name}", pattern.as_str());
+                findings.add(&["routes", id, "paths"], message);
+            }
+        }
+    }
+}
+
+/// What a pattern begins with, up to its first `*`.
+fn literal_start(pattern: &PathPattern) -> String {
+    let segments = pattern.segments().iter();
+    let literal = segments.map_while(|segment| match segment {
+        Segment::Literal(text) => Some(text),
+        Segment::One | Segment::Rest => None,
+    });
+    literal.fold(String::new(), |path, segment| path + "/" + segment)
 }
 
 /// Silence never means "anyone": a route says who may come in.

@@ -199,9 +199,11 @@ settings! {
         sources: Vec<Source> [some::<Source>()] = Toml("['header', 'cookie']");
         /// Where its calls are: `/api/v1/auth` gives `/api/v1/auth/login`. No two guards share one.
         auth_path: UrlPath = Computed { says: "`/auth/` and the guard's name", value: |facts| Value::Text(format!("/auth/{}", facts.name)) };
-        /// Other paths for its calls, as `{ "/api/v1/users/me/logout-all" = "logout-all" }`.
+        /// Other paths for its calls, as `{ "/api/v1/users/me/logout-all" = "logout-all" }`. Each is the call itself, with the same proof of origin and limits, and is asked
+        /// before any route. The refresh cookie goes to `auth_path` alone, so at an alias elsewhere the refresh token stands in the body.
         aliases: BTreeMap<UrlPath, Call> = Toml("{}");
-        /// `envelope`: `{"success": true, "data": ..}`; `flat`: the fields alone.
+        /// What its calls answer when they are done. `envelope`: `{"success": true, "data": ..}`; `flat`: the data alone, of a sign-in `token`, `expiration`, `refreshToken`,
+        /// `refreshTokenExpiration` and the rest. What is refused looks the same in both.
         answer_shape: AnswerShape = Toml("'envelope'");
         /// Attributes that its tokens carry, as `{ uid = "id" }`. They are never read back as rights.
         claims: BTreeMap<ClaimName, Column> = Toml("{}");

@@ -112,6 +112,63 @@ fn two_guards_that_could_not_be_told_apart_are_refused() {
 }
 
 #[test]
+fn an_alias_is_for_a_call_that_there_is_at_a_path_that_is_nobodys() {
+    let with = |aliases: &str| format!("[guards.customer]\naliases = {{ {aliases} }}\n");
+    loaded(&with(
+        "'/api/v1/users/me/logout-all' = 'logout-all', '/api/auth/refresh-token' = 'token/refresh'",
+    ));
+    loaded(&with("'/auth/customer/sign-in' = 'login'"));
+    for (aliases, told) in [
+        (
+            "'/out' = 'logut'",
+            "bekci.toml:2:23: guards.customer.aliases.\"/out\": there is no call \"logut\"; did you mean logout?",
+        ),
+        ("'/out' = 'sessions/x'", "there is no call \"sessions/x\""),
+        (
+            "'/auth/customer/me' = 'logout'",
+            "is the path of one of the guard's own calls",
+        ),
+        (
+            "'/auth/customer/sessions/all' = 'logout'",
+            "is the path of one of the guard's own calls",
+        ),
+        (
+            "'/admin/v1/out' = 'logout'",
+            "lies in /admin/v1, which is the gateway's own",
+        ),
+        (
+            "'/openapi.json' = 'me'",
+            "lies in /openapi.json, which is the gateway's own",
+        ),
+    ] {
+        assert!(
+            mistake(&with(aliases)).contains(told),
+            "{aliases}: {}",
+            mistake(&with(aliases))
+        );
+    }
+    let route = |path: &str| {
+        format!(
+            "{}[[routes]]\nid = 'a'\npaths = ['{path}']\npublic = true\n",
+            with("'/api/out' = 'logout'")
+        )
+    };
+    for good in ["/api/**", "/**", "/api/*", "/auth/**", "/api/out/more"] {
+        loaded(&route(good));
+    }
+    assert!(
+        mistake(&route("/api/out"))
+            .starts_with("bekci.toml:5:9: routes.a.paths: \"/api/out\" is an alias of guards.customer")
+    );
+    for bad in ["/auth/customer/**", "/auth/customer", "/auth/customer/x"] {
+        assert!(
+            mistake(&route(bad)).contains("lies in the auth_path of guards.customer"),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
 fn names_that_differ_in_case_alone_are_no_two_guards() {
     assert!(
         refused("[guards.Customer]\n")

@@ -48,10 +48,6 @@ fn what_is_not_built_is_refused_where_it_is_asked_for() {
             "guards.customer.password_hash.bcrypt: needs new hashes by bcrypt",
         ),
         (
-            "[guards.customer]\naliases = { '/logout' = 'logout' }\n",
-            "guards.customer.aliases.\"/logout\": needs other paths",
-        ),
-        (
             "[guards.customer]\nrequire_verified_email = true\n",
             "guards.customer.require_verified_email: needs confirmation",
         ),
@@ -64,10 +60,6 @@ fn what_is_not_built_is_refused_where_it_is_asked_for() {
         (
             "[guards.customer]\nregister = 'open'\n",
             "bekci.toml:2:12: guards.customer.register: needs registration",
-        ),
-        (
-            "[guards.customer]\nanswer_shape = 'flat'\n",
-            "bekci.toml:2:16: guards.customer.answer_shape: needs flat answers",
         ),
         (
             "[guards.customer]\nremember_me_days = 30\n",
