@@ -47,7 +47,7 @@ fn literal_start(pattern: &PathPattern) -> String {
         Segment::Literal(text) => Some(text),
         Segment::One | Segment::Rest => None,
     });
-    literal.fold(String::new(), |path, segment| path + "/" + segment)
+    literal.fold(String::new(), |path, segment| format!("{path}/{segment}"))
 }
 
 /// Silence never means "anyone": a route says who may come in.

@@ -121,7 +121,7 @@ fn an_alias_is_for_a_call_that_there_is_at_a_path_that_is_nobodys() {
     for (aliases, told) in [
         (
             "'/out' = 'logut'",
-            "bekci.toml:2:23: guards.customer.aliases.\"/out\": there is no call \"logut\"; did you mean logout?",
+            "bekci.toml:2:22: guards.customer.aliases.\"/out\": there is no call \"logut\"; did you mean logout?",
         ),
         ("'/out' = 'sessions/x'", "there is no call \"sessions/x\""),
         (
