@@ -5,6 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use actix_web::{App, HttpServer, dev::ServerHandle};
@@ -19,6 +20,7 @@ use crate::{
     config::{self, Loaded},
     echo::{self, EchoCount},
     generation,
+    ops::Metrics,
     seed::{self, Person, SeedError},
     serve::{self, ServeError},
 };
@@ -105,7 +107,7 @@ struct Account {
 }
 
 /// Runs the demo until it is stopped.
-pub(crate) async fn run(listen: SocketAddr, as_json: bool) -> Result<(), DemoError> {
+pub(crate) async fn run(listen: SocketAddr, as_json: bool, metrics: Arc<Metrics>) -> Result<(), DemoError> {
     let folder = Folder::new()?;
     let listen = if listen.port() == 0 {
         SocketAddr::new(listen.ip(), free_port()?)
@@ -115,7 +117,7 @@ pub(crate) async fn run(listen: SocketAddr, as_json: bool) -> Result<(), DemoErr
     let (upstream, upstream_address) = start_echo()?;
     let config_path = folder.0.join("bekci.toml");
     let loaded = write_config(&folder.0, &config_path, listen, upstream_address)?;
-    let running = serve::start(loaded, Some(config_path.clone())).await?;
+    let running = serve::start(loaded, Some(config_path.clone()), metrics).await?;
     let bekci = running.bekci();
     generation::until_trusted(&bekci).await;
     let accounts = accounts(&bekci).await?;

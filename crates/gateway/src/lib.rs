@@ -9,6 +9,7 @@ pub mod echo;
 mod gatekeeper;
 mod generation;
 mod internal_token;
+mod log;
 mod lookout;
 pub mod ops;
 pub mod proxy;

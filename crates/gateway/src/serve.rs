@@ -56,10 +56,10 @@ pub(crate) struct Running {
 }
 
 /// Puts the gateway together, brings the schema up to date where that is wanted, and listens. `file`: the configuration as it was named, to be read again.
-pub(crate) async fn start(loaded: Loaded, file: Option<PathBuf>) -> Result<Running, ServeError> {
+pub(crate) async fn start(loaded: Loaded, file: Option<PathBuf>, metrics: Arc<Metrics>) -> Result<Running, ServeError> {
     let ground = Ground {
         database: assemble::database(&loaded.config).await?,
-        metrics: Arc::new(Metrics::default()),
+        metrics,
         clock: Arc::new(SystemClock),
         served: certificate(&loaded.config)?.map(Served::new),
         gates: CurrentGate::default(),

@@ -19,16 +19,19 @@ mod role;
 mod session;
 mod token;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 pub(crate) use answer::{Answer, Failure, Output};
 
 use crate::{
     config::{Config, Loaded, types::LogFormat},
-    demo, serve,
+    demo,
+    log::{AtTheEnd, Sink},
+    ops::Metrics,
+    serve,
 };
 
 #[derive(Debug, Parser)]
@@ -150,16 +153,18 @@ async fn dispatch(arguments: Arguments) -> Result<Option<Answer>, Failure> {
     } = arguments;
     match command {
         Command::Demo { listen } => {
-            log_to_stderr("warn", LogFormat::Human);
-            demo::run(listen, output == Output::Json)
+            let metrics = Arc::new(Metrics::default());
+            let _log = log_through_a_sink("warn", LogFormat::Human, &metrics);
+            demo::run(listen, output == Output::Json, metrics)
                 .await
                 .map(|()| None)
                 .map_err(Failure::of)
         }
         Command::Serve => {
             let loaded = load(config.as_deref())?;
-            log_to_stderr(&loaded.config.log.level.to_string(), loaded.config.log.format);
-            serve_it(loaded, config).await.map(|()| None)
+            let metrics = Arc::new(Metrics::default());
+            let _log = log_through_a_sink(&loaded.config.log.level.to_string(), loaded.config.log.format, &metrics);
+            serve_it(loaded, config, metrics).await.map(|()| None)
         }
         Command::Config(action) => config::run(&action, config.as_deref()).map(Some),
         Command::Migrate(action) => migrate::run(&action, &quietly(config.as_deref())?).await.map(Some),
@@ -197,17 +202,31 @@ pub(crate) fn load(file: Option<&std::path::Path>) -> Result<Loaded, Failure> {
     })
 }
 
-async fn serve_it(loaded: Loaded, file: Option<PathBuf>) -> Result<(), Failure> {
-    let running = serve::start(loaded, file).await.map_err(Failure::of)?;
+async fn serve_it(loaded: Loaded, file: Option<PathBuf>, metrics: Arc<Metrics>) -> Result<(), Failure> {
+    let running = serve::start(loaded, file, metrics).await.map_err(Failure::of)?;
     tracing::info!(listen = %running.address, ops = %running.ops_address, "bekci is on watch");
     running.until_stopped().await.map_err(Failure::of)
 }
 
+/// For what serves: no request waits for who reads the log, see [`Sink`].
+fn log_through_a_sink(level: &str, format: LogFormat, metrics: &Metrics) -> AtTheEnd {
+    let sink = Sink::to_stderr(metrics.log_lost.with([]));
+    let at_the_end = sink.until_the_end();
+    log_to(sink, level, format);
+    at_the_end
+}
+
+/// For a command, which ends.
 fn log_to_stderr(level: &str, format: LogFormat) {
+    log_to(std::io::stderr, level, format);
+}
+
+fn log_to<W>(writer: W, level: &str, format: LogFormat)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let _set = match format {
         LogFormat::Human => builder.with_ansi(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -44,6 +44,8 @@ pub struct Metrics {
     pub config_good: Family<Gauge, 0>,
     /// `bekci_config_reloads_total{result}`, where `result` is `taken`, `unchanged` or `refused`.
     pub config_reloads: Family<Counter, 1>,
+    /// `bekci_log_lost_total`: lines of the log that standard error did not take, or not fast enough.
+    pub log_lost: Family<Counter, 0>,
 }
 
 impl Default for Metrics {
@@ -127,6 +129,7 @@ impl Default for Metrics {
                 ["result"],
                 (),
             ),
+            log_lost: Family::new("bekci_log_lost_total", "Lines of the log that were lost.", [], ()),
         }
     }
 }
@@ -159,6 +162,7 @@ impl Metrics {
         self.config_loaded.write(&mut out);
         self.config_good.write(&mut out);
         self.config_reloads.write(&mut out);
+        self.log_lost.write(&mut out);
         out
     }
 }

@@ -23,7 +23,18 @@ pub struct Counter(AtomicU64);
 impl Counter {
     /// Adds one.
     pub fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add(1);
+    }
+
+    /// Adds so many.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// What it has come to.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -91,7 +102,7 @@ impl Metric for Counter {
     }
 
     fn write(&self, name: &str, labels: &str, out: &mut String) {
-        sample(out, name, labels, self.0.load(Ordering::Relaxed));
+        sample(out, name, labels, self.value());
     }
 }
 

@@ -3,10 +3,13 @@
 mod bodies;
 mod credentials;
 mod framing;
+mod growth;
+mod http2;
 mod leaks;
 mod logs;
 mod policies;
 mod pressure;
+mod sink;
 mod sql;
 mod targets;
 mod tokens;

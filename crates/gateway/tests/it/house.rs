@@ -77,6 +77,7 @@ pub struct House {
     folder: TempDir,
     rate_limit: &'static str,
     log: &'static str,
+    server: &'static str,
 }
 
 /// So that tests which share a house, and the address 127.0.0.1, may be refused as often as they need.
@@ -116,6 +117,14 @@ impl House {
         house
     }
 
+    /// One node that believes this machine what it says of its clients' addresses.
+    pub fn behind_a_proxy(kind: Kind) -> Self {
+        let mut house = Self::new(kind, 0);
+        house.server = "trusted_proxies = [\"127.0.0.1/32\"]\n";
+        house.nodes.push(house.open_node());
+        house
+    }
+
     fn built(database: Option<String>, redis: Option<Redis>, nodes: usize, rate_limit: &'static str) -> Self {
         let folder = TempDir::new("house");
         let file = folder.path().join("bekci.db");
@@ -127,6 +136,7 @@ impl House {
             folder,
             rate_limit,
             log: "",
+            server: "",
         };
         house.furnish();
         house.nodes = (0..nodes).map(|_| house.open_node()).collect();
@@ -176,8 +186,9 @@ impl House {
         let echo = Echo::shared().address;
         let mut text = format!(
             "[server]\nlisten = \"127.0.0.1:{port}\"\nops_listen = \"127.0.0.1:{ops}\"\npublic_url = \"{ISSUER}\"\nworkers = 2\n\
-             shutdown_timeout_seconds = 1\n[database]\nurl = \"{}\"\nmax_connections = 8\n[identity_cache]\nmax_staleness_ms = {STALENESS_MS}\n\
+             shutdown_timeout_seconds = 1\n{}[database]\nurl = \"{}\"\nmax_connections = 8\n[identity_cache]\nmax_staleness_ms = {STALENESS_MS}\n\
              poll_ms = 10\n[token]\nkeys_dir = \"{keys}\"\nleeway_seconds = 0\n[secrets]\nroot = {{ file = \"{keys}/root\" }}\n",
+            self.server,
             self.database,
             keys = self.folder.path().join("keys").display(),
         );
@@ -244,12 +255,21 @@ impl House {
     }
 
     fn open_node(&self) -> Node {
+        self.node_by(|port, folder| Service::new(BEKCI, port, folder).args(["serve"]))
+    }
+
+    /// One more node, whose standard error is this file.
+    pub fn node_logging_to(&self, sink: &str) -> Node {
+        let serve = format!("exec '{BEKCI}' serve 2>'{sink}'");
+        self.node_by(|port, folder| Service::new("sh", port, folder).args(["-c", &serve]))
+    }
+
+    fn node_by(&self, service: impl Fn(u16, &TempDir) -> Service) -> Node {
         let folder = TempDir::new("node");
         let ops = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let server = Server::on_free_port(|port| {
             std::fs::write(folder.path().join("bekci.toml"), self.config(port, ops.port())).unwrap();
-            Service::new(BEKCI, port, &folder)
-                .args(["serve"])
+            service(port, &folder)
                 .ready_when(move |_| std::net::TcpStream::connect(ops).is_ok() && get("/readyz").to(ops).status == 200)
         });
         Node::of(server, ops, folder)

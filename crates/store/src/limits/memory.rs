@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use bekci_core::{Clock, LimitKey, LimiterUnavailable, Rate, RateLimiter, SLOT_LASTS, Settled, Slot, TokenId};
 use parking_lot::Mutex;
 
-/// How much is counted at most: some 100 bytes each.
-const MOST_KEYS: usize = 1 << 20;
+/// How much is counted at most: some 300 bytes each where one refusal is counted, so 40 MiB in all. Whoever has a /48 of IPv6 has half as many addresses.
+const MOST_KEYS: usize = 1 << 17;
 /// The table is looked through for what is over when it has grown to this, and each time that it has doubled.
 const FIRST_LOOK: usize = 1 << 10;
 
@@ -32,6 +32,14 @@ impl Count {
             self.refused.pop_front();
         }
         self.open.retain(|(_, until)| *until > now);
+        self.spare_room();
+    }
+
+    /// Most keys are of one refusal, long settled: without this they would keep the room of their slot.
+    fn spare_room(&mut self) {
+        if self.open.is_empty() {
+            self.open = Vec::new();
+        }
     }
 
     fn last(&self) -> Duration {
@@ -139,6 +147,7 @@ impl RateLimiter for MemoryLimiter {
     ) -> Result<bool, LimiterUnavailable> {
         Ok(self.with(key, |count, now| {
             count.open.retain(|(open, _)| *open != id);
+            count.spare_room();
             if settled == Settled::Refused {
                 count.refused.push_back(now + rate.period());
             }

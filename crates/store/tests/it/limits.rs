@@ -283,3 +283,33 @@ async fn what_is_over_is_not_kept_in_the_process() {
     flood(20_000).await;
     assert!(limiter.len() < 4_100, "{}", limiter.len());
 }
+
+#[tokio::test]
+async fn a_flood_of_addresses_has_a_bound_and_those_that_came_last_are_still_counted() {
+    let most = 1 << 17;
+    let clock = Arc::new(FakeClock::at(0));
+    let limiter = MemoryLimiter::new(clock.clone());
+    let (limit, guard) = (rate("1/min"), GuardName::new("customer").unwrap());
+    let key = |n: u32| {
+        let mut id = TokenId([0; 16]);
+        id.0.iter_mut().zip(n.to_be_bytes()).for_each(|(to, from)| *to = from);
+        (LimitKey::new(&guard, Limit::SignIn, CountedBy::Address, id), id)
+    };
+    let flood: u32 = 150_000;
+    for n in 0..flood {
+        // So that some were refused longer ago than others, and none is over.
+        clock.advance(Duration::from_micros(100));
+        let (key, id) = key(n);
+        limiter.take(&key, limit, id).await.unwrap();
+        limiter.settle(&key, limit, id, Settled::Refused).await.unwrap();
+        assert!(limiter.len() <= most, "{n}");
+    }
+    assert!(limiter.len() >= most / 2, "{}", limiter.len());
+    for n in flood - 10_000..flood {
+        let (key, id) = key(n);
+        assert!(
+            matches!(limiter.take(&key, limit, id).await, Ok(Slot::Full { .. })),
+            "{n}"
+        );
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use bekci_test_support::rounds;
 use serde_json::json;
 
 use crate::{
@@ -9,7 +10,8 @@ use crate::{
     office::{Ground, Office},
 };
 
-const CHANGES: usize = 25;
+/// How often a line comes and goes: 100 loads of the policy on each node in all, and ten times as many in a long run.
+const CHANGES: [usize; 2] = [50, 500];
 
 #[test]
 fn no_line_brings_a_second_one_and_no_pattern_breaks_what_decides() {
@@ -179,7 +181,7 @@ fn while_the_policy_changes_each_answer_is_of_one_whole_policy() {
     std::thread::scope(|scope| {
         let loaders: Vec<_> = (0..3).map(|at| scope.spawn(move || load(at))).collect();
         let changes = scope.spawn(|| {
-            for round in 0..CHANGES {
+            for round in 0..rounds(CHANGES[0], CHANGES[1]) {
                 let node = round % 2;
                 for (call, wanted) in [("POST /policies", "200"), ("DELETE /policies", "403 POLICY_DENIED")] {
                     desk.manage(node, call, &lines);
