@@ -52,7 +52,7 @@ pub use limit::{
 pub use meter::{Decided, Meter, Outcome, Unmetered};
 pub use name::{GuardName, ModelName, NameError, Permission, RoleName, TenantName};
 pub use path::{BadPath, canonical_path};
-pub use principal::Principal;
+pub use principal::{Principal, is_banned};
 pub use provider::{Account, AccountsAsked, FindCredentials, ProviderUnavailable, UserProvider};
 pub use request::{AskedTenant, CookieLookup, HeaderCredential, RequestHead, cookie};
 pub use rights::{Explanation, Held, RoleTable, RoleView};

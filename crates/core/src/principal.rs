@@ -143,14 +143,20 @@ pub fn confirm(identity: &Identity, claims: &VerifiedClaims, now: OffsetDateTime
     not_banned(identity, now)
 }
 
+/// Whether an account is banned now: its status bans, and no end of the ban has passed.
+#[must_use]
+pub fn is_banned(identity: &Identity, now: OffsetDateTime) -> bool {
+    let until = identity.ban.as_ref().and_then(|ban| ban.until);
+    identity.banned && until.is_none_or(|until| now < until)
+}
+
 /// Refuses a banned account; shared by every way in.
 ///
 /// # Errors
 /// [`AuthError::AccountBanned`] with reason and end.
 pub fn not_banned(identity: &Identity, now: OffsetDateTime) -> Result<(), AuthError> {
-    let ban = identity.ban.as_ref();
-    let over = ban.and_then(|ban| ban.until).is_some_and(|until| now >= until);
-    if identity.banned && !over {
+    if is_banned(identity, now) {
+        let ban = identity.ban.as_ref();
         return Err(AuthError::AccountBanned {
             reason: ban.and_then(|ban| ban.reason.clone()),
             until: ban.and_then(|ban| ban.until),

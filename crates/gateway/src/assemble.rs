@@ -473,7 +473,7 @@ fn route_spec(
     })
 }
 
-fn host_pattern(host: &types::HostPattern) -> String {
+pub(crate) fn host_pattern(host: &types::HostPattern) -> String {
     match host {
         types::HostPattern::Any => "*".to_owned(),
         types::HostPattern::Below(names) => format!("*{names}"),

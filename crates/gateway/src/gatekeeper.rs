@@ -6,7 +6,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::{
         StatusCode,
-        header::{ALLOW, HeaderValue},
+        header::{ALLOW, HeaderValue, LOCATION, WWW_AUTHENTICATE},
     },
     web,
 };
@@ -19,6 +19,7 @@ use crate::{
     lookout::Lookout,
     proxy::{Forward, Proxy, ProxyError},
     routes::{Route, RouteMiss, RouteTable, Verb},
+    sign_in::{self, SignInPages, Wanted},
 };
 
 /// What all workers share to handle requests.
@@ -32,6 +33,8 @@ pub(crate) struct Gatekeeper {
     /// Makes `X-Auth-Token`; `None`: upstreams get none.
     pub(crate) internal: Option<InternalTokens>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Where browsers without a session are sent.
+    pub(crate) pages: SignInPages,
     /// Looks after WebSockets.
     pub(crate) lookout: Lookout,
 }
@@ -40,7 +43,11 @@ pub(crate) struct Gatekeeper {
 enum Refused {
     Route(RouteMiss),
     Host,
-    Gate(AuthError),
+    Gate {
+        error: AuthError,
+        /// The page to sign in at, where a browser asked for another one.
+        page: Option<HeaderValue>,
+    },
     Upstream(ProxyError),
     NoUpstream,
     NoToken(IssueError),
@@ -50,7 +57,7 @@ enum Refused {
 pub(crate) async fn handle(keeper: web::Data<Gatekeeper>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     match keeper.pass(&request, payload).await {
         Ok(answer) => answer,
-        Err(refused) => refused.answer(&Voice::of(&request)),
+        Err(refused) => refused.answer(&request),
     }
 }
 
@@ -70,7 +77,10 @@ impl Gatekeeper {
         // What is judged is what is forwarded: the path as the routes found it.
         let reading = Reading::new(request.method().as_str(), &found.path, request.headers()).map_err(AuthError::from);
         let admission = self.admit(reading, request, &host, &route).await;
-        let admission = admission.map_err(Refused::Gate)?;
+        let admission = admission.map_err(|error| Refused::Gate {
+            page: self.page(&error, request, &host, &found.path, &route),
+            error,
+        })?;
         let upstream = route.upstream.as_ref().ok_or(Refused::NoUpstream)?;
         let internal_token = self.internal_token(&admission, &route).map_err(Refused::NoToken)?;
         let (voice, trace) = (Voice::of(request), record.trace());
@@ -101,8 +111,35 @@ impl Gatekeeper {
         })
     }
 
-    /// The token for the upstream, where somebody acts.
-    fn internal_token(&self, admission: &Admission, route: &Route) -> Result<Option<SecretString>, IssueError> {
+    /// Where a browser is sent that asked for a page of the route and is not signed in; for anybody else, and for any other refusal, nowhere.
+    fn page(
+        &self,
+        error: &AuthError,
+        request: &HttpRequest,
+        host: &Host<'_>,
+        path: &str,
+        route: &Route,
+    ) -> Option<HeaderValue> {
+        if error.code().status() != 401 || !sign_in::is_navigation(request.headers()) {
+            return None;
+        }
+        let client = self.proxy.client(request, host);
+        let wanted = Wanted {
+            // In the clear may be behind a proxy that speaks TLS and says nothing: then it is as `server.public_url` has it.
+            scheme: client.https.then_some("https"),
+            host: &client.host,
+            path,
+            query: request.uri().query(),
+        };
+        self.pages.location(&route.rule, &wanted)
+    }
+
+    /// The token for what is behind the route, where somebody acts.
+    pub(crate) fn internal_token(
+        &self,
+        admission: &Admission,
+        route: &Route,
+    ) -> Result<Option<SecretString>, IssueError> {
         let asked = self.internal.as_ref().zip(admission.principal.as_ref());
         asked
             .map(|(tokens, principal)| tokens.token(principal, &route.id))
@@ -155,19 +192,26 @@ impl Gatekeeper {
 }
 
 impl Refused {
-    fn answer(&self, voice: &Voice) -> HttpResponse {
+    fn answer(&self, request: &HttpRequest) -> HttpResponse {
         let (refusal, status) = match self {
             Self::Route(miss) => (Refusal::new(miss.code(), miss.to_string()), Some(miss.status())),
             Self::Host => (
                 Refusal::new(ErrorCode::MalformedRequest, "the host cannot be read"),
                 None,
             ),
-            Self::Gate(error) => (Refusal::from(error.clone()), None),
+            Self::Gate { error, page } => {
+                let status = page.as_ref().map(|_| sign_in::status_after(request.method()).as_u16());
+                (Refusal::from(error.clone()), status)
+            }
             Self::Upstream(error) => (Refusal::new(error.code(), error.to_string()), None),
             Self::NoUpstream => (Refusal::new(ErrorCode::NotFound, "the route has no upstream"), None),
             Self::NoToken(error) => (Refusal::new(ErrorCode::Internal, error.to_string()), None),
         };
-        let mut answer = refusal.render(voice);
+        let mut answer = refusal.render(&Voice::of(request));
+        if let Self::Gate { page: Some(page), .. } = self {
+            answer.headers_mut().insert(LOCATION, page.clone());
+            answer.headers_mut().remove(WWW_AUTHENTICATE);
+        }
         if let Some(status) = status.and_then(|status| StatusCode::from_u16(status).ok()) {
             *answer.status_mut() = status;
             if status == StatusCode::METHOD_NOT_ALLOWED {

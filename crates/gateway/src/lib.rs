@@ -17,6 +17,7 @@ mod readiness;
 pub mod routes;
 mod seed;
 mod serve;
+mod sign_in;
 mod tenancy;
 mod tls;
 mod users;

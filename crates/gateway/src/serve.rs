@@ -7,6 +7,7 @@ use actix_web::{
     App, Error, HttpServer,
     body::MessageBody,
     dev::{AppConfig, Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse},
+    middleware::from_fn,
     web,
 };
 use bekci::Bekci;
@@ -198,7 +199,9 @@ fn listen_ops(config: &Config, current: &Current, metrics: Arc<Metrics>) -> Resu
     let ready = Arc::new(Ready(current.clone()));
     let server = HttpServer::new(move || {
         let (ready, metrics) = (Arc::clone(&ready), Arc::clone(&metrics));
-        App::new().configure(move |service| ops::configure(service, ready, metrics))
+        App::new()
+            .wrap(from_fn(ops::with_request_id))
+            .configure(move |service| ops::configure(service, ready, metrics))
     })
     .workers(1)
     .shutdown_timeout(1)

@@ -203,7 +203,34 @@ impl Directory {
             load::read_account(&mut identity, spec, row).map_err(refused)?;
             accounts.push(identity);
         }
+        self.add_bans(spec, &mut accounts).await?;
         Ok(AccountPage { accounts, next })
+    }
+
+    /// Reads why and until when those of a model's accounts are banned whose status bans: without its end a ban would seem to last for ever.
+    async fn add_bans(&self, spec: &ModelSpec, accounts: &mut [Identity]) -> Result<(), DirectoryError> {
+        let mut values = vec![Value::from(spec.name.as_str())];
+        values.extend(
+            accounts
+                .iter()
+                .filter(|account| account.banned)
+                .map(|account| account.key.id().into()),
+        );
+        let places: Vec<String> = (2..=values.len()).map(|at| format!("${at}")).collect();
+        if places.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "SELECT id, reason, until FROM bekci_bans WHERE model = $1 AND id IN ({})",
+            places.join(", ")
+        );
+        for row in self.rows(sql, values).await? {
+            let id: String = row.try_get("", "id").map_err(refused)?;
+            if let Some(account) = accounts.iter_mut().find(|account| account.key.id() == id) {
+                account.ban = Some(load::read_ban(&row).map_err(refused)?);
+            }
+        }
+        Ok(())
     }
 
     /// Lifts a principal's blocks of this token or session; gives how many there were.

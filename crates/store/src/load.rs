@@ -156,14 +156,16 @@ async fn ban<C: ConnectionTrait>(db: &C, key: &PrincipalKey) -> Result<Option<Ba
     let row = db
         .query_one_raw(statement(db.get_database_backend(), sql, owner(key)))
         .await?;
-    row.map(|row| {
-        let reason = row.try_get::<Option<String>>("", "reason")?.map(String::into_boxed_str);
-        Ok(Ban {
-            reason,
-            until: row.try_get::<Option<i64>>("", "until")?.map(from_micros),
-        })
+    row.as_ref().map(read_ban).transpose()
+}
+
+/// The columns `reason` and `until` of a ban.
+pub(crate) fn read_ban(row: &QueryResult) -> Result<Ban, DbErr> {
+    let reason = row.try_get::<Option<String>>("", "reason")?.map(String::into_boxed_str);
+    Ok(Ban {
+        reason,
+        until: row.try_get::<Option<i64>>("", "until")?.map(from_micros),
     })
-    .transpose()
 }
 
 /// Rights of one guard, globally or in one tenant.

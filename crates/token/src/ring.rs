@@ -212,6 +212,12 @@ impl KeyRing {
         jwks::set(state.guards.iter().flat_map(|guard| &guard.keys))
     }
 
+    /// The `iss` of every token.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        self.state().settings.issuer.clone()
+    }
+
     /// What each key does now, guard by guard, oldest first.
     #[must_use]
     pub fn keys(&self) -> Vec<KeyInfo> {

@@ -29,6 +29,7 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) sign_in: SignIn,
     pub(crate) keys: Arc<KeyRing>,
+    pub(crate) public_url: String,
     pub(crate) root: Arc<RootSecret>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) trusted_proxies: TrustedProxies,
@@ -138,6 +139,11 @@ impl Bekci {
         &self.0.keys
     }
 
+    /// The origin, as browsers see it, without a slash at its end.
+    pub(crate) fn public_url(&self) -> &str {
+        self.0.public_url.trim_end_matches('/')
+    }
+
     /// Hashes passwords, for accounts that an application makes itself.
     #[must_use]
     pub fn passwords(&self) -> &PasswordHasher {
@@ -175,7 +181,7 @@ impl Bekci {
         self.0.watch.require_rule(rule)
     }
 
-    /// Mounts the calls of every guard under the prefix, `/.well-known/jwks.json`, and what describes the calls: `/openapi.json` (OpenAPI 3.1) and `/docs`, a page to try
+    /// Mounts the calls of every guard under the prefix, `/.well-known/jwks.json` and `/.well-known/openid-configuration`, and what describes the calls: `/openapi.json` (OpenAPI 3.1) and `/docs`, a page to try
     /// them at. `App::new().configure(bekci.mount("/auth"))`.
     pub fn mount(&self, prefix: &str) -> impl FnOnce(&mut ServiceConfig) + use<> {
         let (bekci, prefix) = (self.clone(), prefix.to_owned());

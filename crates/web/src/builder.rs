@@ -366,6 +366,7 @@ impl Builder {
             store,
             sign_in,
             keys,
+            public_url: self.settings.public_url,
             root,
             entropy: self.entropy,
             trusted_proxies: self.settings.trusted_proxies,

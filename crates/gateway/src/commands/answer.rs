@@ -143,6 +143,14 @@ impl Failure {
     }
 }
 
+/// Tells machines on standard output that they use the command line wrongly; people have read it on standard error.
+pub(super) fn tell_usage(error: &clap::Error) {
+    let told = error.to_string();
+    let told = told.lines().next().unwrap_or_default();
+    let json = json!({"error": {"code": null, "message": told.strip_prefix("error: ").unwrap_or(told)}});
+    let _written = writeln!(std::io::stdout().lock(), "{json}");
+}
+
 /// Terminals obey some characters, and others turn the writing round: what a stranger wrote into a name must do neither.
 fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

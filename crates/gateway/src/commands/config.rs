@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Answer, Failure, load};
-use crate::{assemble, users};
+use crate::{assemble, routes::RouteProblem, users};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
@@ -33,11 +33,20 @@ pub(crate) fn run(action: &Action, file: Option<&Path>) -> Result<Answer, Failur
         Failure::invalid(format!("a users file is at fault:\n{}", told.join("\n")))
     })?;
     let (routes, unreachable) = assemble::routes(&loaded.config, &guards).map_err(Failure::of)?;
+    if loaded.config.routes.iter().any(|route| route.policy) {
+        assemble::policy_model(&loaded.config).map_err(|error| {
+            let place = loaded.place_of(&["policy", "model"]);
+            Failure::invalid(format!(
+                "the configuration is at fault:\n{place}: policy.model: {error}"
+            ))
+        })?;
+    }
     let read = loaded
         .file
         .as_ref()
         .map_or_else(|| "the built-in defaults".to_owned(), |file| file.display().to_string());
-    let warnings: Vec<String> = unreachable.iter().map(ToString::to_string).collect();
+    let warning = |problem: &RouteProblem| format!("{}: {problem}", loaded.place_of(&["routes", problem.route()]));
+    let warnings: Vec<String> = unreachable.iter().map(warning).collect();
     let mut text = format!(
         "{read}: good, {} guards, {} routes",
         guards.len(),

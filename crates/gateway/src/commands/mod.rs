@@ -131,6 +131,9 @@ pub fn run() -> ExitCode {
         Err(error) => {
             let _written = error.print();
             return if error.use_stderr() {
+                if wants_json(std::env::args_os()) {
+                    answer::tell_usage(&error);
+                }
                 ExitCode::from(2)
             } else {
                 ExitCode::SUCCESS
@@ -143,6 +146,13 @@ pub fn run() -> ExitCode {
         Ok(Some(answer)) => answer.tell(output),
         Err(failure) => failure.tell(output),
     }
+}
+
+/// Whether arguments that could not be read ask for JSON all the same.
+fn wants_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let words: Vec<_> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+    let pair = words.windows(2).any(|pair| pair == ["--output", "json"]);
+    pair || words.iter().any(|word| word == "--output=json")
 }
 
 async fn dispatch(arguments: Arguments) -> Result<Option<Answer>, Failure> {

@@ -118,7 +118,9 @@ async fn list(model: &ModelName, query: &AccountQuery, config: &Config) -> Resul
         if let Some(next) = &page.next {
             text.push_str(&format!("more: --after {next}"));
         }
-        let items: Vec<Value> = page.accounts.iter().map(bekci::admin::account_json).collect();
+        let now = desk.now();
+        let shown = page.accounts.iter();
+        let items: Vec<Value> = shown.map(|account| bekci::admin::account_json(account, now)).collect();
         Ok(Answer::new(text, json!({"items": items, "next": page.next})))
     })
     .await

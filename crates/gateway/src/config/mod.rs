@@ -96,6 +96,11 @@ impl Loaded {
         show::as_toml(&self.effective)
     }
 
+    /// Where a key was written, or the nearest table around it.
+    pub(crate) fn place_of(&self, key: &[&str]) -> Place {
+        consistency::place_of(&self.effective, key)
+    }
+
     /// The configuration in force as JSON, secrets masked.
     pub(crate) fn show_json(&self) -> serde_json::Value {
         show::as_json(&self.effective)

@@ -67,6 +67,18 @@ fn header_of(name: &str) -> Value {
     }
 }
 
+/// Refusals have the body of every other refusal.
+fn response(status: u16, about: &str) -> Value {
+    if status < 400 {
+        return json!({"description": about});
+    }
+    let of = |name: &str| json!({"schema": {"$ref": format!("#/components/schemas/{name}")}});
+    json!({
+        "description": about,
+        "content": {"application/json": of("Failure"), "application/problem+json": of("Problem")},
+    })
+}
+
 fn operation(path: &str, id: &str, summary: &str, headers: &[&str]) -> Value {
     let text = json!({"type": "string"});
     let header = |name: &&str| json!({"name": name, "in": "header", "required": true, "schema": header_of(name)});
@@ -77,7 +89,7 @@ fn operation(path: &str, id: &str, summary: &str, headers: &[&str]) -> Value {
     let known = |status: u16| !nginx || matches!(status, 200 | 401 | 403 | 500..);
     let told = STATUSES.iter().filter(|(status, _)| known(*status));
     let responses: Map<String, Value> = told
-        .map(|(status, about)| (status.to_string(), json!({"description": about})))
+        .map(|(status, about)| (status.to_string(), response(*status, about)))
         .collect();
     json!({
         "operationId": format!("decisions.{id}"),

@@ -7,7 +7,7 @@ use actix_web::{
     http::{Method, header::HeaderMap},
 };
 
-use crate::routes::Host;
+use crate::{routes::Host, sign_in::Wanted};
 
 /// How a proxy says what it asks about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,16 @@ pub(super) struct BadMetadata {
 }
 
 impl<'a> Asked<'a> {
+    /// The address of it, as a browser has it.
+    pub(super) fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            scheme: self.scheme,
+            host: &self.host,
+            path: self.path,
+            query: self.query,
+        }
+    }
+
     /// Reads the metadata of one family.
     pub(super) fn of(family: Family, request: &'a HttpRequest) -> Result<Self, BadMetadata> {
         match family {

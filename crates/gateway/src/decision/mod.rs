@@ -3,9 +3,9 @@
 //! 1. Only a peer of `server.trusted_proxies` is answered about another request than its own. Anybody else gets 403, whatever they say.
 //! 2. What is asked about is told by one family of headers for each endpoint (see [`metadata`]). One that is missing, stands twice or cannot be read is 400 and named.
 //! 3. Route and gate are those of the gateway itself, with the original method, host and path: so are the answers, and so is the proof of origin that cookies need.
-//! 4. Let in: 200 with every identity header (see [`preset`]), empty where there is no value. No cookie is ever set here, so that nothing is rotated and nobody is
+//! 4. Let in: 200 with every identity header (see [`preset`]), `X-Auth-Token` for the route among them, empty where there is no value. No cookie is ever set here, so that nothing is rotated and nobody is
 //!    remembered here.
-//! 5. Refused: as the gateway refuses. A browser without a session is sent to sign in (see [`sign_in`]), by 302 after GET and by 303 else.
+//! 5. Refused: as the gateway refuses. A browser without a session is sent to sign in (see [`crate::sign_in`]), by 302 after GET and by 303 else.
 //! 6. nginx knows 200, 401 and 403 alone. It gets any other refusal as 403, the page to sign in at as `Location` of 401, and the code as `X-Auth-Error`. What cannot be
 //!    told (5xx) stays what it is, which nginx refuses too.
 //! 7. A WebSocket is let in by cookie only for pages of the origin that is asked about, or of the gateway's own.
@@ -13,7 +13,6 @@
 mod description;
 mod metadata;
 mod preset;
-mod sign_in;
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +22,7 @@ use std::{sync::Arc, time::Duration};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{
-        Method, StatusCode,
+        StatusCode,
         header::{
             ALLOW, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, LOCATION, SEC_WEBSOCKET_KEY, WWW_AUTHENTICATE,
         },
@@ -31,13 +30,13 @@ use actix_web::{
     web,
 };
 use bekci::{Reading, Record, Refusal, Voice};
-use bekci_core::{Admission, AuthError, ErrorCode};
+use bekci_core::{Admission, AuthError, ErrorCode, IssueError};
+use secrecy::SecretString;
 
 pub(crate) use self::description::describe;
 use self::{
     metadata::{Asked, BadMetadata, Family},
     preset::IdentityHeaders,
-    sign_in::SignInPages,
 };
 use crate::{
     assemble,
@@ -45,6 +44,7 @@ use crate::{
     gatekeeper::Gatekeeper,
     proxy::{self, TrustedProxies},
     routes::{Route, RouteMiss, Verb},
+    sign_in,
 };
 
 const AUTH_ERROR: HeaderName = HeaderName::from_static("x-auth-error");
@@ -58,7 +58,6 @@ pub(crate) struct Decisions {
     keeper: Arc<Gatekeeper>,
     trusted: TrustedProxies,
     headers: IdentityHeaders,
-    pages: SignInPages,
 }
 
 /// Mounts the endpoints.
@@ -101,6 +100,7 @@ enum Denied {
     Route(RouteMiss),
     Gate(AuthError),
     CrossSite,
+    NoToken(IssueError),
 }
 
 impl Denied {
@@ -113,13 +113,14 @@ impl Denied {
             Self::Route(miss) => Refusal::new(miss.code(), miss.to_string()),
             Self::Gate(error) => Refusal::from(error.clone()),
             Self::CrossSite => Refusal::new(ErrorCode::CsrfRejected, "a page of another origin opens a WebSocket"),
+            Self::NoToken(error) => Refusal::new(ErrorCode::Internal, error.to_string()),
         }
     }
 
     fn status(&self, code: ErrorCode) -> StatusCode {
         let status = match self {
             Self::Route(miss) => miss.status(),
-            Self::Untrusted | Self::Metadata(_) | Self::Gate(_) | Self::CrossSite => code.status(),
+            Self::Untrusted | Self::Metadata(_) | Self::Gate(_) | Self::CrossSite | Self::NoToken(_) => code.status(),
         };
         StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN)
     }
@@ -129,7 +130,8 @@ impl Denied {
 struct Outcome<'a> {
     asked: Option<Asked<'a>>,
     route: Option<Arc<Route>>,
-    decided: Result<Admission, Denied>,
+    /// Who is let in, with the token that is made for what is behind the route.
+    decided: Result<(Admission, Option<SecretString>), Denied>,
 }
 
 impl Decisions {
@@ -142,7 +144,6 @@ impl Decisions {
             keeper,
             trusted: TrustedProxies::new(move |peer| server.trusts(peer)),
             headers: IdentityHeaders::new(config.server.decision_preset, attributes.map(String::as_str)),
-            pages: SignInPages::new(config),
         }
     }
 
@@ -153,7 +154,7 @@ impl Decisions {
             record.asks_about(asked.method.as_str(), asked.path);
         }
         match &outcome.decided {
-            Ok(admission) => self.let_in(admission),
+            Ok((admission, token)) => self.let_in(admission, token.as_ref()),
             Err(denied) => {
                 if matches!(denied, Denied::Route(_)) {
                     record.fits_no_route(Duration::ZERO);
@@ -195,7 +196,14 @@ impl Decisions {
             .map_err(Denied::Gate);
         let decided = decided.and_then(|admission| {
             let is_open = admission.principal.is_none() || self.may_open(headers, &asked);
-            is_open.then_some(admission).ok_or(Denied::CrossSite)
+            if !is_open {
+                return Err(Denied::CrossSite);
+            }
+            let token = self
+                .keeper
+                .internal_token(&admission, &route)
+                .map_err(Denied::NoToken)?;
+            Ok((admission, token))
         });
         Outcome {
             asked: Some(asked),
@@ -206,16 +214,17 @@ impl Decisions {
 
     /// Rule 7. Proxies do not pass on `Upgrade` when they ask, but what goes with it.
     fn may_open(&self, headers: &HeaderMap, asked: &Asked<'_>) -> bool {
-        let origin = self.pages.origin_of(asked);
+        let pages = &self.keeper.pages;
+        let origin = pages.origin_of(&asked.wanted());
         !headers.contains_key(SEC_WEBSOCKET_KEY)
-            || proxy::is_opened_by(headers, self.pages.own().as_str())
+            || proxy::is_opened_by(headers, pages.own().as_str())
             || origin.is_some_and(|origin| proxy::is_opened_by(headers, origin.as_str()))
     }
 
-    fn let_in(&self, admission: &Admission) -> HttpResponse {
+    fn let_in(&self, admission: &Admission, token: Option<&SecretString>) -> HttpResponse {
         let mut answer = HttpResponse::Ok();
         answer.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
-        for header in self.headers.of(admission.principal.as_ref()) {
+        for header in self.headers.of(admission.principal.as_ref(), token) {
             answer.insert_header(header);
         }
         answer.finish()
@@ -239,17 +248,12 @@ impl Decisions {
         }
         let wants_page = status == StatusCode::UNAUTHORIZED && sign_in::is_navigation(headers);
         if let (true, Some(asked), Some(route)) = (wants_page, &outcome.asked, &outcome.route)
-            && let Some(location) = self.pages.location(&route.rule, asked)
-            && let Ok(location) = HeaderValue::try_from(location)
+            && let Some(location) = self.keeper.pages.location(&route.rule, &asked.wanted())
         {
             answer.headers_mut().insert(LOCATION, location);
             if family != Family::Original {
                 answer.headers_mut().remove(WWW_AUTHENTICATE);
-                status = if asked.method == Method::GET {
-                    StatusCode::FOUND
-                } else {
-                    StatusCode::SEE_OTHER
-                };
+                status = sign_in::status_after(&asked.method);
             }
         }
         if family == Family::Original {

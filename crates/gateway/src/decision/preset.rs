@@ -2,6 +2,7 @@
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use bekci_core::Principal;
+use secrecy::SecretString;
 
 use crate::{
     config::types::DecisionPreset,
@@ -78,11 +79,11 @@ impl IdentityHeaders {
         }
     }
 
-    /// The headers for this principal, or for nobody.
-    pub(super) fn of(&self, principal: Option<&Principal>) -> HeaderMap {
+    /// The headers for this principal, with the token that was made for it, or for nobody.
+    pub(super) fn of(&self, principal: Option<&Principal>, token: Option<&SecretString>) -> HeaderMap {
         let mut own = self.empty.clone();
         if let Some(principal) = principal {
-            let lines = identity_lines(principal, None).freeze();
+            let lines = identity_lines(principal, token).freeze();
             for line in lines.iter().as_slice().split(|byte| *byte == b'\n') {
                 let line = line.strip_suffix(b"\r").unwrap_or(line);
                 let Some(colon) = line.iter().position(|byte| *byte == b':') else {

@@ -33,6 +33,7 @@ use crate::{
     lookout::Lookout,
     ops::Metrics,
     proxy::{self, Proxy, ProxyParts, TrustedProxies},
+    sign_in::SignInPages,
     tls::Served,
 };
 
@@ -129,6 +130,7 @@ impl Generation {
             }),
             internal: Some(InternalTokens::new(bekci.clone())),
             clock: Arc::clone(&ground.clock),
+            pages: SignInPages::new(config),
             lookout: Lookout {
                 gates: ground.gates.clone(),
                 delta: config.identity_cache.max_staleness_ms.duration(),

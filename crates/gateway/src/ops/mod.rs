@@ -5,7 +5,15 @@ mod registry;
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, http::header, web};
+use actix_web::{
+    HttpResponse,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::header,
+    middleware::Next,
+    web,
+};
+use bekci::{REQUEST_ID, RequestId};
 use bekci_core::BoxFuture;
 use serde_json::{Map, Value, json};
 
@@ -40,6 +48,22 @@ pub fn configure(config: &mut web::ServiceConfig, readiness: Arc<dyn Readiness>,
         .route("/healthz", web::get().to(healthz))
         .route("/readyz", web::get().to(readyz))
         .route("/metrics", web::get().to(metrics_text));
+}
+
+/// Gives every answer its `X-Request-Id`, as all of Bekci's have one.
+///
+/// # Errors
+/// Those of what is called.
+pub async fn with_request_id<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let id = RequestId::taken_or_made(request.headers());
+    let mut answer = next.call(request).await?;
+    if let Ok(id) = header::HeaderValue::from_str(id.as_str()) {
+        answer.headers_mut().insert(REQUEST_ID, id);
+    }
+    Ok(answer)
 }
 
 async fn healthz() -> HttpResponse {

@@ -113,6 +113,21 @@ pub enum RouteProblem {
     Unreachable(Box<str>),
 }
 
+impl RouteProblem {
+    /// The route that it is about; of two, the later one.
+    #[must_use]
+    pub fn route(&self) -> &str {
+        match self {
+            Self::DuplicateId(route)
+            | Self::BadHost { route, .. }
+            | Self::BadPath { route, .. }
+            | Self::BadMethod { route, .. }
+            | Self::Conflict { second: route, .. }
+            | Self::Unreachable(route) => route,
+        }
+    }
+}
+
 /// Why no route is taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteMiss {

@@ -56,6 +56,26 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         assert_eq!(ran.code, Some(2), "{arguments:?}: {ran:?}");
         assert!(ran.err.contains(said), "{arguments:?}: {ran:?}");
     }
+    // Machines look at standard output, and find one value there.
+    let ran = run_in(folder.path(), &["migrate", "sideways", "--output", "json"], "");
+    let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(
+        (ran.code, &told["error"]["message"]),
+        (Some(2), &serde_json::json!("unrecognized subcommand 'sideways'"))
+    );
+}
+
+#[test]
+fn config_check_reads_the_policy_model_where_a_route_asks_it() {
+    let routes = |policy: &str| {
+        format!(
+            "[policy]\nmodel = \"nowhere.conf\"\n[[routes]]\nid = \"x\"\npaths = [\"/x\"]\nguards = [\"customer\"]\npolicy = {policy}\n"
+        )
+    };
+    let ran = Place::new(&routes("true")).run(&["config", "check"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("bekci.toml:2:9: policy.model: "), "{}", ran.err);
+    Place::new(&routes("false")).run(&["config", "check"]).success();
 }
 
 #[test]
@@ -98,7 +118,7 @@ fn config_check_says_what_is_good_and_which_route_is_never_reached() {
     let ran = place.run(&["config", "check"]).success();
     assert!(ran.out.contains("2 guards, 3 routes"), "{}", ran.out);
     assert!(
-        ran.out.contains("warning: route all can never be reached"),
+        ran.out.contains("bekci.toml:1:1: route all can never be reached"),
         "{}",
         ran.out
     );

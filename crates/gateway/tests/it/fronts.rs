@@ -16,6 +16,7 @@ use crate::{
     echo::Echo,
     house::BEKCI,
     http::{Ask, ask, get, post},
+    internal::decoded,
 };
 
 /// A path of its own below a route, so that the application can tell whether it was reached.
@@ -42,9 +43,13 @@ fn identity(seen: &Value) -> Vec<(String, String)> {
 }
 
 fn is_the_customer(told: &[(String, String)]) {
+    let token = told.iter().find(|(name, _)| name == "x-auth-token");
+    let token = token.unwrap_or_else(|| panic!("no token for the application: {told:?}"));
+    assert_eq!(decoded(&token.1, 0)["typ"], "bekci-internal+jwt");
+    assert_eq!(decoded(&token.1, 1)["sub"], "customer:1");
     let told: Vec<(&str, &str)> = told
         .iter()
-        .filter(|(name, _)| name != "x-auth-session")
+        .filter(|(name, _)| name != "x-auth-session" && name != "x-auth-token")
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
     let customer = [

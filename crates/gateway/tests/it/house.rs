@@ -204,7 +204,7 @@ impl House {
         }
         for (guard, more) in [
             ("admin", ""),
-            ("customer", ""),
+            ("customer", "sign_in_url = \"/sign-in\"\n"),
             ("shop", "model = \"customer\"\nauth_path = \"/shop-api/v1/auth\"\n"),
         ] {
             let cost = "{ memory_kib = 7168, iterations = 1, lanes = 1 }";

@@ -9,6 +9,7 @@
 
 mod aliases;
 mod attacks;
+mod browsers;
 mod casbin;
 mod commands;
 mod demo;

@@ -83,7 +83,8 @@ fn a_gateway_is_alive_and_says_which_part_is_not_ready() {
         told["checks"]["schema"].as_str().unwrap().contains("bekci migrate up"),
         "{told}"
     );
-    assert_eq!(get("/healthz").to(ops).status, 200);
+    let answer = get("/healthz").header("x-request-id", "probe-7").to(ops);
+    assert_eq!((answer.status, answer.header("x-request-id")), (200, Some("probe-7")));
 }
 
 #[test]

@@ -41,10 +41,9 @@ impl Directory {
             identity.rights = Box::default();
             identity
         });
-        Ok(AccountPage {
-            accounts: accounts.collect(),
-            next,
-        })
+        let mut accounts: Vec<Identity> = accounts.collect();
+        self.add_bans(spec, &mut accounts).await?;
+        Ok(AccountPage { accounts, next })
     }
 
     /// Lifts the ban of a provider's account, if its status lets it in and is the one that is asked for; `None`: the account is in a table.

@@ -13,6 +13,7 @@ use bekci_core::{
 use bekci_store::{Actor, Committed, Directory, DirectoryError, Store};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use super::{Mounted, Right};
 use crate::{
@@ -105,6 +106,10 @@ impl Caller {
         })
     }
 
+    pub(super) fn now(&self) -> OffsetDateTime {
+        self.mounted.bekci.watch().clock().now()
+    }
+
     pub(super) fn directory(&self) -> Directory {
         self.store().directory()
     }
@@ -184,7 +189,7 @@ impl Caller {
         let found = match named {
             Some(name) => guards
                 .find(|guard| guard.name.as_str() == name)
-                .ok_or("is no guard of it"),
+                .ok_or("there is no such guard, or it is for another model"),
             None => match (guards.next(), guards.next()) {
                 (Some(only), None) => Ok(only),
                 (None, _) => Err("there is none"),

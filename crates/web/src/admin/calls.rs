@@ -98,6 +98,7 @@ fn of_rights() -> Vec<Operation> {
         .refuses(NAMED_OR_TAKEN),
         Operation::new(Method::GET, sessions, |route| route.to(via(sessions::list)))
             .named("listSessions", "The account's sessions, the newest first.")
+            .query(&["limit", "after"])
             .asks(right(Right::SessionsRead))
             .answers(Answers::Data(|| page(of::session())))
             .refuses(NAMED),

@@ -1,11 +1,12 @@
 //! Accounts: listed, shown, added, changed, removed.
 
-use bekci_core::{Block, Identity, ModelName, ModelSpec};
+use bekci_core::{Block, Identity, ModelName, ModelSpec, is_banned};
 use bekci_signin::{HashError, PasswordPolicy, SignInError};
 use bekci_store::{AccountChange, AccountQuery};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use super::{
     Right,
@@ -48,28 +49,30 @@ pub(super) async fn list(call: Call) -> Answer {
         bekci_store::DirectoryError::Value(_) => invalid("after", "is no cursor that a page gave"),
         error => refusal(error),
     })?;
-    Ok(page(found.accounts.iter().map(account).collect(), found.next))
+    let now = caller.now();
+    let items = found.accounts.iter().map(|found| account(found, now));
+    Ok(page(items.collect(), found.next))
 }
 
-/// The columns of an account that may be shown, as the management API and the commands tell them.
+/// The columns of an account that may be shown, as the management API and the commands tell them. Whether it is banned is judged at `now`.
 #[must_use]
-pub fn account(identity: &Identity) -> Value {
+pub fn account(identity: &Identity, now: OffsetDateTime) -> Value {
     json!({
         "key": identity.key.as_str(),
         "model": identity.key.model(),
         "id": identity.key.id(),
         "status": identity.status.as_deref(),
-        "banned": identity.banned,
+        "banned": is_banned(identity, now),
         "verified": identity.verified,
         "tenant": identity.tenant.as_ref().map(bekci_core::TenantName::as_str),
         "attributes": &identity.attributes,
     })
 }
 
-/// All that is kept of a principal beside its sessions, as the management API and the commands tell it.
+/// All that is kept of a principal beside its sessions, as the management API and the commands tell it at `now`.
 #[must_use]
-pub fn whole(identity: &Identity) -> Value {
-    let mut shown = account(identity);
+pub fn whole(identity: &Identity, now: OffsetDateTime) -> Value {
+    let mut shown = account(identity, now);
     let rights: Vec<Value> = identity
         .rights
         .iter()
@@ -98,7 +101,7 @@ pub fn whole(identity: &Identity) -> Value {
 pub(super) async fn show(call: Call) -> Answer {
     let caller = call.bare(Right::PrincipalsRead).await?;
     let target = caller.target().await?;
-    Ok(crate::auth::answer::Success::ok(whole(&target)))
+    Ok(crate::auth::answer::Success::ok(whole(&target, caller.now())))
 }
 
 /// Hashes a new password, if the policy takes it.

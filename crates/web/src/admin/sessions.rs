@@ -1,5 +1,7 @@
 //! The sessions of a principal.
 
+use std::cmp::Reverse;
+
 use bekci_core::{
     PrincipalKey, SessionId,
     signin::{EndSessions, SessionEntry, SignInStore, StoreError},
@@ -10,10 +12,10 @@ use serde_json::{Value, json};
 use super::{
     Right,
     authority::Reach,
-    call::{Answer, Call, Caller, not_found, page, refusal},
+    call::{Answer, Call, Caller, Paging, not_found, page, refusal},
 };
 use crate::{
-    auth::answer::Success,
+    auth::{answer::Success, body::invalid},
     respond::{Refusal, moment},
 };
 
@@ -41,9 +43,35 @@ pub fn shown(session: &SessionEntry) -> Value {
 pub(super) async fn list(call: Call) -> Answer {
     let caller = call.bare(Right::SessionsRead).await?;
     let target = caller.target().await?;
-    let sessions = store(&caller).sessions(&target.key).await.map_err(failed)?;
-    // A guard bounds how many there can be, so they are one page.
-    Ok(page(sessions.iter().map(shown).collect(), None))
+    let paging: Paging = caller.query()?;
+    let limit = usize::from(paging.limit()?);
+    let after = paging.mark()?.map(|mark| place_of(&mark)).transpose()?;
+    // A guard bounds how many there can be, so they are read together.
+    let mut sessions = store(&caller).sessions(&target.key).await.map_err(failed)?;
+    sessions.sort_by_key(place);
+    let mut rest = sessions.iter().filter(|session| Some(place(session)) > after);
+    let items: Vec<&SessionEntry> = rest.by_ref().take(limit).collect();
+    let next = rest.next().and_then(|_| items.last()).map(|last| {
+        let (Reverse(micros), id) = place(last);
+        format!("{micros}:{id}")
+    });
+    Ok(page(items.into_iter().map(shown).collect(), next))
+}
+
+/// Where a session stands in the list: the newest first, and those of one moment by their ids.
+fn place(session: &SessionEntry) -> (Reverse<i128>, String) {
+    (
+        Reverse(session.created_at.unix_timestamp_nanos() / 1_000),
+        session.id.to_string(),
+    )
+}
+
+/// The same of a cursor. The session itself may have ended meanwhile.
+fn place_of(mark: &str) -> Result<(Reverse<i128>, String), Refusal> {
+    let read = mark
+        .split_once(':')
+        .and_then(|(micros, id)| Some((Reverse(micros.parse().ok()?), SessionId::parse(id)?.to_string())));
+    read.ok_or_else(|| invalid("after", "is no cursor that a page gave"))
 }
 
 pub(super) async fn end_all(call: Call) -> Answer {
@@ -66,8 +94,7 @@ pub(super) async fn end_one(call: Call) -> Answer {
 }
 
 async fn end(caller: &Caller, key: &PrincipalKey, which: &EndSessions) -> Answer {
-    let now = caller.mounted.bekci.watch().clock().now();
-    match caller.store().end_sessions(key, which, now).await {
+    match caller.store().end_sessions(key, which, caller.now()).await {
         Ok(ended) => {
             let ids: Vec<String> = ended.iter().map(ToString::to_string).collect();
             Ok(Success::ok(json!({"key": key.as_str(), "endedSessions": ids})))

@@ -124,9 +124,9 @@ pub(super) async fn read_if_any<T: DeserializeOwned + Default>(
 /// A body is an object. Of an array serde would take the items for the fields in their order, whatever they are.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     if !bytes.trim_ascii_start().starts_with(b"[") {
-        return serde_json::from_slice(bytes).map_err(|fault| json_fault(&fault));
+        return serde_json::from_slice(bytes).map_err(|fault| json_fault(&fault, bytes));
     }
-    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|fault| json_fault(&fault))?;
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|fault| json_fault(&fault, bytes))?;
     Err(invalid("", "is an array; an object is asked for"))
 }
 

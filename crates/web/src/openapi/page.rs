@@ -1,4 +1,4 @@
-//! What belongs to no guard: `/openapi.json`, `/docs` with the script and the style that it needs and nothing else, and the public keys.
+//! What belongs to no guard: `/openapi.json`, `/docs` with the script and the style that it needs and nothing else, the public keys, and where they are.
 
 use actix_web::{
     HttpResponse,
@@ -10,6 +10,7 @@ use actix_web::{
     },
     web::{Data, ServiceConfig},
 };
+use bekci_token::Algorithm;
 use serde_json::json;
 
 use super::{Answers, Operation, Standing, mount_at_root, schema};
@@ -32,6 +33,17 @@ fn operations() -> Vec<Operation> {
             .answers(Answers::Json(|| {
                 let key = json!({"type": "object", "required": ["kty", "kid"], "properties": {"kty": schema::text(), "kid": schema::text()}});
                 schema::exactly(&[("keys", schema::list(key))])
+            })),
+        Operation::new(Method::GET, "/.well-known/openid-configuration", |route| route.to(discovery))
+            .named("discovery", "Who issues tokens, and where its public keys are (OpenID Connect Discovery 1.0; RFC 8414).")
+            .answers(Answers::Json(|| {
+                schema::exactly(&[
+                    ("issuer", schema::text()),
+                    ("jwks_uri", schema::text()),
+                    ("id_token_signing_alg_values_supported", schema::list(schema::text())),
+                    ("response_types_supported", schema::list(schema::text())),
+                    ("subject_types_supported", schema::list(schema::text())),
+                ])
             })),
         Operation::new(Method::GET, "/openapi.json", |route| route.to(document))
             .named("openapi", "This document.")
@@ -65,6 +77,29 @@ async fn keys(source: Data<Source>) -> HttpResponse {
     let mut answer = HttpResponse::Ok();
     answer.insert_header((CACHE_CONTROL, HeaderValue::from_static(KEYS_MAX_AGE)));
     answer.json(source.0.keys().jwks())
+}
+
+/// What a library asks for that verifies our tokens. There is no endpoint to sign in at for other sites, so none is named, and the one response type is that which
+/// gives nothing (OAuth 2.0 Multiple Response Type Encoding Practices, section 4).
+async fn discovery(source: Data<Source>) -> HttpResponse {
+    let bekci = &source.0;
+    let mut algorithms: Vec<&str> = bekci
+        .keys()
+        .keys()
+        .iter()
+        .filter_map(|key| key.algorithm.map(Algorithm::as_str))
+        .collect();
+    algorithms.sort_unstable();
+    algorithms.dedup();
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((CACHE_CONTROL, HeaderValue::from_static(KEYS_MAX_AGE)));
+    answer.json(json!({
+        "issuer": bekci.keys().issuer(),
+        "jwks_uri": format!("{}/.well-known/jwks.json", bekci.public_url()),
+        "id_token_signing_alg_values_supported": algorithms,
+        "response_types_supported": ["none"],
+        "subject_types_supported": ["public"],
+    }))
 }
 
 async fn document(source: Data<Source>) -> HttpResponse {

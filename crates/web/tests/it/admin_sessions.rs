@@ -5,6 +5,51 @@ use serde_json::json;
 use crate::admin::{ask, login, office, staffed};
 
 #[actix_web::test]
+async fn sessions_come_in_pages_and_one_that_ends_between_two_takes_no_other_with_it() {
+    let house = staffed().await;
+    house.admin(5, "ida").await;
+    let app = office!(house.bekci);
+    let root = login(&app, "admin", "root").await;
+    for _ in 0..5 {
+        login(&app, "admin", "ida").await;
+        house.clock.advance(std::time::Duration::from_secs(1));
+    }
+    let call = "GET /principals/admin/5/sessions";
+    let whole = ask(&app, &root, call, None).await;
+    let ids = |body: &serde_json::Value| -> Vec<String> {
+        let items = body["data"]["items"].as_array().unwrap().iter();
+        items.map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = ids(&whole.body);
+    assert_eq!((all.len(), &whole.body["data"]["next"]), (5, &json!(null)));
+    let first = ask(&app, &root, &format!("{call}?limit=2"), None).await;
+    assert_eq!(ids(&first.body), all[..2]);
+    // The one that the cursor stands at.
+    let end = format!("DELETE /principals/admin/5/sessions/{}", all[1]);
+    assert_eq!(ask(&app, &root, &end, None).await.status, 200);
+    let next = first.body["data"]["next"].as_str().unwrap();
+    let second = ask(&app, &root, &format!("{call}?limit=2&after={next}"), None).await;
+    assert_eq!(ids(&second.body), all[2..4]);
+    let next = second.body["data"]["next"].as_str().unwrap();
+    let last = ask(&app, &root, &format!("{call}?limit=2&after={next}"), None).await;
+    assert_eq!(
+        (ids(&last.body), &last.body["data"]["next"]),
+        (all[4..].to_vec(), &json!(null))
+    );
+    for (query, refusal) in [
+        ("limit=0", (422, "VALIDATION_FAILED")),
+        ("after=rubbish", (422, "VALIDATION_FAILED")),
+        ("after=MTc", (422, "VALIDATION_FAILED")),
+        ("limit=1&limit=2", (400, "MALFORMED_REQUEST")),
+        ("offset=3", (400, "MALFORMED_REQUEST")),
+    ] {
+        let answer = ask(&app, &root, &format!("{call}?{query}"), None).await;
+        assert_eq!(answer.refusal(), refusal, "{query}");
+    }
+    house.bekci.close().await;
+}
+
+#[actix_web::test]
 async fn sessions_are_listed_and_ended_one_or_all_and_those_of_others_are_404() {
     let house = staffed().await;
     house.admin(5, "ida").await;

@@ -59,8 +59,19 @@ async fn a_ban_ends_by_itself_at_its_time() {
         ask(&app, &ida, "GET //auth/admin/me", None).await.refusal(),
         (403, "ACCOUNT_BANNED")
     );
+    let shown = ask(&app, &root, "GET /principals/admin/5", None).await;
+    assert_eq!(shown.body["data"]["banned"], true);
     house.clock.advance(std::time::Duration::from_secs(61));
     assert_eq!(ask(&app, &ida, "GET //auth/admin/me", None).await.status, 200);
+    for call in ["GET /principals/admin/5", "GET /principals/admin?q=ida"] {
+        let shown = ask(&app, &root, call, None).await;
+        let data = &shown.body["data"];
+        let account = data.pointer("/items/0").unwrap_or(data);
+        assert_eq!(
+            (&account["key"], &account["banned"]),
+            (&json!("admin:5"), &json!(false))
+        );
+    }
     house.bekci.close().await;
 }
 

@@ -115,7 +115,14 @@ async fn names_are_in_camel_case_and_each_operation_has_one_of_its_own() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), count);
-    look_at_properties(&document);
+    // What a standard names is named as the standard does.
+    let mut ours = document;
+    ours["paths"]
+        .as_object_mut()
+        .unwrap()
+        .remove("/.well-known/openid-configuration")
+        .unwrap();
+    look_at_properties(&ours);
     house.bekci.close().await;
 }
 

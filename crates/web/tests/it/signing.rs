@@ -524,6 +524,27 @@ async fn the_public_keys_are_for_everybody_and_short_lived_in_caches() {
 }
 
 #[actix_web::test]
+async fn who_verifies_our_tokens_finds_issuer_and_keys_by_discovery() {
+    let house = House::new().await;
+    let app = app!(house);
+    let answer = send(&app, TestRequest::get().uri("/.well-known/openid-configuration")).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("cache-control"), Some("public, max-age=30"));
+    let origin = "http://localhost";
+    assert_eq!(
+        answer.body,
+        json!({
+            "issuer": origin,
+            "jwks_uri": format!("{origin}/.well-known/jwks.json"),
+            "id_token_signing_alg_values_supported": ["EdDSA"],
+            "response_types_supported": ["none"],
+            "subject_types_supported": ["public"],
+        })
+    );
+    house.bekci.close().await;
+}
+
+#[actix_web::test]
 async fn a_guard_that_takes_no_cookies_sets_none() {
     let house = House::built("http://localhost", |builder| {
         builder.with(|guard| guard.sources.cookie = false)

@@ -87,5 +87,11 @@ pub(super) fn own_call(config: &Config, guards: &[Arc<AuthGuard>], path: &str) -
     if decision && config.server.decision_listen.is_none() {
         return Some("a decision endpoint".to_owned());
     }
-    (path == "/.well-known/jwks.json").then(|| "the public keys".to_owned())
+    let own = match path {
+        "/.well-known/jwks.json" => "the public keys",
+        "/.well-known/openid-configuration" => "where the public keys are",
+        "/openapi.json" | "/docs" | "/docs/page.js" | "/docs/page.css" => "the description of the calls",
+        _ => return None,
+    };
+    Some(own.to_owned())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bekci_core::{GuardName, ModelName, RoleName};
+use bekci_core::{ErrorCode, GuardName, ModelName, RoleName, signin::StoreError};
 use bekci_store::{NewAccount, Scope};
 use clap::Args;
 use secrecy::SecretString;
@@ -83,7 +83,12 @@ async fn add(
         verified: true,
     };
     let store = store_of(bekci);
-    let (key, _) = store.create_account(model, &account).await?;
+    let made = store.create_account(model, &account).await;
+    let (key, _) = made.map_err(|error| match error {
+        // As the management API has it: the database alone says so, and only of what is taken.
+        StoreError::Refused(why) => Failure::coded(ErrorCode::Conflict, why),
+        error => error.into(),
+    })?;
     let mut with = String::new();
     if let Some(role) = role {
         let scope = Scope::global(guard.clone());

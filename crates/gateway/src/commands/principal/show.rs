@@ -1,8 +1,9 @@
 //! `bekci principal show`.
 
-use bekci_core::{Identity, PrincipalKey};
+use bekci_core::{Identity, PrincipalKey, is_banned};
 use bekci_store::Scope;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use super::{
     super::{
@@ -16,7 +17,7 @@ use super::{
 
 pub(super) async fn run(desk: &Desk<'_>, key: &PrincipalKey) -> Result<Answer, Failure> {
     let identity = desk.account(key).await?;
-    let mut text = account(&identity);
+    let mut text = account(&identity, desk.now());
     let mut put_together: Vec<Value> = Vec::new();
     for scope in scopes(desk, &identity) {
         let may = effective(desk, &identity.key, &scope, &[]).await?;
@@ -39,7 +40,7 @@ pub(super) async fn run(desk: &Desk<'_>, key: &PrincipalKey) -> Result<Answer, F
             "guard": scope.guard, "tenant": scope.tenant, "roles": may.roles, "permissions": may.permissions,
         }));
     }
-    let mut json = bekci::admin::principal_json(&identity);
+    let mut json = bekci::admin::principal_json(&identity, desk.now());
     if let Some(fields) = json.as_object_mut() {
         fields.insert("effective".into(), put_together.into());
         fields.insert("liveSessions".into(), identity.open_sessions().count().into());
@@ -61,11 +62,11 @@ fn scopes(desk: &Desk<'_>, identity: &Identity) -> Vec<Scope> {
     scopes
 }
 
-fn account(identity: &Identity) -> String {
+fn account(identity: &Identity, now: OffsetDateTime) -> String {
     let mut text = format!("{}\n", identity.key);
     let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<10} {value}\n"));
     line("status", identity.status.as_deref().unwrap_or("-"));
-    if identity.banned {
+    if is_banned(identity, now) {
         let ban = identity.ban.as_ref();
         let reason = ban.and_then(|ban| ban.reason.as_deref()).unwrap_or("no reason given");
         let until = ban.and_then(|ban| ban.until).and_then(moment);

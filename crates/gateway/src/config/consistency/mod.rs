@@ -18,6 +18,19 @@ pub(super) fn check(config: &Config, tree: &Node, problems: &mut Problems) {
     routes::check(config, &mut findings);
 }
 
+/// The place of a key if somebody gave it, else of the nearest table around it that somebody wrote.
+pub(super) fn place_of(tree: &Node, key: &[&str]) -> Place {
+    let mut place = Place::BuiltIn;
+    let mut node = Some(tree);
+    for segment in key {
+        node = node.and_then(|node| node.get(segment));
+        if let Some(node) = node.filter(|node| node.place.is_given()) {
+            place = node.place.clone();
+        }
+    }
+    place
+}
+
 /// Adds contradictions at the place of their key.
 struct Findings<'a> {
     tree: &'a Node,
@@ -25,16 +38,9 @@ struct Findings<'a> {
 }
 
 impl Findings<'_> {
-    /// Reports a contradiction at a key: at its place if somebody gave it, else at the nearest table around it that somebody wrote.
+    /// Reports a contradiction at a key.
     fn add(&mut self, key: &[&str], message: impl Into<String>) {
-        let mut place = Place::BuiltIn;
-        let mut node = Some(self.tree);
-        for segment in key {
-            node = node.and_then(|node| node.get(segment));
-            if let Some(node) = node.filter(|node| node.place.is_given()) {
-                place = node.place.clone();
-            }
-        }
+        let place = place_of(self.tree, key);
         let key = key.iter().fold(String::new(), |table, name| path::key(&table, name));
         self.problems.add_consequence(place, &key, message);
     }

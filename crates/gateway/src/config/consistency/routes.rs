@@ -1,9 +1,15 @@
 //! Routes: whom they let in, and that what they ask can be asked.
 
-use bekci_core::GuardName;
+use std::sync::Arc;
+
+use bekci_core::{GuardName, RouteRule};
 
 use super::{Findings, guards::is_at_or_below};
-use crate::config::types::{Config, PathPattern, Route, RouteKind, Segment};
+use crate::{
+    assemble::host_pattern,
+    config::types::{Config, PathPattern, Route, RouteKind, Segment},
+    routes::{RouteSpec, RouteTable},
+};
 
 pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
     for route in &config.routes {
@@ -19,6 +25,23 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
         beside_calls(id, route, config, findings);
         lets_in(id, route, findings);
         what_is_held(id, route, findings);
+    }
+    apart(config, findings);
+}
+
+/// Which of two routes takes a request must not hang on their order. Found by the table that routes requests, whatever the routes ask.
+fn apart(config: &Config, findings: &mut Findings<'_>) {
+    let specs = config.routes.iter().map(|route| RouteSpec {
+        id: route.id.as_str().into(),
+        hosts: route.hosts.iter().map(host_pattern).collect(),
+        paths: route.paths.iter().map(|path| path.as_str().to_owned()).collect(),
+        methods: route.methods.iter().map(|method| method.as_str().to_owned()).collect(),
+        rule: Arc::new(RouteRule::public(route.id.as_str())),
+        upstream: None,
+        semicolon_allowed: false,
+    });
+    for problem in RouteTable::new(specs).err().unwrap_or_default() {
+        findings.add(&["routes", problem.route(), "paths"], problem.to_string());
     }
 }
 

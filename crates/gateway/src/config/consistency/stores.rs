@@ -19,10 +19,10 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
     }
     if config.token.algorithm.is_symmetric() && config.secrets.jwt.is_none() {
         let message = format!(
-            "is required by token.algorithm = \"{}\"",
+            "{:?} needs secrets.jwt, which is not there",
             config.token.algorithm.as_str()
         );
-        findings.add(&["secrets", "jwt"], message);
+        findings.add(&["token", "algorithm"], message);
     }
     models(config, findings);
     for (name, provider) in &config.providers {

@@ -21,9 +21,17 @@ text_type! {
     /// Directives of `tracing-subscriber`: `info`, or `info,bekci=debug`.
     LogFilter: "a level or directives, as info or info,bekci=debug", None,
     |text| match EnvFilter::builder().parse(text) {
-        Ok(_) if !text.trim().is_empty() => Ok(()),
+        Ok(_) if is_level(text.split(',').next().unwrap_or_default()) || text.contains(['=', '[']) => Ok(()),
         Ok(_) | Err(_) => Err(Refusal::Malformed),
     }
+}
+
+/// A word alone that is no level would be the name of a module: `loud` would silence everything else.
+fn is_level(word: &str) -> bool {
+    let word = word.trim();
+    ["off", "error", "warn", "info", "debug", "trace"]
+        .iter()
+        .any(|level| word.eq_ignore_ascii_case(level))
 }
 
 settings! {

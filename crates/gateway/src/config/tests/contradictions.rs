@@ -267,10 +267,19 @@ fn lifetimes_are_in_order() {
 }
 
 #[test]
+fn two_routes_that_are_equally_specific_are_told_at_the_later_one() {
+    let route = |id: &str| format!("[[routes]]\nid = '{id}'\npaths = ['/x/**']\nmethods = ['GET']\npublic = true\n");
+    assert_eq!(
+        mistake(&format!("{}{}", route("a"), route("b"))),
+        "bekci.toml:8:9: routes.b.paths: routes a and b both match GET * /x/**"
+    );
+}
+
+#[test]
 fn a_shared_key_needs_its_secret() {
     assert_eq!(
         mistake("[token]\nalgorithm = 'HS256'\n"),
-        "built-in defaults: secrets.jwt: is required by token.algorithm = \"HS256\""
+        "bekci.toml:2:13: token.algorithm: \"HS256\" needs secrets.jwt, which is not there"
     );
     loaded(
         "[token]\nalgorithm = 'HS256'\n[secrets]\njwt = '0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrst'\n",

@@ -70,6 +70,19 @@ fn a_column_counts_characters_not_bytes() {
 }
 
 #[test]
+fn what_is_logged_is_a_level_or_says_what_of() {
+    for bad in ["loud", "", "bekci", "info;debug"] {
+        assert!(
+            mistake(&format!("[log]\nlevel = '{bad}'\n")).starts_with("bekci.toml:2:9: log.level: "),
+            "{bad}"
+        );
+    }
+    for good in ["off", "WARN", "info,bekci=debug", "bekci=trace", "warn,bekci"] {
+        loaded(&format!("[log]\nlevel = '{good}'\n"));
+    }
+}
+
+#[test]
 fn a_value_of_the_wrong_type_is_told_by_its_type() {
     let problems =
         refused("server = 1\nroutes = {}\n[redis]\nenabled = 'yes'\n[database]\nmax_connections = 1.5\nurl = 7\n");

@@ -18,17 +18,14 @@ use bekci_core::{
 
 use crate::{
     config::types::{DecisionPreset, Origin},
-    decision::{
-        Decisions, configure,
-        preset::IdentityHeaders,
-        sign_in::{Page, SignInPages},
-    },
+    decision::{Decisions, configure, preset::IdentityHeaders},
     gatekeeper::Gatekeeper,
     generation::CurrentGate,
     lookout::Lookout,
     ops::Metrics,
     proxy::{Proxy, ProxyParts, TrustedProxies, testing::principal},
     routes::{RouteSpec, RouteTable},
+    sign_in::{Page, SignInPages},
 };
 
 /// The peer that is trusted.
@@ -116,6 +113,11 @@ impl Scene {
             reachable: self.reachable,
         });
         let trusted = TrustedProxies::new(|peer| peer.to_string().starts_with("10."));
+        let page = Page {
+            url: self.sign_in_url.to_owned(),
+            returns: self.returns.iter().map(|url| Origin::of_url(url).unwrap()).collect(),
+        };
+        let has_page = !self.sign_in_url.is_empty();
         let keeper = Gatekeeper {
             gate: Gate::new(GateParts {
                 verifier: Arc::<One>::clone(&one),
@@ -134,24 +136,19 @@ impl Scene {
                 metrics: Arc::new(Metrics::default()),
             }),
             clock,
+            pages: SignInPages {
+                own: Origin::of_url("https://gw.test/").unwrap(),
+                pages: has_page.then(|| (guard.name.clone(), page)).into_iter().collect(),
+            },
             lookout: Lookout {
                 gates: CurrentGate::default(),
                 delta: std::time::Duration::from_secs(1),
             },
         };
-        let page = Page {
-            url: self.sign_in_url.to_owned(),
-            returns: self.returns.iter().map(|url| Origin::of_url(url).unwrap()).collect(),
-        };
-        let has_page = !self.sign_in_url.is_empty();
         Decisions {
             keeper: Arc::new(keeper),
             trusted,
             headers: IdentityHeaders::new(self.preset, ["email", "name", "full_name", "company"]),
-            pages: SignInPages {
-                own: Origin::of_url("https://gw.test/").unwrap(),
-                pages: has_page.then(|| (guard.name.clone(), page)).into_iter().collect(),
-            },
         }
     }
 

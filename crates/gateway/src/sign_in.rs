@@ -1,16 +1,19 @@
-//! Where a browser that is not signed in is sent.
+//! Where a browser that is not signed in is sent, by the routes of the gateway and by the decision endpoints alike.
 //!
 //! 1. A browser is what asks for a page as a navigation: `Accept` has `text/html` and `Sec-Fetch-Mode` is `navigate`. Anything else is told 401, which it can handle.
 //! 2. It is sent to the `sign_in_url` of the first of the route's guards that has one.
 //! 3. `return_to` is the address that it asked for, and is left out unless its origin (scheme, host and port) is that of `server.public_url` or of one of that
 //!    guard's `redirect_uris`. A host that merely has a route is not enough, since `*` is one.
+//! 4. It is sent by 302 after GET and by 303 else, so that what it sent is not sent again.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt::Display};
 
-use actix_web::http::header::{ACCEPT, HeaderMap};
+use actix_web::http::{
+    Method, StatusCode,
+    header::{ACCEPT, HeaderMap, HeaderValue},
+};
 use bekci_core::{GuardName, RouteRule};
 
-use super::metadata::Asked;
 use crate::config::{
     percent_encoded,
     types::{Config, Origin},
@@ -19,21 +22,31 @@ use crate::config::{
 /// Longer addresses are not given back: the page that is signed in at could not be asked for with them.
 const MAX_RETURN: usize = 2_048;
 
+/// The address that a browser asked for.
+pub(crate) struct Wanted<'a> {
+    /// `http` or `https`; `None` where nobody says.
+    pub(crate) scheme: Option<&'static str>,
+    /// With its port, where it has one.
+    pub(crate) host: &'a dyn Display,
+    pub(crate) path: &'a str,
+    pub(crate) query: Option<&'a str>,
+}
+
 /// The pages of all guards.
 #[derive(Debug)]
-pub(super) struct SignInPages {
-    pub(super) own: Origin,
-    pub(super) pages: HashMap<GuardName, Page>,
+pub(crate) struct SignInPages {
+    pub(crate) own: Origin,
+    pub(crate) pages: HashMap<GuardName, Page>,
 }
 
 #[derive(Debug)]
-pub(super) struct Page {
-    pub(super) url: String,
-    pub(super) returns: Vec<Origin>,
+pub(crate) struct Page {
+    pub(crate) url: String,
+    pub(crate) returns: Vec<Origin>,
 }
 
 impl SignInPages {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let own = config.server.public_url.clone();
         let page = |section: &crate::config::types::Guard| {
             let url = section.sign_in_url.as_ref()?.as_str();
@@ -58,29 +71,29 @@ impl SignInPages {
         }
     }
 
-    /// The origin of the request that is asked about; that of `server.public_url` has the scheme where the proxy does not say.
-    pub(super) fn origin_of(&self, asked: &Asked<'_>) -> Option<Origin> {
+    /// The origin of an address; it has the scheme of `server.public_url` where nobody says which.
+    pub(crate) fn origin_of(&self, wanted: &Wanted<'_>) -> Option<Origin> {
         let own = if self.own.is_https() { "https" } else { "http" };
-        let scheme = asked.scheme.unwrap_or(own);
-        Origin::of_url(&format!("{scheme}://{}/", asked.host))
+        let scheme = wanted.scheme.unwrap_or(own);
+        Origin::of_url(&format!("{scheme}://{}/", wanted.host))
     }
 
     /// Whether it is the gateway's own.
-    pub(super) fn is_own(&self, origin: &Origin) -> bool {
+    pub(crate) fn is_own(&self, origin: &Origin) -> bool {
         *origin == self.own
     }
 
     /// The gateway's own origin.
-    pub(super) fn own(&self) -> &Origin {
+    pub(crate) fn own(&self) -> &Origin {
         &self.own
     }
 
     /// Where a browser is sent that may not come in here; `None` where none of the guards has a page.
-    pub(super) fn location(&self, rule: &RouteRule, asked: &Asked<'_>) -> Option<String> {
+    pub(crate) fn location(&self, rule: &RouteRule, wanted: &Wanted<'_>) -> Option<HeaderValue> {
         let page = rule.guards.iter().find_map(|guard| self.pages.get(&guard.name))?;
         let (url, fragment) = page.url.split_once('#').unwrap_or((&page.url, ""));
         let mut location = url.to_owned();
-        if let Some(back) = self.return_to(page, asked) {
+        if let Some(back) = self.return_to(page, wanted) {
             location.push(if url.contains('?') { '&' } else { '?' });
             location.push_str("return_to=");
             location.push_str(&percent_encoded(&back));
@@ -89,16 +102,16 @@ impl SignInPages {
             location.push('#');
             location.push_str(fragment);
         }
-        Some(location)
+        HeaderValue::try_from(location).ok()
     }
 
-    fn return_to(&self, page: &Page, asked: &Asked<'_>) -> Option<String> {
-        let origin = self.origin_of(asked)?;
+    fn return_to(&self, page: &Page, wanted: &Wanted<'_>) -> Option<String> {
+        let origin = self.origin_of(wanted)?;
         if !self.is_own(&origin) && !page.returns.contains(&origin) {
             return None;
         }
-        let mut address = format!("{}{}", origin.as_str(), asked.path);
-        if let Some(query) = asked.query {
+        let mut address = format!("{}{}", origin.as_str(), wanted.path);
+        if let Some(query) = wanted.query {
             address.push('?');
             address.push_str(query);
         }
@@ -106,8 +119,17 @@ impl SignInPages {
     }
 }
 
+/// How a browser that asked by this method is sent to a page to read.
+pub(crate) fn status_after(method: &Method) -> StatusCode {
+    if *method == Method::GET {
+        StatusCode::FOUND
+    } else {
+        StatusCode::SEE_OTHER
+    }
+}
+
 /// Whether a browser asks for a page.
-pub(super) fn is_navigation(headers: &HeaderMap) -> bool {
+pub(crate) fn is_navigation(headers: &HeaderMap) -> bool {
     let mut modes = headers.get_all("sec-fetch-mode");
     let navigates = modes.next().is_some_and(|mode| mode == "navigate") && modes.next().is_none();
     let mut accepted = headers.get_all(ACCEPT).filter_map(|value| value.to_str().ok());
