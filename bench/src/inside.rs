@@ -37,6 +37,10 @@ pub(crate) fn measure(options: &Options) -> String {
         .iter()
         .map(|(name, rule)| admission(&house, &runtime, name, rule))
         .collect();
+    let (_, signed_in) = &rules[0];
+    for (name, header) in refused(&house) {
+        measured.push(refusal(&house, &runtime, name, header, signed_in));
+    }
     for lines in SIZES {
         measured.extend(decisions(&house, &runtime, lines));
     }
@@ -73,16 +77,7 @@ fn rules(house: &House) -> [(&'static str, RouteRule); 4] {
 
 fn admission<'a>(house: &'a House, runtime: &'a Runtime, name: &str, rule: &'a RouteRule) -> Measured<'a> {
     let work = move || {
-        let header = house.bearer.as_bytes();
-        let head = RequestHead {
-            method: "GET",
-            path: "/api/orders/7",
-            tenant: AskedTenant::None,
-            authorization: HeaderCredential::read(&[header]),
-            cookies: &[],
-            fetch_site: None,
-            csrf_token: None,
-        };
+        let head = head(house.bearer.as_bytes());
         let admission = runtime
             .block_on(house.bekci.gate().admit(black_box(&head), rule))
             .unwrap();
@@ -91,6 +86,53 @@ fn admission<'a>(house: &'a House, runtime: &'a Runtime, name: &str, rule: &'a R
     Measured {
         name: name.to_owned(),
         work: Box::new(work),
+    }
+}
+
+/// What a storm of bad tokens is made of: a text that names no key, and a good token whose signature is another one, which has to be computed to be refused.
+fn refused(house: &House) -> [(&'static str, String); 2] {
+    let (signed, signature) = house.bearer.rsplit_once('.').unwrap();
+    let forged: String = signature.chars().rev().collect();
+    assert_ne!(forged, signature);
+    [
+        (
+            "`Gate::admit`, refused: a text that names no key",
+            "Bearer a.b.c".to_owned(),
+        ),
+        (
+            "`Gate::admit`, refused: a known key, a wrong signature (EdDSA)",
+            format!("{signed}.{forged}"),
+        ),
+    ]
+}
+
+fn refusal<'a>(
+    house: &'a House,
+    runtime: &'a Runtime,
+    name: &str,
+    header: String,
+    rule: &'a RouteRule,
+) -> Measured<'a> {
+    let work = move || {
+        let refused = runtime.block_on(house.bekci.gate().admit(&head(black_box(header.as_bytes())), rule));
+        assert!(refused.is_err(), "it is let in");
+    };
+    Measured {
+        name: name.to_owned(),
+        work: Box::new(work),
+    }
+}
+
+/// A request with this `Authorization` header.
+fn head(authorization: &[u8]) -> RequestHead<'_> {
+    RequestHead {
+        method: "GET",
+        path: "/api/orders/7",
+        tenant: AskedTenant::None,
+        authorization: HeaderCredential::read(&[authorization]),
+        cookies: &[],
+        fetch_site: None,
+        csrf_token: None,
     }
 }
 

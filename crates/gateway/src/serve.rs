@@ -182,9 +182,11 @@ fn listen_decisions(config: &Config, current: &Current, served: Option<&Served>)
     };
     let server = HttpServer::new(move || Renewing::new(&current, app))
         .workers(workers(config))
+        .max_connections(usize::try_from(config.limits.max_connections).unwrap_or(25_000))
         .client_request_timeout(config.limits.head_timeout_seconds.duration())
         .keep_alive(config.limits.keep_alive_seconds.duration())
         .shutdown_timeout(u64::from(config.server.shutdown_timeout_seconds.get()))
+        .h1_allow_half_closed(false)
         .disable_signals();
     let server = match served {
         Some(served) => server.bind_rustls_0_23(address, tls::server_config(served).map_err(AssembleError::from)?),

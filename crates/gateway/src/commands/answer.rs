@@ -22,6 +22,8 @@ pub(crate) enum Output {
 pub(crate) struct Failure {
     code: Option<ErrorCode>,
     message: String,
+    /// Whether the command was called in a way that cannot be: 2 then, and not 1.
+    is_usage: bool,
 }
 
 impl std::fmt::Display for Failure {
@@ -38,13 +40,22 @@ impl Failure {
         Self {
             code: None,
             message: error.to_string(),
+            is_usage: false,
+        }
+    }
+
+    /// It was called in a way that cannot be.
+    pub(crate) fn usage(message: impl std::fmt::Display) -> Self {
+        Self {
+            is_usage: true,
+            ..Self::of(message)
         }
     }
 
     pub(crate) fn coded(code: ErrorCode, message: impl std::fmt::Display) -> Self {
         Self {
             code: Some(code),
-            message: message.to_string(),
+            ..Self::of(message)
         }
     }
 
@@ -139,7 +150,11 @@ impl Failure {
             let json = json!({"error": {"code": code, "message": self.message}});
             let _written = writeln!(std::io::stdout().lock(), "{json}");
         }
-        ExitCode::FAILURE
+        if self.is_usage {
+            ExitCode::from(2)
+        } else {
+            ExitCode::FAILURE
+        }
     }
 }
 

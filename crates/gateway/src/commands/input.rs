@@ -1,8 +1,8 @@
-//! What is too secret for an argument: read from standard input.
+//! What is too secret for an argument: read from standard input, or asked for at the terminal.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::Failure;
 
@@ -19,4 +19,31 @@ pub(crate) fn secret() -> Result<SecretString, Failure> {
         .map_err(Failure::of)?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     Ok(SecretString::from(line.strip_suffix('\r').unwrap_or(line)))
+}
+
+/// A new password: standard input where that was asked for, else what is typed at the terminal, twice and unseen.
+///
+/// # Errors
+/// Wrong usage where there is no terminal; `VALIDATION_FAILED` where the two differ.
+pub(crate) fn new_password(from_stdin: bool) -> Result<SecretString, Failure> {
+    if from_stdin {
+        return secret();
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(
+            "there is no terminal to ask for the password at; give it on standard input with --password-stdin",
+        ));
+    }
+    let ask = |prompt| {
+        rpassword::prompt_password(prompt)
+            .map(SecretString::from)
+            .map_err(Failure::of)
+    };
+    let typed = ask("Password: ")?;
+    if typed.expose_secret() != ask("Once more: ")?.expose_secret() {
+        return Err(Failure::invalid(
+            "what was typed is not the same twice; nothing was done",
+        ));
+    }
+    Ok(typed)
 }

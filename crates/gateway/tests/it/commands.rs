@@ -1,6 +1,10 @@
 //! The commands that do their work and end.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use bekci_test_support::{Postgres, TempDir, psql, sqlite3_cli};
 use serde_json::Value;
@@ -247,6 +251,42 @@ fn on_a_server_database_serve_makes_no_keys_and_no_schema_and_says_which_command
         ran.err.contains("guard admin") && ran.err.contains("bekci key generate"),
         "{ran:?}"
     );
+}
+
+/// `script` (of util-linux) gives the command a terminal, at which these lines are typed.
+fn at_a_terminal(place: &Place, typed: &str) -> (Option<i32>, String) {
+    let command = format!(
+        "{} principal add --model admin --email a@b.test --config {}",
+        env!("CARGO_BIN_EXE_bekci"),
+        place.config.display()
+    );
+    let mut child = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    let told = child.wait_with_output().unwrap();
+    (told.status.code(), String::from_utf8_lossy(&told.stdout).into_owned())
+}
+
+#[test]
+fn a_password_is_asked_for_twice_at_the_terminal() {
+    let place = Place::on("sqlite://data/bekci.db");
+    let (code, told) = at_a_terminal(&place, &format!("{PASSWORD}\nanother long password\n"));
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("not the same twice"), "{told}");
+    let (code, told) = at_a_terminal(&place, &format!("{PASSWORD}\n{PASSWORD}\n"));
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("Password: ") && told.contains("made admin:1"), "{told}");
+    let missing = run(
+        &place.config,
+        &["principal", "add", "--model", "admin", "--email", "b@b.test"],
+        PASSWORD,
+    );
+    assert_eq!(missing.code, Some(2), "{missing:?}");
+    assert!(missing.err.contains("--password-stdin"), "{missing:?}");
 }
 
 #[test]

@@ -26,8 +26,8 @@ pub(crate) struct New {
     /// A role, global, in the guard that has the model's name, else in the first for it; made if missing, and `super-admin` then permits everything
     #[arg(long)]
     role: Option<RoleName>,
-    /// Reads the password from standard input; it is never an argument
-    #[arg(long, required = true)]
+    /// Reads the password from standard input, instead of asking for it at the terminal; it is never an argument
+    #[arg(long)]
     password_stdin: bool,
 }
 
@@ -37,7 +37,7 @@ pub(crate) async fn run(new: &New, config: &Config) -> Result<Answer, Failure> {
         email,
         name,
         role,
-        ..
+        password_stdin,
     } = new;
     let guards = || config.guards.iter().filter(|(_, guard)| guard.model == *model);
     let guard = guards().find(|(name, _)| name.as_str() == model.as_str());
@@ -46,7 +46,7 @@ pub(crate) async fn run(new: &New, config: &Config) -> Result<Answer, Failure> {
         let known: BTreeSet<_> = config.guards.values().map(|guard| &guard.model).collect();
         Failure::not_found(format!("no guard is for model {model}; there are: {}", listed(known)))
     })?;
-    let password = input::secret()?;
+    let password = input::new_password(*password_stdin)?;
     let policy = bekci_signin::PasswordPolicy::new(usize::try_from(section.password_min_length).unwrap_or(15));
     let about: Vec<&str> = [Some(email.as_str()), name.as_deref(), Some("bekci")]
         .into_iter()

@@ -10,14 +10,14 @@ use crate::{assemble, config::Config};
 
 #[derive(Debug, Args)]
 pub(crate) struct Asked {
-    /// Reads the password from standard input; it is never an argument
-    #[arg(long, required = true)]
+    /// Reads the password from standard input, instead of asking for it at the terminal; it is never an argument
+    #[arg(long)]
     password_stdin: bool,
 }
 
 /// Hashes by the configuration's cost, after the rule of the guard that asks least: which guard the account will be of is not known here.
-pub(super) async fn run(_asked: &Asked, config: &Config) -> Result<Answer, Failure> {
-    let password = input::secret()?;
+pub(super) async fn run(asked: &Asked, config: &Config) -> Result<Answer, Failure> {
+    let password = input::new_password(asked.password_stdin)?;
     let least = config.guards.values().map(|guard| guard.password_min_length).min();
     let least = least.and_then(|least| usize::try_from(least).ok()).unwrap_or(15);
     let judged = bekci_signin::PasswordPolicy::new(least).check(&password, &["bekci"]);
