@@ -23,7 +23,3 @@ mod tls;
 mod users;
 
 pub use commands::run;
-
-/// What a gateway allocates is small and soon given back, by many threads; glibc keeps much of it (see docs/performance.md).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
