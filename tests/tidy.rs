@@ -118,6 +118,11 @@ fn no_file_names_a_folder_of_one_persons_machine() {
 }
 
 #[test]
+fn no_private_key_is_kept_beside_the_code() {
+    assert_tidy(&check("", files::check_private_keys));
+}
+
+#[test]
 fn the_continuous_integration_runs_the_tests_as_everyone_does() {
     let tree = Tree::of_the_workspace();
     assert_tidy(&files::check_ci(tree.text(".ci/run").as_deref()));

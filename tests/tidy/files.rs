@@ -35,6 +35,14 @@ fn has_path(words: &str, place: &str) -> bool {
     })
 }
 
+/// Finds private keys, as a test or a command leaves them behind that ran in the wrong folder.
+pub(crate) fn check_private_keys(path: &str, text: &str) -> Vec<String> {
+    // A key of its own begins a file; what speaks of keys has its words before.
+    let key = text.starts_with("-----BEGIN ") && text.lines().next().is_some_and(|line| line.contains("PRIVATE KEY"));
+    let found = key.then(|| finding(path, 0, "a private key is nothing to share"));
+    found.into_iter().collect()
+}
+
 /// The script of the continuous integration runs `scripts/test`, not a way of its own.
 pub(crate) fn check_ci(script: Option<&str>) -> Vec<String> {
     let Some(script) = script else {
@@ -142,4 +150,18 @@ fn a_licence_that_is_missing_or_cut_is_found() {
         (path == "LICENSE-MIT").then(|| "Permission is hereby granted, free of charge".to_owned())
     });
     assert_eq!(found.len(), 3, "{found:?}");
+}
+
+#[test]
+fn a_private_key_is_found_and_what_speaks_of_one_is_not() {
+    let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    assert_eq!(check_private_keys("a.pem", key).len(), 1);
+    assert_eq!(
+        check_private_keys("a.pem", "-----BEGIN PUBLIC KEY-----\n"),
+        [] as [String; 0]
+    );
+    assert_eq!(
+        check_private_keys("a.md", &format!("Such as:\n{key}")),
+        [] as [String; 0]
+    );
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders that hold nothing of ours: what is built, what git keeps, what a run leaves behind.
+/// Folders at the root that hold nothing of ours: what is built, what git keeps, what a run leaves behind.
 const NOT_OURS: [&str; 3] = ["target", ".git", "data"];
 
 /// A text file: its path from the root, parts divided by `/`, and what is in it.
@@ -30,7 +30,7 @@ impl Tree {
     /// All text files. What is not UTF-8 is no text.
     pub(crate) fn files(&self) -> impl Iterator<Item = TextFile> {
         let mut paths = Vec::new();
-        collect(&self.root, &mut paths);
+        collect(&self.root, &NOT_OURS, &mut paths);
         paths.sort_unstable();
         paths.into_iter().filter_map(|path| {
             let text = fs::read_to_string(&path).ok()?;
@@ -50,12 +50,12 @@ impl Tree {
     }
 }
 
-fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
+fn collect(folder: &Path, without: &[&str], paths: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         let kind = entry.file_type().unwrap();
-        if kind.is_dir() && !NOT_OURS.iter().any(|name| entry.file_name() == *name) {
-            collect(&entry.path(), paths);
+        if kind.is_dir() && !without.iter().any(|name| entry.file_name() == *name) {
+            collect(&entry.path(), &[], paths);
         } else if kind.is_file() {
             paths.push(entry.path());
         }

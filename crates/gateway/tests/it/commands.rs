@@ -1,7 +1,7 @@
 //! The commands that do their work and end.
 
 use std::{
-    io::Write,
+    io::{Read, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -253,8 +253,8 @@ fn on_a_server_database_serve_makes_no_keys_and_no_schema_and_says_which_command
     );
 }
 
-/// `script` (of util-linux) gives the command a terminal, at which these lines are typed.
-fn at_a_terminal(place: &Place, typed: &str) -> (Option<i32>, String) {
+/// `script` (of util-linux) gives the command a terminal; each line is typed when the command has asked for it.
+fn at_a_terminal(place: &Place, answers: [&str; 2]) -> (Option<i32>, String) {
     let command = format!(
         "{} principal add --model admin --email a@b.test --config {}",
         env!("CARGO_BIN_EXE_bekci"),
@@ -262,24 +262,38 @@ fn at_a_terminal(place: &Place, typed: &str) -> (Option<i32>, String) {
     );
     let mut child = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
+        .current_dir(place.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
-    let told = child.wait_with_output().unwrap();
-    (told.status.code(), String::from_utf8_lossy(&told.stdout).into_owned())
+    let mut keyboard = child.stdin.take().unwrap();
+    let mut screen = child.stdout.take().unwrap();
+    let mut told = Vec::new();
+    for (prompt, answer) in ["Password: ", "Once more: "].into_iter().zip(answers) {
+        let mut byte = [0];
+        while !told.ends_with(prompt.as_bytes()) && screen.read(&mut byte).unwrap() == 1 {
+            told.push(byte[0]);
+        }
+        writeln!(keyboard, "{answer}").unwrap();
+    }
+    drop(keyboard);
+    screen.read_to_end(&mut told).unwrap();
+    (
+        child.wait().unwrap().code(),
+        String::from_utf8_lossy(&told).into_owned(),
+    )
 }
 
 #[test]
 fn a_password_is_asked_for_twice_at_the_terminal() {
     let place = Place::on("sqlite://data/bekci.db");
-    let (code, told) = at_a_terminal(&place, &format!("{PASSWORD}\nanother long password\n"));
+    let (code, told) = at_a_terminal(&place, [PASSWORD, "another long password"]);
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("not the same twice"), "{told}");
-    let (code, told) = at_a_terminal(&place, &format!("{PASSWORD}\n{PASSWORD}\n"));
+    let (code, told) = at_a_terminal(&place, [PASSWORD, PASSWORD]);
     assert_eq!(code, Some(0), "{told}");
-    assert!(told.contains("Password: ") && told.contains("made admin:1"), "{told}");
+    assert!(told.contains("made admin:1"), "{told}");
     let missing = run(
         &place.config,
         &["principal", "add", "--model", "admin", "--email", "b@b.test"],
