@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    admin::{ask, global, login, office, permissions, role, staffed},
+    admin::{ask, global, login, office, permissions, role, staffed, staffed_in},
     house::House,
 };
 
@@ -15,9 +15,9 @@ pub async fn number(house: &House, guard: &str, name: &str) -> i64 {
 
 #[actix_web::test]
 async fn a_role_taken_and_given_decides_the_very_next_request_on_every_node() {
-    let house = staffed().await;
+    let (house, second) = House::of_two_nodes().await;
+    let house = staffed_in(house).await;
     let carl = house.customer("carl").await;
-    let second = house.second_node().await;
     let (here, there) = (office!(house.bekci), office!(second));
     let (root, token) = (
         login(&here, "admin", "root").await,
@@ -52,9 +52,9 @@ async fn a_role_taken_and_given_decides_the_very_next_request_on_every_node() {
 
 #[actix_web::test]
 async fn what_a_role_permits_and_that_it_is_there_decide_the_very_next_request() {
-    let house = staffed().await;
+    let (house, second) = House::of_two_nodes().await;
+    let house = staffed_in(house).await;
     let carl = house.customer("carl").await;
-    let second = house.second_node().await;
     let (here, there) = (office!(house.bekci), office!(second));
     let (root, token) = (
         login(&here, "admin", "root").await,

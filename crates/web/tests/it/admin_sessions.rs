@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::admin::{ask, login, office, staffed};
+use crate::{
+    admin::{ask, login, office, staffed, staffed_in},
+    house::House,
+};
 
 #[actix_web::test]
 async fn sessions_come_in_pages_and_one_that_ends_between_two_takes_no_other_with_it() {
@@ -104,9 +107,9 @@ async fn sessions_are_listed_and_ended_one_or_all_and_those_of_others_are_404() 
 
 #[actix_web::test]
 async fn a_blocked_token_or_session_is_told_its_reason_until_the_block_is_lifted() {
-    let house = staffed().await;
+    let (house, second) = House::of_two_nodes().await;
+    let house = staffed_in(house).await;
     house.admin(5, "ida").await;
-    let second = house.second_node().await;
     let (app, there) = (office!(house.bekci), office!(second));
     let (root, ida) = (login(&app, "admin", "root").await, login(&app, "admin", "ida").await);
     let other = login(&app, "admin", "ida").await;

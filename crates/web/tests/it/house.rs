@@ -1,11 +1,12 @@
 //! A whole Bekci over SQLite in a folder of its own: admins with whole numbers as ids, customers with UUIDs, at a clock that stands still.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bekci::{
     Argon2Cost, AuthModel, Bekci, BuildError, Builder, HashSettings, Settings, connect,
-    core::{AuthGuard, PrincipalKey, RootSecret, testing::FakeClock},
+    core::{AuthGuard, Clock, PrincipalKey, RootSecret, testing::FakeClock},
 };
+use bekci_store::SystemClock;
 use bekci_test_support::TempDir;
 use sea_orm::{ActiveModelTrait, Set, prelude::Uuid};
 use secrecy::{ExposeSecret, SecretString};
@@ -23,6 +24,20 @@ pub struct House {
     pub bekci: Bekci,
     pub clock: Arc<FakeClock>,
     folder: TempDir,
+}
+
+/// Shows the hour of a clock that stands still, and goes on all the same: the database's clock does, and by it a node whose heart stood still for six Δ is not waited for.
+#[derive(Debug)]
+struct Beating(Arc<FakeClock>);
+
+impl Clock for Beating {
+    fn now(&self) -> time::OffsetDateTime {
+        self.0.now()
+    }
+
+    fn uptime(&self) -> Duration {
+        SystemClock.uptime()
+    }
 }
 
 pub fn settings(folder: &TempDir, public_url: &str) -> Settings {
@@ -68,12 +83,17 @@ impl House {
         Self { bekci, clock, folder }
     }
 
-    /// A second node on the same database, keys and clock.
-    pub async fn second_node(&self) -> Bekci {
-        self.second_node_with(|builder| builder).await
+    /// A house, and a second node on its database, keys and clock.
+    pub async fn of_two_nodes() -> (Self, Bekci) {
+        let clock = Arc::new(FakeClock::at(NOW));
+        let beating: Arc<dyn Clock> = Arc::new(Beating(clock.clone()));
+        let mut house = Self::built("http://localhost", |builder| builder.clock(beating.clone())).await;
+        house.clock = clock;
+        let second = house.second_node_with(|builder| builder.clock(beating)).await;
+        (house, second)
     }
 
-    /// The same, and something else about it.
+    /// A second node on the same database, keys and clock, and something else about it.
     pub async fn second_node_with(&self, change: impl FnOnce(Builder) -> Builder) -> Bekci {
         let builder = Bekci::builder(settings(&self.folder, "http://localhost"))
             .database(database(&self.folder).await)
