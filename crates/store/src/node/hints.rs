@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use sea_orm::{DbBackend, sqlx::postgres::PgListener};
+use sea_orm::{
+    DbBackend,
+    sqlx::postgres::{PgListener, PgPoolOptions},
+};
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::Node;
@@ -47,7 +50,14 @@ async fn until_stopped<F: Future<Output = ()>>(
 }
 
 async fn from_postgres(node: &Node) {
-    let Ok(mut listener) = PgListener::connect_with(node.db().get_postgres_connection_pool()).await else {
+    // A connection of its own: the pool would miss one for as long as the node runs, and two where a reload opens a node beside it.
+    let options = node.db().get_postgres_connection_pool().connect_options();
+    let own = PgPoolOptions::new()
+        .max_connections(1)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .connect_lazy_with(options.as_ref().clone());
+    let Ok(mut listener) = PgListener::connect_with(&own).await else {
         return;
     };
     if listener.listen("bekci").await.is_err() {

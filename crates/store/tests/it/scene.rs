@@ -158,9 +158,13 @@ impl Scene {
 
     /// A pool of its own, as another program has one.
     pub(crate) async fn pool(&self) -> DatabaseConnection {
-        bekci_store::connect(&SecretString::from(self.url.clone()), 8)
-            .await
-            .unwrap()
+        self.pool_of(8).await
+    }
+
+    /// The same with so many connections.
+    pub(crate) async fn pool_of(&self, connections: u32) -> DatabaseConnection {
+        let url = SecretString::from(self.url.clone());
+        bekci_store::connect(&url, connections).await.unwrap()
     }
 
     /// Runs SQL in the database's own shell: a writer that knows nothing of Bekci.

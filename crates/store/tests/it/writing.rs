@@ -28,6 +28,7 @@ on_every_store! {
     what_concerns_nobody_drops_nothing,
     a_hook_refuses_a_connection_that_cannot_keep_the_promise,
     a_role_of_a_tenant_counts_there_alone,
+    one_connection_is_enough_for_a_node,
 }
 
 fn buyer(id: &str) -> entity::principal_role::ActiveModel {
@@ -512,4 +513,13 @@ async fn a_role_of_a_tenant_counts_there_alone(scene: Scene) {
         .can(&here, "staff.hire")
         .await
     );
+}
+
+async fn one_connection_is_enough_for_a_node(scene: Scene) {
+    let node = Store::open(scene.pool_of(1).await, scene.settings()).await.unwrap();
+    until(|| node.is_trusted()).await;
+    let who = key("customer:1");
+    buyer("1").insert(&node.connection()).await.unwrap();
+    assert!(Ask::of(&who, &scene.customer).direct().can(&node, "orders.view").await);
+    node.close().await;
 }

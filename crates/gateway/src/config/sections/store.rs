@@ -21,7 +21,7 @@ settings! {
         user: Option<Sentence> = Absent;
         /// The password, in place of the one in the URL.
         password: Option<Secret> = Absent;
-        /// How many connections are open at most.
+        /// How many connections ask the database at most. With PostgreSQL one more listens for changes.
         max_connections: u32 [range(1, 1_000)] = Toml("10");
         /// Whether the start brings the schema up to date. Else it refuses to start on an old one.
         auto_migrate: bool = Computed { says: "true with SQLite, else false", value: |facts| Value::Bool(facts.is_sqlite) };
