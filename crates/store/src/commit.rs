@@ -259,10 +259,8 @@ pub(crate) async fn give_numbers(
     let mut keys = Vec::with_capacity(bumped.len());
     for row in bumped {
         let version: i64 = row.try_get("", "version")?;
-        keys.push((
-            ChangeKey::read(&row.try_get::<String>("", "key")?),
-            u64::try_from(version).unwrap_or_default(),
-        ));
+        let version = u64::try_from(version).unwrap_or_default();
+        keys.push(ChangeKey::numbered(&row.try_get::<String>("", "key")?, version));
     }
     node.points().reach("commit.versions").await;
     let next = match backend {

@@ -24,7 +24,18 @@ impl ChangeKey {
         Self::parse(text).unwrap_or(Self::All)
     }
 
+    /// The same with the version that it was given. A key that cannot be read has none that says anything of [`ChangeKey::All`]: 0.
+    pub(crate) fn numbered(text: &str, version: u64) -> (Self, u64) {
+        match Self::parse(text) {
+            Some(key) => (key, version),
+            None => (Self::All, 0),
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
+        if text == "@all" {
+            return Some(Self::All);
+        }
         if text == "@policies" {
             return Some(Self::Policies);
         }

@@ -236,7 +236,8 @@ impl Node {
                 .invalidate(guard, tenant.as_ref(), version, || node.counters.move_roles()),
             ChangeKey::Policies => node.policies.invalidate(version, || node.counters.move_policies()),
             ChangeKey::All => {
-                if node.epoch_floor.fetch_max(version, Ordering::SeqCst) < version {
+                // 0: a key that nobody can have. What is here goes; what is loaded from now on is as good as before, so that the floor stays where it is.
+                if version == 0 || node.epoch_floor.fetch_max(version, Ordering::SeqCst) < version {
                     node.counters.move_all();
                     node.l1.clear();
                     node.roles.clear();

@@ -126,12 +126,12 @@ impl Node {
                 Some(position) if pruned => seen.pruned = position,
                 Some(position) => {
                     let version = row.try_get::<Option<i64>>("", "version")?.unwrap_or_default();
-                    let key = ChangeKey::read(&row.try_get::<String>("", "key")?);
+                    let version = u64::try_from(version).unwrap_or_default();
+                    let (key, version) = ChangeKey::numbered(&row.try_get::<String>("", "key")?, version);
                     let age = u64::try_from(row.try_get::<i64>("", "age")?).unwrap_or_default();
                     let oldest = seen.ages.entry(position).or_default();
                     *oldest = Duration::from_micros(age).max(*oldest);
-                    seen.changes
-                        .push((position, key, u64::try_from(version).unwrap_or_default()));
+                    seen.changes.push((position, key, version));
                 }
                 None => seen.unnumbered += 1,
             }

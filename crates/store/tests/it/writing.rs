@@ -4,7 +4,7 @@
     reason = "the ways of writing that run no hook are what is tested here"
 )]
 
-use bekci_core::PrincipalKey;
+use bekci_core::{PrincipalKey, ViewSource};
 use bekci_store::{Store, entity};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
@@ -28,6 +28,7 @@ on_every_store! {
     what_concerns_nobody_drops_nothing,
     a_hook_refuses_a_connection_that_cannot_keep_the_promise,
     a_role_of_a_tenant_counts_there_alone,
+    rows_of_somebody_who_cannot_be_leave_memory_in_use,
     one_connection_is_enough_for_a_node,
 }
 
@@ -513,6 +514,24 @@ async fn a_role_of_a_tenant_counts_there_alone(scene: Scene) {
         .can(&here, "staff.hire")
         .await
     );
+}
+
+async fn rows_of_somebody_who_cannot_be_leave_memory_in_use(scene: Scene) {
+    let node = scene.node().await;
+    let who = key("customer:1");
+    let row = "INSERT INTO bekci_principal_roles (model, id, guard, tenant, role) VALUES ('customer', 'ann@example.com', 'customer', '', 'buyer')";
+    scene.outside(row);
+    while node.unapplied().await.unwrap() > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let mut source = ViewSource::Database;
+    for _ in 0..200 {
+        source = Ask::of(&who, &scene.customer).view(&node).await.source;
+        if source == ViewSource::L1 {
+            break;
+        }
+    }
+    assert_eq!(source, ViewSource::L1, "every request asks the database from then on");
 }
 
 async fn one_connection_is_enough_for_a_node(scene: Scene) {
