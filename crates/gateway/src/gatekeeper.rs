@@ -90,7 +90,7 @@ impl Gatekeeper {
             host: &host,
             upstream,
             principal: admission.principal.as_ref(),
-            internal_token: internal_token.as_ref(),
+            internal_token: internal_token.as_deref(),
             request_id: voice.request_id.as_str(),
             trace: trace.as_ref(),
         };
@@ -139,7 +139,7 @@ impl Gatekeeper {
         &self,
         admission: &Admission,
         route: &Route,
-    ) -> Result<Option<SecretString>, IssueError> {
+    ) -> Result<Option<Arc<SecretString>>, IssueError> {
         let asked = self.internal.as_ref().zip(admission.principal.as_ref());
         asked
             .map(|(tokens, principal)| tokens.token(principal, &route.id))

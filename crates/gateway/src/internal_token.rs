@@ -3,7 +3,7 @@
 //! A JWT of 60 s, signed with the guard's key for one route (`aud`), with the rights that were decided by. It is made once for session, route, tenant and the versions of
 //! what the rights come from, and kept for 30 s: a change of rights makes another one at once.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bekci::Bekci;
 use bekci_core::{AccessClaims, Clock, Entropy, IssueError, Principal, SessionId, TenantName, TokenId, TokenKind};
@@ -36,7 +36,7 @@ struct Occasion {
 
 #[derive(Debug)]
 struct Made {
-    token: SecretString,
+    token: Arc<SecretString>,
     at: Duration,
 }
 
@@ -59,7 +59,7 @@ impl InternalTokens {
     ///
     /// # Errors
     /// [`IssueError`]: then the request is not forwarded, since an upstream that asks for the token would be told nothing.
-    pub(crate) fn token(&self, principal: &Principal, route: &str) -> Result<SecretString, IssueError> {
+    pub(crate) fn token(&self, principal: &Principal, route: &str) -> Result<Arc<SecretString>, IssueError> {
         let view = &principal.view;
         let occasion = Occasion {
             session: principal.claims.session,
@@ -82,9 +82,9 @@ impl InternalTokens {
             .get(&occasion)
             .filter(|made| now.saturating_sub(made.at) < KEPT)
         {
-            return Ok(made.token.clone());
+            return Ok(Arc::clone(&made.token));
         }
-        let token = self.make(principal, route)?;
+        let token = Arc::new(self.make(principal, route)?);
         let mut made = self.made.lock();
         if made.len() >= MOST {
             made.retain(|_, made| now.saturating_sub(made.at) < KEPT);
@@ -95,7 +95,7 @@ impl InternalTokens {
         made.insert(
             occasion,
             Made {
-                token: token.clone(),
+                token: Arc::clone(&token),
                 at: now,
             },
         );

@@ -40,7 +40,7 @@ use self::{
 };
 use crate::{
     assemble,
-    config::Config,
+    config::{Config, types::Origin},
     gatekeeper::Gatekeeper,
     proxy::{self, TrustedProxies},
     routes::{Route, RouteMiss, Verb},
@@ -131,7 +131,7 @@ struct Outcome<'a> {
     asked: Option<Asked<'a>>,
     route: Option<Arc<Route>>,
     /// Who is let in, with the token that is made for what is behind the route.
-    decided: Result<(Admission, Option<SecretString>), Denied>,
+    decided: Result<(Admission, Option<Arc<SecretString>>), Denied>,
 }
 
 impl Decisions {
@@ -154,7 +154,7 @@ impl Decisions {
             record.asks_about(asked.method.as_str(), asked.path);
         }
         match &outcome.decided {
-            Ok((admission, token)) => self.let_in(admission, token.as_ref()),
+            Ok((admission, token)) => self.let_in(admission, token.as_deref()),
             Err(denied) => {
                 if matches!(denied, Denied::Route(_)) {
                     record.fits_no_route(Duration::ZERO);
@@ -215,17 +215,19 @@ impl Decisions {
     /// Rule 7. Proxies do not pass on `Upgrade` when they ask, but what goes with it.
     fn may_open(&self, headers: &HeaderMap, asked: &Asked<'_>) -> bool {
         let pages = &self.keeper.pages;
-        let origin = pages.origin_of(&asked.wanted());
+        let is_opened_by = |origin: &Origin| proxy::is_opened_by(headers, origin.as_str());
         !headers.contains_key(SEC_WEBSOCKET_KEY)
-            || proxy::is_opened_by(headers, pages.own().as_str())
-            || origin.is_some_and(|origin| proxy::is_opened_by(headers, origin.as_str()))
+            || is_opened_by(pages.own())
+            || pages
+                .origin_of(&asked.wanted())
+                .is_some_and(|origin| is_opened_by(&origin))
     }
 
     fn let_in(&self, admission: &Admission, token: Option<&SecretString>) -> HttpResponse {
         let mut answer = HttpResponse::Ok();
         answer.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
         for header in self.headers.of(admission.principal.as_ref(), token) {
-            answer.insert_header(header);
+            answer.append_header(header);
         }
         answer.finish()
     }

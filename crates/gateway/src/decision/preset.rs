@@ -1,8 +1,11 @@
 //! The headers of an answer that lets a request in: always all of them, empty where there is no value, so that a proxy that copies them overwrites what a client sent.
 
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::{
+    http::header::{HeaderName, HeaderValue},
+    web::Bytes,
+};
 use bekci_core::Principal;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     config::types::DecisionPreset,
@@ -55,18 +58,26 @@ const AUTHENTIK: Naming = &[
 #[derive(Debug)]
 pub(super) struct IdentityHeaders {
     naming: Option<Naming>,
-    /// All of them without a value, in Bekci's own naming.
-    empty: HeaderMap,
+    /// Every one of Bekci's own names, in the order in which an identity is told.
+    names: Vec<HeaderName>,
 }
+
+/// An answer's headers, each name once.
+type Headers = Vec<(HeaderName, HeaderValue)>;
+
+const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+const NOTHING: HeaderValue = HeaderValue::from_static("");
 
 impl IdentityHeaders {
     /// `attributes` are those of all models: a guest's answer overwrites every one of them.
     pub(super) fn new<'a>(preset: DecisionPreset, attributes: impl IntoIterator<Item = &'a str>) -> Self {
         let attributes = attributes.into_iter().filter_map(attribute_header);
-        let names = ALWAYS_TOLD.into_iter().map(str::to_owned).chain(attributes);
-        let mut empty = HeaderMap::new();
-        for name in names.filter_map(|name| HeaderName::try_from(name).ok()) {
-            empty.insert(name, HeaderValue::from_static(""));
+        let names = ALWAYS_TOLD.into_iter().map(HeaderName::from_static);
+        let mut names: Vec<HeaderName> = names.collect();
+        for name in attributes.filter_map(|name| HeaderName::try_from(name).ok()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
         }
         Self {
             naming: match preset {
@@ -75,26 +86,20 @@ impl IdentityHeaders {
                 DecisionPreset::Oauth2Proxy => Some(OAUTH2_PROXY),
                 DecisionPreset::Authentik => Some(AUTHENTIK),
             },
-            empty,
+            names,
         }
     }
 
     /// The headers for this principal, with the token that was made for it, or for nobody.
-    pub(super) fn of(&self, principal: Option<&Principal>, token: Option<&SecretString>) -> HeaderMap {
-        let mut own = self.empty.clone();
+    pub(super) fn of(&self, principal: Option<&Principal>, token: Option<&SecretString>) -> Headers {
+        let mut own: Headers = self.names.iter().map(|name| (name.clone(), NOTHING)).collect();
         if let Some(principal) = principal {
-            let lines = identity_lines(principal, token).freeze();
-            for line in lines.iter().as_slice().split(|byte| *byte == b'\n') {
-                let line = line.strip_suffix(b"\r").unwrap_or(line);
-                let Some(colon) = line.iter().position(|byte| *byte == b':') else {
-                    continue;
-                };
-                let (name, value) = line.split_at(colon);
-                let value = value.strip_prefix(b": ").unwrap_or_default();
-                if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
-                    own.insert(name, value);
-                }
-            }
+            tell(&mut own, &identity_lines(principal));
+        }
+        if let Some(token) = token
+            && let Ok(value) = HeaderValue::from_str(token.expose_secret())
+        {
+            set(&mut own, &TOKEN, value);
         }
         match self.naming {
             None => own,
@@ -103,11 +108,39 @@ impl IdentityHeaders {
     }
 }
 
-fn renamed(naming: Naming, own: &HeaderMap, verified: bool) -> HeaderMap {
-    let of = |name: &str| own.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+/// Takes the values over from header lines, whose bytes they share.
+fn tell(own: &mut Headers, lines: &Bytes) {
+    for line in lines.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            continue;
+        };
+        let (name, value) = line.split_at(colon);
+        let value = lines.slice_ref(value.strip_prefix(b": ").unwrap_or_default());
+        let Ok(value) = HeaderValue::from_maybe_shared(value) else {
+            continue;
+        };
+        match own.iter_mut().find(|(known, _)| known.as_str().as_bytes() == name) {
+            Some((_, place)) => *place = value,
+            // No model caches it any more, but this identity was cached when one did.
+            None => own.extend(HeaderName::from_bytes(name).ok().map(|name| (name, value))),
+        }
+    }
+}
+
+fn set(own: &mut Headers, name: &HeaderName, value: HeaderValue) {
+    if let Some((_, place)) = own.iter_mut().find(|(known, _)| known == name) {
+        *place = value;
+    }
+}
+
+fn renamed(naming: Naming, own: &Headers, verified: bool) -> Headers {
+    let of = |name: &str| {
+        let found = own.iter().find(|(known, _)| known.as_str() == name);
+        found.and_then(|(_, value)| value.to_str().ok()).unwrap_or_default()
+    };
     let attribute = |name: &str| attribute_header(name).map_or("", |header| of(&header));
-    let mut headers = HeaderMap::new();
-    for (name, told) in naming {
+    let told = naming.iter().filter_map(|(name, told)| {
         let value = match told {
             Told::Key => of("x-auth-key").to_owned(),
             Told::Roles(separator) => of("x-auth-roles").replace(',', &separator.to_string()),
@@ -115,9 +148,7 @@ fn renamed(naming: Naming, own: &HeaderMap, verified: bool) -> HeaderMap {
             Told::VerifiedAddress if verified => attribute("email").to_owned(),
             Told::VerifiedAddress | Told::Nothing => String::new(),
         };
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    }
-    headers
+        Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?))
+    });
+    told.collect()
 }

@@ -44,7 +44,6 @@ use actix_web::{
         ConnectionType, Method, StatusCode, Version,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
-    web::BytesMut,
 };
 use bekci::{AsIs, Tenancy, Trace};
 use bekci_core::{Clock, Permit, Principal};
@@ -65,7 +64,7 @@ use crate::{ops::Metrics, routes::Host};
 pub use client::{Client, TrustedProxies};
 pub use error::ProxyError;
 pub use health::{examine, probe, watch};
-pub(crate) use identity::{ALWAYS_TOLD, attribute_header};
+pub(crate) use identity::{ALWAYS_TOLD, attribute_header, identity_lines};
 pub use upstream::{HostHeader, Upstream, UpstreamProblem, UpstreamSpec};
 
 /// What a proxy is made of.
@@ -263,13 +262,6 @@ impl Proxy {
 /// Whether no page opens the WebSocket that these headers ask for, or one of this origin.
 pub(crate) fn is_opened_by(headers: &HeaderMap, origin: &str) -> bool {
     websocket::check_origin(headers, origin).is_ok()
-}
-
-/// The header lines that tell who acts, each ended by CR LF: what an upstream receives, and what a decision endpoint answers.
-pub(crate) fn identity_lines(principal: &Principal, internal_token: Option<&SecretString>) -> BytesMut {
-    let mut lines = BytesMut::with_capacity(1024);
-    identity::write(&mut lines, principal, internal_token);
-    lines
 }
 
 /// An exchange whose answer has begun.

@@ -48,8 +48,8 @@ impl Remembered {
     }
 }
 
-/// Gives the header lines of a principal.
-pub(super) fn with_lines(principal: &Principal, take: impl FnOnce(&[u8])) {
+/// The header lines of a principal.
+pub(super) fn lines_of(principal: &Principal) -> Bytes {
     MEMORY.with_borrow_mut(|memory| {
         if memory.is_empty() {
             *memory = std::iter::repeat_with(|| None).take(PLACES).collect();
@@ -58,11 +58,11 @@ pub(super) fn with_lines(principal: &Principal, take: impl FnOnce(&[u8])) {
         if let Some(Some(known)) = &place
             && known.is_of(principal)
         {
-            return take(&known.lines);
+            return known.lines.clone();
         }
         let mut lines = BytesMut::with_capacity(1024);
         super::lines(&mut lines, principal);
-        take(&lines);
+        let lines = lines.freeze();
         if let Some(place) = place.filter(|_| lines.len() <= MAX_LINES) {
             *place = Some(Remembered {
                 identity: Arc::clone(&principal.view.identity),
@@ -71,10 +71,11 @@ pub(super) fn with_lines(principal: &Principal, take: impl FnOnce(&[u8])) {
                 tenant: principal.tenant.clone(),
                 guard: Arc::clone(&principal.guard),
                 session: principal.claims.session,
-                lines: lines.freeze(),
+                lines: lines.clone(),
             });
         }
-    });
+        lines
+    })
 }
 
 fn place_of(principal: &Principal) -> usize {
@@ -92,9 +93,7 @@ mod tests {
     use crate::proxy::testing::principal;
 
     fn lines_of(principal: &Principal) -> String {
-        let mut text = String::new();
-        with_lines(principal, |lines| text = String::from_utf8(lines.to_vec()).unwrap());
-        text
+        String::from_utf8(super::lines_of(principal).to_vec()).unwrap()
     }
 
     #[test]
