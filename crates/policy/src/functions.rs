@@ -64,7 +64,19 @@ thread_local! {
 }
 
 /// Whether the text matches; `None` where the pattern does not compile.
-fn matches(kept: &mut Kept, text: &str, pattern: &str, translate: impl Fn(&str) -> String) -> Option<bool> {
+pub(crate) fn matches(matching: Matching, text: &str, pattern: &str) -> Option<bool> {
+    match matching {
+        Matching::Key => Some(key_match(text, pattern)),
+        Matching::Key2 => {
+            KEY2.with_borrow_mut(|kept| matches_kept(kept, text, pattern, |pattern| path_regex(pattern, ':', None)))
+        }
+        Matching::Key3 => KEY3
+            .with_borrow_mut(|kept| matches_kept(kept, text, pattern, |pattern| path_regex(pattern, '{', Some('}')))),
+        Matching::Regex => REGEX.with_borrow_mut(|kept| matches_kept(kept, text, pattern, str::to_owned)),
+    }
+}
+
+fn matches_kept(kept: &mut Kept, text: &str, pattern: &str, translate: impl Fn(&str) -> String) -> Option<bool> {
     if !kept.contains_key(pattern) {
         if kept.len() >= KEPT {
             kept.clear();
@@ -113,36 +125,22 @@ fn key_match(text: &str, pattern: &str) -> bool {
 }
 
 /// Runs a comparison of two texts. Anything else among the arguments gives the unit value, which no matcher can take for an answer: the evaluation fails.
-fn answer(text: Dynamic, pattern: Dynamic, compare: impl FnOnce(&str, &str) -> Option<bool>) -> Dynamic {
+fn answer(matching: Matching, text: Dynamic, pattern: Dynamic) -> Dynamic {
     let texts = (text.into_immutable_string(), pattern.into_immutable_string());
     let (Ok(text), Ok(pattern)): (Result<ImmutableString, _>, Result<ImmutableString, _>) = texts else {
         return Dynamic::UNIT;
     };
-    compare(&text, &pattern).map_or(Dynamic::UNIT, Dynamic::from)
+    matches(matching, &text, &pattern).map_or(Dynamic::UNIT, Dynamic::from)
 }
 
 /// Puts the functions in the place of casbin's.
 pub(crate) fn register(enforcer: &mut Enforcer) {
     for (name, matching) in Matching::ALL {
         let function: fn(Dynamic, Dynamic) -> Dynamic = match matching {
-            Matching::Key => |text, pattern| answer(text, pattern, |text, pattern| Some(key_match(text, pattern))),
-            Matching::Key2 => |text, pattern| {
-                answer(text, pattern, |text, pattern| {
-                    KEY2.with_borrow_mut(|kept| matches(kept, text, pattern, |pattern| path_regex(pattern, ':', None)))
-                })
-            },
-            Matching::Key3 => |text, pattern| {
-                answer(text, pattern, |text, pattern| {
-                    KEY3.with_borrow_mut(|kept| {
-                        matches(kept, text, pattern, |pattern| path_regex(pattern, '{', Some('}')))
-                    })
-                })
-            },
-            Matching::Regex => |text, pattern| {
-                answer(text, pattern, |text, pattern| {
-                    REGEX.with_borrow_mut(|kept| matches(kept, text, pattern, str::to_owned))
-                })
-            },
+            Matching::Key => |text, pattern| answer(Matching::Key, text, pattern),
+            Matching::Key2 => |text, pattern| answer(Matching::Key2, text, pattern),
+            Matching::Key3 => |text, pattern| answer(Matching::Key3, text, pattern),
+            Matching::Regex => |text, pattern| answer(Matching::Regex, text, pattern),
         };
         enforcer.add_function(name, OperatorFunction::Arg2(function));
     }

@@ -28,6 +28,8 @@
 //! ```
 
 mod cache;
+mod comparison;
+mod compiled;
 mod compiler;
 mod csv;
 mod decisions;
@@ -36,6 +38,7 @@ mod evaluator;
 mod functions;
 mod lines;
 mod model;
+mod paths;
 mod pattern;
 mod policy;
 mod raw;

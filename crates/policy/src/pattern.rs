@@ -44,7 +44,7 @@ fn check_regex(prefix: &str, value: &str, suffix: &str) -> Result<(), String> {
     }
 }
 
-fn check_path(matching: Matching, pattern: &str) -> Result<(), String> {
+pub(crate) fn check_path(matching: Matching, pattern: &str) -> Result<(), String> {
     let literal = literal(matching, pattern)?;
     match canonical_path(&literal, true) {
         Ok(path) if path == literal => Ok(()),

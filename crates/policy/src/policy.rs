@@ -6,6 +6,7 @@ use bekci_core::{AccessRequest, Authorizer, Explained, PolicyLine, Verdict, cano
 
 use crate::{
     cache::Decisions,
+    compiled::{Compiled, Question},
     csv::{NumberedLine, print_line},
     error::PolicyError,
     evaluator::{Evaluator, Judged},
@@ -24,14 +25,21 @@ use crate::{
 ///    looking like a role: all subjects have a prefix, and only a role can be inherited.
 /// 3. The tenant is the one asked about, else the empty text. A line with the tenant `*` counts everywhere, one with a name in that tenant, one with an empty tenant only
 ///    where none is asked.
-/// 4. Casbin evaluates the matcher once for each line, with the subjects as one list. A denial beats every line that allows, in whatever order they stand.
+/// 4. The matcher is asked for each line, with the subjects as one list. A denial beats every line that allows, in whatever order they stand. Where the matcher is made of
+///    comparisons, lines are looked up by subject and path; else casbin evaluates it line by line. Both answer the same.
 /// 5. What no line allows is denied. What cannot be evaluated is denied, and logged.
 pub struct CasbinPolicy {
-    evaluator: Evaluator,
+    engine: Engine,
     inheritance: Inheritance,
     tenanted: bool,
     rules: usize,
     decisions: Decisions,
+}
+
+/// By what lines are judged.
+enum Engine {
+    Compiled(Compiled),
+    Casbin(Box<Evaluator>),
 }
 
 /// Makes a policy of a model and its lines, in the order in which they were given.
@@ -55,16 +63,20 @@ fn build<'a>(
     model: &PolicyModel,
     lines: impl IntoIterator<Item = (usize, &'a PolicyLine)>,
 ) -> Result<Arc<CasbinPolicy>, PolicyError> {
-    let shape = Shape::of(model)?;
+    let mut shape = Shape::of(model)?;
     let Sorted {
         judged,
         inheritance,
         rules,
     } = sort(model, &shape, lines)?;
+    let engine = match shape.comparisons.take() {
+        Some(links) => Engine::Compiled(Compiled::new(&shape, links, &judged)?),
+        None => Engine::Casbin(Box::new(Evaluator::new(model, judged.iter().copied())?)),
+    };
     let first = judged.iter().find(|line| line.kind == "p");
     let subject = first.and_then(|line| line.values.get(shape.subject)).cloned();
     let policy = CasbinPolicy {
-        evaluator: Evaluator::new(model, judged)?,
+        engine,
         inheritance,
         tenanted: shape.tenanted,
         rules,
@@ -90,10 +102,15 @@ impl CasbinPolicy {
         action: &str,
     ) -> Result<Judged, PolicyError> {
         self.inheritance.expand(&mut subjects, tenant);
-        if self.tenanted {
-            self.evaluator.judge((subjects, tenant, object, action))
-        } else {
-            self.evaluator.judge((subjects, object, action))
+        match &self.engine {
+            Engine::Compiled(compiled) => Ok(compiled.judge(&Question {
+                subjects: &subjects,
+                tenant,
+                object,
+                action,
+            })),
+            Engine::Casbin(evaluator) if self.tenanted => evaluator.judge((subjects, tenant, object, action)),
+            Engine::Casbin(evaluator) => evaluator.judge((subjects, object, action)),
         }
     }
 

@@ -8,6 +8,7 @@
 //! 6. `g` resolves roles before the evaluation, so a matcher does not call it.
 
 use crate::{
+    comparison::{Asked, Link},
     error::PolicyError,
     evaluator::Effect,
     functions::Matching,
@@ -30,6 +31,8 @@ pub(crate) struct Shape {
     pub(crate) stars: Vec<usize>,
     /// The columns that hold patterns.
     pub(crate) patterns: Vec<PatternColumn>,
+    /// What a line must be like besides its subject, where that is comparisons alone.
+    pub(crate) comparisons: Option<Vec<Link>>,
 }
 
 /// A column of patterns.
@@ -49,9 +52,9 @@ impl Shape {
         let (request, policy) = (model.required("r")?, model.required("p")?);
         let (effect, matcher) = (model.required("e")?, model.required("m")?);
         let names = request.names();
-        let (subject, tenant, object) = match *names {
-            [subject, object, _] => (subject, None, object),
-            [subject, tenant, object, _] => (subject, Some(tenant), object),
+        let (subject, tenant, object, action) = match *names {
+            [subject, object, action] => (subject, None, object, action),
+            [subject, tenant, object, action] => (subject, Some(tenant), object, action),
             _ => {
                 return Err(
                     request.refused("a request is `subject, object, action` or `subject, tenant, object, action`")
@@ -78,6 +81,7 @@ impl Shape {
             subject: format!("r.{subject}"),
             tenant: tenant.map(|tenant| format!("r.{tenant}")),
             object: format!("r.{object}"),
+            action: format!("r.{action}"),
         };
         Ok(Self {
             tenanted: tenant.is_some(),
@@ -86,28 +90,31 @@ impl Shape {
             effect: eft,
             stars: reader.stars(),
             patterns: reader.patterns()?,
+            comparisons: reader.comparisons(),
         })
     }
 }
 
-struct Reader<'m, 'w> {
+/// Reads a matcher.
+pub(crate) struct Reader<'m, 'w> {
     matcher: &'m Entry,
     columns: &'w [&'m str],
     words: &'w [Word<'m>],
     subject: String,
     tenant: Option<String>,
     object: String,
+    action: String,
 }
 
 impl Reader<'_, '_> {
-    fn column(&self, word: Word<'_>) -> Option<usize> {
+    pub(crate) fn column(&self, word: Word<'_>) -> Option<usize> {
         let Word::Name(name) = word else { return None };
         let name = name.strip_prefix("p.")?;
         self.columns.iter().position(|column| *column == name)
     }
 
     /// The links of the chain: the words between the `&&` that stand in no bracket.
-    fn links(&self) -> Result<Vec<&[Word<'_>]>, PolicyError> {
+    pub(crate) fn links(&self) -> Result<Vec<&[Word<'_>]>, PolicyError> {
         let mut depth = 0_usize;
         let outside = |word: &Word<'_>| {
             match word {
@@ -137,18 +144,37 @@ impl Reader<'_, '_> {
     }
 
     fn subject(&self) -> Result<usize, PolicyError> {
-        let asks = |word: &Word<'_>| matches!(word, Word::Name(name) if *name == self.subject);
-        let found = self.links()?.into_iter().find_map(|link| match link {
-            [column, Word::Name("in"), asked] if asks(asked) => self.column(*column),
-            _ => None,
-        });
-        let once = self.words.iter().filter(|word| asks(word)).count() == 1;
+        let found = self.links()?.into_iter().find_map(|link| self.subject_of(link));
+        let once = self.words.iter().filter(|word| self.is_subject(word)).count() == 1;
         found.filter(|_| once).ok_or_else(|| {
             let subject = &self.subject;
             self.matcher.refused(format!(
                 "{subject} is a list: the matcher asks `p.<column> in {subject}`, once and in a link of its own; roles are resolved before, g is not called"
             ))
         })
+    }
+
+    fn is_subject(&self, word: &Word<'_>) -> bool {
+        matches!(word, Word::Name(name) if *name == self.subject)
+    }
+
+    /// The column of a link that asks for the subject.
+    pub(crate) fn subject_of(&self, link: &[Word<'_>]) -> Option<usize> {
+        match link {
+            [column, Word::Name("in"), asked] if self.is_subject(asked) => self.column(*column),
+            _ => None,
+        }
+    }
+
+    /// What a name of the request stands for.
+    pub(crate) fn asked(&self, word: Word<'_>) -> Option<Asked> {
+        let Word::Name(name) = word else { return None };
+        match name {
+            _ if self.tenant.as_deref() == Some(name) => Some(Asked::Tenant),
+            _ if self.object == name => Some(Asked::Object),
+            _ if self.action == name => Some(Asked::Action),
+            _ => None,
+        }
     }
 
     fn tenant(&self) -> Result<Option<usize>, PolicyError> {
@@ -193,7 +219,7 @@ impl Reader<'_, '_> {
         Ok(found)
     }
 
-    fn pattern(&self, call: &Call<'_, '_>, matching: Matching) -> Result<PatternColumn, PolicyError> {
+    pub(crate) fn pattern(&self, call: &Call<'_, '_>, matching: Matching) -> Result<PatternColumn, PolicyError> {
         let refused = |reason: &str| self.matcher.refused(format!("{}: {reason}", call.name));
         let [[Word::Name(asked)], pattern] = *call.arguments else {
             return Err(refused("it is asked with a name of the request and a column"));

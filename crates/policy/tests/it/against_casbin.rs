@@ -209,3 +209,110 @@ async fn inherited_roles_are_those_that_casbin_follows() {
     }
     assert!(told > 100, "only {told} allowed");
 }
+
+/// A matcher that says the same and that only an interpreter reads: a path is never empty.
+fn interpreted(csv: &str) -> std::sync::Arc<bekci_policy::CasbinPolicy> {
+    let model = MODEL.replace("m = p.sub in r.sub &&", "m = p.sub in r.sub && r.obj != \"\" &&");
+    assert_ne!(model, MODEL);
+    let model = bekci_policy::PolicyModel::parse(&model).unwrap();
+    bekci_policy::compile_text(&model, &bekci_policy::parse_csv(csv).unwrap()).unwrap()
+}
+
+#[test]
+fn lines_that_are_looked_up_decide_as_lines_that_are_interpreted_and_name_the_same_one() {
+    let mut dice = Dice(0x6c6f_6f6b);
+    let mut decided = 0;
+    for _ in 0..60 {
+        let count = 1 + dice.below(20);
+        let mut lines = lines(&mut dice, count);
+        for _ in 0..dice.below(6) {
+            let (child, role) = (subject(&mut dice), dice.one(&ROLES));
+            let tenant = dice.one(&["*", "acme", "other", ""]);
+            let guard = dice.one(&["customer", "admin"]);
+            lines.push(format!("g, {child}, role:{guard}:{role}, \"{tenant}\""));
+        }
+        let csv = lines.join("\n");
+        let (looked_up, interpreted) = (policy(&csv), interpreted(&csv));
+        for _ in 0..40 {
+            let asked = Asked::draw(&mut dice);
+            let who = Who(asked.key, asked.guard, &asked.roles, asked.tenant);
+            let told = |policy| crate::support::verdict(policy, who, asked.method, asked.path);
+            let told = (told(&looked_up), told(&interpreted));
+            assert_eq!(told.0, told.1, "{} {} {who:?}\n{csv}", asked.method, asked.path);
+            decided += usize::from(crate::support::reason(&looked_up, who, asked.method, asked.path).contains("line:"));
+        }
+    }
+    assert!(decided > 800, "lines decided {decided} questions alone");
+}
+
+#[test]
+fn matchers_of_every_kind_of_comparison_are_decided_as_casbin_does() {
+    let matchers = [
+        "p.sub in r.sub && (p.dom == \"*\" || p.dom == r.dom) && keyMatch(r.obj, p.obj) && p.act == r.act",
+        "keyMatch3(r.obj, p.obj) && p.sub in r.sub && (r.dom == p.dom) && (r.act == p.act || \"*\" == p.act)",
+        "p.sub in r.sub && p.dom == r.dom && (p.obj == \"*\" || keyMatch2(r.obj, p.obj)) && regexMatch(r.act, p.act)",
+        "p.sub in r.sub && p.dom == r.dom && (p.obj == r.obj || keyMatch2(r.obj, p.obj)) && p.act == r.act",
+        "p.sub in r.sub && p.dom == r.dom && r.obj == p.obj && (p.act == \"any\" || regexMatch(r.act, \"^\" + p.act + \"$\"))",
+        "p.sub in r.sub && (p.dom == r.dom || p.dom == \"*\") && (regexMatch(r.obj, p.obj)) && p.act == r.act",
+        // These need an interpreter.
+        "p.sub in r.sub && p.dom == r.dom && ((p.obj == \"*\") || keyMatch2(r.obj, p.obj)) && p.act == r.act",
+        "p.sub in r.sub && p.dom == r.dom && !(p.obj == \"/api\") && keyMatch2(r.obj, p.obj) && p.act == r.act",
+    ];
+    let objects = [
+        "*",
+        "/",
+        "/**",
+        "/api",
+        "/api/*",
+        "/api/:kind",
+        "/api/{kind}",
+        "/:x/:y/:z",
+        "/api/*/items",
+        "^/api/.*$",
+        r"/v1\.0/*",
+    ];
+    let actions = ["*", "any", "GET", "POST", "^GET$", "GET|POST", "^(GET|POST)$"];
+    let mut dice = Dice(0x6b69_6e64);
+    let mut told_allowed = 0;
+    for matcher in matchers {
+        let (start, _) = MODEL.split_once("m = ").unwrap();
+        let ours = format!("{start}m = {matcher}\n");
+        // The same, in words that need an interpreter.
+        let theirs = format!("{start}m = {matcher} && r.obj != \"\"\n");
+        let models = [ours, theirs].map(|text| bekci_policy::PolicyModel::parse(&text).unwrap());
+        let compiled = |model: &bekci_policy::PolicyModel, csv: &str| {
+            bekci_policy::compile_text(model, &bekci_policy::parse_csv(csv).unwrap())
+        };
+        let (mut allowed, mut refused) = (0, 0);
+        for _ in 0..30 {
+            let mut lines = Vec::new();
+            while lines.len() < 3 {
+                let (dom, object) = (dice.one(&["*", "acme", ""]), dice.one(&objects));
+                let (action, effect) = (dice.one(&actions), dice.one(&["allow", "allow", "allow", "deny"]));
+                let line = format!("p, role:customer:buyer, {dom}, {object}, {action}, {effect}");
+                // Patterns that this matcher's functions do not take are refused both ways, by the same words.
+                let [ours, theirs] = [0, 1].map(|at| compiled(&models[at], &line).map_err(|error| error.to_string()));
+                assert_eq!(ours.as_ref().err(), theirs.as_ref().err());
+                match ours {
+                    Ok(_) => lines.push(line),
+                    Err(_) => refused += 1,
+                }
+            }
+            let csv = lines.join("\n");
+            let [ours, theirs] = [0, 1].map(|at| compiled(&models[at], &csv).unwrap());
+            for path in PATHS {
+                let who = Who("customer:1", "customer", &["buyer"], dice.one(&TENANTS));
+                let method = dice.one(&METHODS);
+                let told = [&ours, &theirs].map(|policy| crate::support::verdict(policy, who, method, path));
+                assert_eq!(told[0], told[1], "{matcher}\n{method} {path} {who:?}\n{csv}");
+                allowed += usize::from(matches!(told[0], bekci_core::Verdict::Allow { .. }));
+            }
+        }
+        assert!(
+            allowed > 0 && refused > 0,
+            "{matcher}: {allowed} allowed, {refused} refused"
+        );
+        told_allowed += allowed;
+    }
+    assert!(told_allowed > 75, "{told_allowed} allowed");
+}

@@ -28,7 +28,7 @@ pub(crate) fn line(kind: &str, values: &[&str]) -> PolicyLine {
 }
 
 /// Who asks: key, guard, roles, tenant (none if empty).
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Who<'a>(
     pub(crate) &'a str,
     pub(crate) &'a str,
