@@ -4,6 +4,7 @@ use std::{io::Write, sync::Arc};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use bekci_core::{GuardChain, RouteRule};
+use bekci_token::Algorithm;
 
 use crate::house::House;
 
@@ -27,15 +28,18 @@ pub(crate) fn run_plain(port: u16) {
 /// `/open` and `/guarded`: the same handler, the second behind a `Require`. The line `authorization: Bearer …` on standard output is a token for it.
 pub(crate) fn run_guarded(port: u16) {
     actix_web::rt::System::new().block_on(async move {
-        let house = House::build().await;
+        let house = House::build(Algorithm::EdDsa).await;
         let (bekci, guard) = (house.bekci.clone(), Arc::clone(&house.guard));
         let server = HttpServer::new(move || {
             let rule = RouteRule::guarded("guarded", GuardChain::new([Arc::clone(&guard)]));
-            App::new().route("/open", web::get().to(hello)).service(
-                web::scope("/guarded")
-                    .wrap(bekci.require_rule(rule))
-                    .route("", web::get().to(hello)),
-            )
+            // Both in a scope, which costs something by itself.
+            App::new()
+                .service(web::scope("/open").route("", web::get().to(hello)))
+                .service(
+                    web::scope("/guarded")
+                        .wrap(bekci.require_rule(rule))
+                        .route("", web::get().to(hello)),
+                )
         })
         .workers(1)
         .bind(("127.0.0.1", port))

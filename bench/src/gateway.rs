@@ -28,7 +28,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    pub(crate) fn start(upstream: SocketAddr) -> Self {
+    pub(crate) fn start(upstream: SocketAddr, workers: u8) -> Self {
         let folder = TempDir::new("gateway");
         let ops = free_port();
         let config = folder.path().join("bekci.toml");
@@ -38,6 +38,7 @@ impl Gateway {
             let text = CONFIG
                 .replace("{port}", &port.to_string())
                 .replace("{ops}", &ops.to_string())
+                .replace("{workers}", &workers.to_string())
                 .replace("{upstream}", &upstream.to_string())
                 .replace("{folder}", &folder.path().display().to_string())
                 .replace("{config}", &root.display().to_string());
@@ -133,7 +134,7 @@ listen = "127.0.0.1:{port}"
 ops_listen = "127.0.0.1:{ops}"
 public_url = "http://bekci.test"
 trusted_proxies = ["127.0.0.1"]
-workers = 1
+workers = {workers}
 [database]
 url = "sqlite://{folder}/bekci.db"
 [token]

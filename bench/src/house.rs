@@ -8,7 +8,7 @@ use bekci_core::{
     signin::SignInTenant,
 };
 use bekci_store::{NewAccount, Scope};
-use bekci_token::OsEntropy;
+use bekci_token::{Algorithm, OsEntropy};
 use secrecy::{ExposeSecret, SecretString};
 
 /// What is measured.
@@ -29,7 +29,8 @@ impl Drop for Folder {
 }
 
 impl House {
-    pub(crate) async fn build() -> Self {
+    /// One whose tokens are signed by this algorithm.
+    pub(crate) async fn build(algorithm: Algorithm) -> Self {
         let mut random = [0; 32];
         OsEntropy.fill(&mut random).unwrap();
         let name: String = random[..8].iter().map(|byte| format!("{byte:02x}")).collect();
@@ -37,11 +38,13 @@ impl House {
         std::fs::create_dir_all(&folder.0).unwrap();
         let url = SecretString::from(format!("sqlite://{}", folder.0.join("bench.db").display()));
         let (guard, model) = (GuardName::new("admin").unwrap(), ModelName::new("admin").unwrap());
-        let settings = Settings::new(
+        let mut settings = Settings::new(
             "http://127.0.0.1:8080",
             folder.0.join("keys"),
             RootSecret::new(&random).unwrap(),
         );
+        settings.algorithm = algorithm;
+        settings.jwt_secret = Some(SecretString::from(name.repeat(4)));
         let policy = PolicyModel::parse(include_str!("../../config/casbin_model.conf")).unwrap();
         let bekci = Bekci::builder(settings)
             .database(bekci::connect(&url, 4).await.unwrap())

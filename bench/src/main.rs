@@ -1,7 +1,8 @@
 //! What Bekci costs, beside its peers, in one run: `cargo run --release -p bekci-bench`.
 //!
-//! Three tables. Inside one process, in nanoseconds: `Gate::admit` and policy decisions, the latter beside casbin's own evaluator. From outside, in processor time for each
+//! Four tables. Inside one process, in nanoseconds: `Gate::admit` and policy decisions, the latter beside casbin's own evaluator. From outside, in processor time for each
 //! request under `wrk`: an Actix application, the gateway, the decision endpoint, nginx, HAProxy and Caddy. At rest: memory, and the time from start to ready.
+//! Under attack: what others notice of a storm of bad tokens, and whether the time of a refusal tells how much of a signature is right.
 //!
 //! Each figure is the median of seven repetitions, taken in turn so that a machine whose speed drifts drifts for all. Nothing here is a test: a number is compared
 //! with the others of the same run. `--write` puts the tables into docs/performance.md.
@@ -13,6 +14,7 @@
 )]
 
 mod application;
+mod attack;
 mod gateway;
 mod house;
 mod inside;
@@ -54,6 +56,10 @@ fn measure(options: &Options) {
     if options.wants("rest") {
         say("at rest …");
         parts.push(rest::measure(options));
+    }
+    if options.wants("attack") {
+        say("under attack …");
+        parts.push(attack::measure(options));
     }
     let text = parts.join("\n");
     let _written = write!(std::io::stdout().lock(), "{text}");

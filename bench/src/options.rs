@@ -27,14 +27,14 @@ pub(crate) struct Options {
     pub(crate) write: bool,
 }
 
-const TABLES: [&str; 3] = ["inside", "outside", "rest"];
+const TABLES: [&str; 4] = ["inside", "outside", "rest", "attack"];
 
 const USAGE: &str = "\
-cargo run --release -p bekci-bench -- [--repetitions 7] [--seconds 3] [--only inside|outside|rest]… [--write]
+cargo run --release -p bekci-bench -- [--repetitions 7] [--seconds 3] [--only inside|outside|rest|attack]… [--write]
 
   --repetitions N  the median of so many
   --seconds N      how long wrk asks in one repetition
-  --only TABLE     one of the three tables alone
+  --only TABLE     one of the four tables alone
   --write          puts the tables into docs/performance.md, between its markers
 ";
 

@@ -18,7 +18,7 @@ pub(crate) fn measure(options: &Options) -> String {
     let guarded = Peer::application("serve-guarded");
     let application = Peer::application("serve-plain");
     let upstream = application.server.address();
-    let gateway = Gateway::start(upstream);
+    let gateway = Gateway::start(upstream, 1);
     let nginx = Peer::nginx(upstream);
     let nginx_that_asks = Peer::nginx_that_asks(gateway.server.address(), upstream);
     let haproxy = Peer::haproxy(upstream, None);

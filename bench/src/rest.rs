@@ -8,7 +8,7 @@ use crate::{gateway::Gateway, options::Options, peers::Peer, table};
 pub(crate) fn measure(options: &Options) -> String {
     let upstream = Peer::application("serve-plain");
     let address = upstream.server.address();
-    let gateway = Gateway::start(address);
+    let gateway = Gateway::start(address, 1);
     let (nginx, haproxy, caddy) = (Peer::nginx(address), Peer::haproxy(address, None), Peer::caddy(address));
     let mut rows: Vec<Vec<String>> = [
         ("Bekci, one worker, one sign-in behind it", &gateway.server),
