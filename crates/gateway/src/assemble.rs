@@ -369,6 +369,7 @@ async fn together(
     settings.passwords = hash_settings(config);
     let server = config.server.clone();
     settings.trusted_proxies = TrustedProxies::new(move |peer| server.trusts(peer));
+    settings.body_bytes = usize::try_from(config.limits.body_bytes).unwrap_or(usize::MAX);
     settings.cache.max_staleness = Some(config.identity_cache.max_staleness_ms.duration());
     settings.cache.poll = config.identity_cache.poll_ms.duration();
     settings.cache.ttl = config.identity_cache.ttl_seconds.duration();

@@ -5,28 +5,24 @@
 
 use bekci::{BadTenancy, Tenancy};
 
-use crate::config::types::{Cidr, Config, HostPattern, TenantSource};
+use crate::config::types::{Config, HostPattern, TenantSource};
 
-/// What of a configuration a tenancy is made from: where two are equal, so are their tenancies.
+/// What of routes and source a tenancy is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TenantsFrom {
     source: TenantSource,
     /// The routes' hosts, where they count.
     hosts: Vec<HostPattern>,
-    /// The proxies that are believed, where they count.
-    trusted: Vec<Cidr>,
 }
 
 impl TenantsFrom {
     pub(crate) fn of(config: &Config) -> Self {
         let source = config.tenancy.source.clone();
-        let (mut hosts, mut trusted) = (Vec::new(), Vec::new());
-        match source {
-            TenantSource::Host => hosts.extend(config.routes.iter().flat_map(|route| &route.hosts).cloned()),
-            TenantSource::Header(_) => trusted.clone_from(&config.server.trusted_proxies),
-            TenantSource::None | TenantSource::Path(_) | TenantSource::Claim => {}
-        }
-        Self { source, hosts, trusted }
+        let hosts = match source {
+            TenantSource::Host => config.routes.iter().flat_map(|route| &route.hosts).cloned().collect(),
+            TenantSource::None | TenantSource::Header(_) | TenantSource::Path(_) | TenantSource::Claim => Vec::new(),
+        };
+        Self { source, hosts }
     }
 }
 
@@ -64,23 +60,17 @@ mod tests {
     use crate::config::tests::loaded;
 
     #[test]
-    fn a_change_of_routes_or_proxies_is_one_of_tenants_where_they_name_them_alone() {
-        let of = |source: &str, proxy: &str, host: &str| {
+    fn a_change_of_routes_is_one_of_tenants_where_their_hosts_name_them_alone() {
+        let of = |source: &str, host: &str| {
             let text = format!(
-                "[server]\ntrusted_proxies = ['{proxy}']\n[tenancy]\nsource = '{source}'\n[[routes]]\nid = 'a'\npaths = ['/**']\nhosts = ['{host}']\npublic = true\n"
+                "[server]\ntrusted_proxies = ['10.0.0.1']\n[tenancy]\nsource = '{source}'\n[[routes]]\nid = 'a'\npaths = ['/**']\nhosts = ['{host}']\npublic = true\n"
             );
             TenantsFrom::of(&loaded(&text))
         };
-        let same =
-            |source: &str, proxy: &str, host: &str| of(source, "10.0.0.1", "*.a.test") == of(source, proxy, host);
-        assert!(!same("host", "10.0.0.1", "*.b.test"));
-        assert!(same("host", "10.0.0.2", "*.a.test"));
-        assert!(!same("header:X-Tenant", "10.0.0.2", "*.a.test"));
-        assert!(same("header:X-Tenant", "10.0.0.1", "*.b.test"));
-        assert!(same("claim", "10.0.0.2", "*.b.test"));
-        assert_ne!(
-            of("path:1", "10.0.0.1", "*.a.test"),
-            of("path:2", "10.0.0.1", "*.a.test")
-        );
+        assert_ne!(of("host", "*.a.test"), of("host", "*.b.test"));
+        for other in ["header:X-Tenant", "claim", "path:1"] {
+            assert_eq!(of(other, "*.a.test"), of(other, "*.b.test"), "{other}");
+        }
+        assert_ne!(of("path:1", "*.a.test"), of("path:2", "*.a.test"));
     }
 }

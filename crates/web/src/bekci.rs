@@ -33,6 +33,7 @@ pub(crate) struct Parts {
     pub(crate) root: Arc<RootSecret>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) body_bytes: usize,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) looking: std::sync::Mutex<Option<JoinHandle<()>>>,
     pub(crate) described: std::sync::Mutex<Described>,
@@ -157,6 +158,11 @@ impl Bekci {
     /// The address that the request's client is believed to have.
     pub(crate) fn client_of(&self, request: &HttpRequest) -> Option<IpAddr> {
         self.0.trusted_proxies.client_of(request)
+    }
+
+    /// The longest body that its calls read, in bytes.
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.0.body_bytes
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {

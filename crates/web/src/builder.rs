@@ -370,6 +370,7 @@ impl Builder {
             root,
             entropy: self.entropy,
             trusted_proxies: self.settings.trusted_proxies,
+            body_bytes: self.settings.body_bytes,
             stop,
             looking: std::sync::Mutex::new(Some(looking)),
             described: std::sync::Mutex::default(),

@@ -41,6 +41,8 @@ pub struct Settings {
     /// The proxies whose `X-Forwarded-For` is believed when refused sign-ins are counted by address. With none of them known, everybody behind a proxy has the proxy's
     /// address, and one limit together.
     pub trusted_proxies: TrustedProxies,
+    /// The longest body that Bekci itself reads, as at sign-in, in bytes. A longer one is 413.
+    pub body_bytes: usize,
 }
 
 impl Settings {
@@ -61,6 +63,7 @@ impl Settings {
             cache: CacheSettings::default(),
             passwords: HashSettings::default(),
             trusted_proxies: TrustedProxies::none(),
+            body_bytes: 65_536,
         }
     }
 

@@ -14,14 +14,7 @@ use crate::{
 };
 
 /// The sections of which the library sees nothing, and the keys of others that are like them.
-const ROUTING: [&str; 6] = [
-    "routes",
-    "cors",
-    "messages",
-    "server.trusted_proxies",
-    "server.decision_preset",
-    "limits.body_bytes",
-];
+const ROUTING: [&str; 4] = ["routes", "cors", "messages", "server.decision_preset"];
 /// How long a new store may take until it decides from memory.
 const LOOKS: u32 = 2_000;
 const LOOK_EVERY: Duration = Duration::from_millis(5);

@@ -253,3 +253,50 @@ fn hanging_up_without_a_change_changes_nothing_and_what_needs_a_new_process_is_n
     assert_eq!(file.generation(), 1);
     assert_eq!(get("/public/x").to(house.address()).verdict(), "200");
 }
+
+#[test]
+fn whose_word_about_addresses_is_believed_changes_for_the_calls_of_guards_too() {
+    let house = House::limited("{ sign_in = \"4/h\", refresh = \"4/h\" }", 1);
+    let file = File::of(&house);
+    let guess = |n: u32| {
+        let who = json!({"email": format!("nobody{n}@customer.test"), "password": "wrong"});
+        let guess = post("/auth/customer/login").json(&who);
+        guess
+            .header("X-Forwarded-For", &format!("203.0.113.{n}"))
+            .to(house.address())
+            .verdict()
+    };
+    let trusting = "[server]\ntrusted_proxies = [\"127.0.0.1/32\"]\n";
+    file.write(&file.first.replacen("[server]\n", trusting, 1));
+    file.until("bekci_config_generation", 2);
+    for n in 0..8 {
+        assert_eq!(
+            guess(n),
+            "401 CREDENTIAL_INVALID",
+            "{n} comes from an address of its own"
+        );
+    }
+    file.write(&file.first);
+    file.until("bekci_config_generation", 3);
+    for n in 8..12 {
+        assert_eq!(guess(n), "401 CREDENTIAL_INVALID", "{n}");
+    }
+    assert_eq!(guess(12), "429 RATE_LIMITED", "nobody's word counts any more");
+}
+
+#[test]
+fn the_longest_body_is_what_the_configuration_says_and_changes_with_it() {
+    let house = House::new(Kind::Sqlite, 1);
+    let file = File::of(&house);
+    let too_long = |bytes: usize| {
+        let body = json!({"email": "a@customer.test", "password": "x".repeat(bytes)});
+        let answer = post("/auth/customer/login").json(&body).to(house.address());
+        answer.verdict() == "413 PAYLOAD_TOO_LARGE"
+    };
+    assert!(!too_long(60_000), "64 KiB where nothing is said");
+    assert!(too_long(66_000));
+    file.write(&format!("{}\n[limits]\nbody_bytes = 2048\n", file.first));
+    file.until("bekci_config_generation", 2);
+    assert!(!too_long(1_500));
+    assert!(too_long(2_048));
+}

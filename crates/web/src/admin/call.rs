@@ -169,7 +169,7 @@ impl Caller {
     }
 
     pub(super) async fn body<T: DeserializeOwned>(&self, payload: Payload) -> Result<T, Refusal> {
-        body::read(&self.request, payload).await
+        body::read(&self.request, payload, self.mounted.bekci.body_bytes()).await
     }
 
     pub(super) fn query<T: DeserializeOwned>(&self) -> Result<T, Refusal> {

@@ -11,9 +11,6 @@ use serde_json::json;
 
 use crate::respond::{Refusal, json_fault, only};
 
-/// More than any of these bodies needs: a password of 128 characters, a device name, a refresh token.
-const MAX_BYTES: usize = 16 * 1024;
-
 /// How long a body may take to come. Who sends a byte now and then would else hold a connection and its memory for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -91,15 +88,19 @@ pub(crate) fn invalid(field: &str, rule: &str) -> Refusal {
     Refusal::new(ErrorCode::ValidationFailed, "a field of the body is not good").detail("fields", json!({field: rule}))
 }
 
-/// Reads a body that must be there.
-pub(crate) async fn read<T: DeserializeOwned>(request: &HttpRequest, payload: Payload) -> Result<T, Refusal> {
+/// Reads a body that must be there, of at most so many bytes.
+pub(crate) async fn read<T: DeserializeOwned>(
+    request: &HttpRequest,
+    payload: Payload,
+    most: usize,
+) -> Result<T, Refusal> {
     if !is_json(request) {
         return Err(Refusal::new(
             ErrorCode::UnsupportedMediaType,
             "the content type is not application/json",
         ));
     }
-    let bytes = collect(request, payload).await?;
+    let bytes = collect(request, payload, most).await?;
     parse(&bytes)
 }
 
@@ -107,8 +108,9 @@ pub(crate) async fn read<T: DeserializeOwned>(request: &HttpRequest, payload: Pa
 pub(super) async fn read_if_any<T: DeserializeOwned + Default>(
     request: &HttpRequest,
     payload: Payload,
+    most: usize,
 ) -> Result<T, Refusal> {
-    let bytes = collect(request, payload).await?;
+    let bytes = collect(request, payload, most).await?;
     if bytes.is_empty() {
         return Ok(T::default());
     }
@@ -137,13 +139,13 @@ fn is_json(request: &HttpRequest) -> bool {
     essence.trim().eq_ignore_ascii_case("application/json")
 }
 
-async fn collect(request: &HttpRequest, payload: Payload) -> Result<actix_web::web::Bytes, Refusal> {
-    let too_large = || Refusal::new(ErrorCode::PayloadTooLarge, format!("more than {MAX_BYTES} bytes"));
+async fn collect(request: &HttpRequest, payload: Payload, most: usize) -> Result<actix_web::web::Bytes, Refusal> {
+    let too_large = || Refusal::new(ErrorCode::PayloadTooLarge, format!("more than {most} bytes"));
     let announced = only(request.headers(), &CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes > MAX_BYTES as u64) {
+    if announced.is_some_and(|bytes| bytes > most as u64) {
         return Err(too_large());
     }
-    let reading = actix_web::rt::time::timeout(PATIENCE, payload.to_bytes_limited(MAX_BYTES));
+    let reading = actix_web::rt::time::timeout(PATIENCE, payload.to_bytes_limited(most));
     let in_time = reading
         .await
         .map_err(|_| Refusal::new(ErrorCode::MalformedRequest, "the body did not come in time"))?;

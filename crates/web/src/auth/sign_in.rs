@@ -50,7 +50,7 @@ pub(super) async fn login(mounted: Data<Mounted>, request: HttpRequest, payload:
 
 async fn try_login(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> Result<Success, Refusal> {
     let reading = Reading::of(request).map_err(AuthError::from)?;
-    let login: Login = body::read(request, payload).await?;
+    let login: Login = body::read(request, payload, mounted.bekci.body_bytes()).await?;
     if login.transport == Transport::Cookie && !mounted.guard.sources.cookie {
         return Err(invalid("transport", "this guard takes no cookies"));
     }
@@ -141,7 +141,7 @@ pub(super) async fn refresh(mounted: Data<Mounted>, request: HttpRequest, payloa
 
 async fn try_refresh(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> Result<Success, Refusal> {
     let reading = Reading::of(request).map_err(AuthError::from)?;
-    let body: Refresh = body::read_if_any(request, payload).await?;
+    let body: Refresh = body::read_if_any(request, payload, mounted.bekci.body_bytes()).await?;
     let presented = Presented::new(&reading, mounted);
     let credential = presented.refresh(body.refresh_token.as_deref())?;
     let credential = credential.ok_or(AuthError::TokenMissing)?;

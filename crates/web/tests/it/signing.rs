@@ -174,7 +174,7 @@ async fn a_body_that_is_not_what_was_asked_for_is_refused_before_any_account_is_
         (json_kind, with("rememberMe", json!(true)), (422, "VALIDATION_FAILED")),
         (
             json_kind,
-            with("deviceName", json!("x".repeat(17_000))),
+            with("deviceName", json!("x".repeat(66_000))),
             (413, "PAYLOAD_TOO_LARGE"),
         ),
         ("text/plain", good.to_string(), (415, "UNSUPPORTED_MEDIA_TYPE")),
