@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::{
-    config::{self, Loaded},
+    config::{self, Loaded, Problem},
     echo::{self, EchoCount},
     generation,
     ops::Metrics,
@@ -117,7 +117,7 @@ pub(crate) async fn run(listen: SocketAddr, as_json: bool, metrics: Arc<Metrics>
     let (upstream, upstream_address) = start_echo()?;
     let config_path = folder.0.join("bekci.toml");
     let loaded = write_config(&folder.0, &config_path, listen, upstream_address)?;
-    let running = serve::start(loaded, Some(config_path.clone()), metrics).await?;
+    let running = serve::start(loaded, read, metrics).await?;
     let bekci = running.bekci();
     generation::until_trusted(&bekci).await;
     let accounts = accounts(&bekci).await?;
@@ -185,9 +185,13 @@ fn write_config(folder: &Path, path: &Path, listen: SocketAddr, upstream: Socket
         std::fs::write(folder.join(name), content).map_err(machine("the demo's policy cannot be written"))?;
     }
     std::fs::write(path, text).map_err(machine("the demo's configuration cannot be written"))?;
-    let loaded = config::load(Some(path), std::iter::empty());
-    loaded
+    read(Some(path))
         .map_err(|problems| DemoError::Config(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+}
+
+/// The demo is what its file says, whatever variables a gateway on this machine is given.
+fn read(file: Option<&Path>) -> Result<Loaded, Vec<Problem>> {
+    config::load(file, std::iter::empty())
 }
 
 async fn accounts(bekci: &Bekci) -> Result<[Account; 3], DemoError> {

@@ -1,6 +1,6 @@
 //! The listeners: public traffic, and the one for those who run the gateway.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use actix_service::IntoServiceFactory;
 use actix_web::{
@@ -19,10 +19,10 @@ use crate::{
     assemble::{self, AssembleError},
     config::{Config, Loaded},
     decision, gatekeeper,
-    generation::{Current, CurrentGate, Generation, Ground, Renewing, Turner},
+    generation::{Current, CurrentGate, Generation, Ground, Read, Renewing, Turner},
     ops::{self, Metrics},
     readiness::Ready,
-    tls::{self, Certificate, Served},
+    tls::{self, Certificate, Served, TlsProblem},
 };
 
 /// Why the gateway does not serve.
@@ -56,13 +56,15 @@ pub(crate) struct Running {
     stop: watch::Sender<bool>,
 }
 
-/// Puts the gateway together, brings the schema up to date where that is wanted, and listens. `file`: the configuration as it was named, to be read again.
-pub(crate) async fn start(loaded: Loaded, file: Option<PathBuf>, metrics: Arc<Metrics>) -> Result<Running, ServeError> {
+/// Puts the gateway together, brings the schema up to date where that is wanted, and listens. `read`: how the configuration was read, and is again.
+pub(crate) async fn start(loaded: Loaded, read: Read, metrics: Arc<Metrics>) -> Result<Running, ServeError> {
     let ground = Ground {
         database: assemble::database(&loaded.config).await?,
         metrics,
         clock: Arc::new(SystemClock),
-        served: certificate(&loaded.config)?.map(Served::new),
+        served: certificate(&loaded.config)
+            .map_err(AssembleError::from)?
+            .map(Served::new),
         gates: CurrentGate::default(),
     };
     let config = loaded.config.clone();
@@ -73,7 +75,7 @@ pub(crate) async fn start(loaded: Loaded, file: Option<PathBuf>, metrics: Arc<Me
     let (public, address) = listen_public(&config, &current, served.as_ref())?;
     let decisions = listen_decisions(&config, &current, served.as_ref())?;
     let (ops, ops_address) = listen_ops(&config, &current, Arc::clone(&ground.metrics))?;
-    let turner = Turner::new(ground, current.clone(), file, can_be_mounted);
+    let turner = Turner::new(ground, current.clone(), read, can_be_mounted);
     let (stop, stopped) = watch::channel(false);
     Ok(Running {
         address,
@@ -138,11 +140,34 @@ fn can_be_mounted(generation: &Generation) -> LocalBoxFuture<'static, bool> {
 }
 
 /// The certificate of the listeners, as its files have it now; `None`: they speak in the clear.
-pub(crate) fn certificate(config: &Config) -> Result<Option<Certificate>, AssembleError> {
+pub(crate) fn certificate(config: &Config) -> Result<Option<Certificate>, TlsProblem> {
     let files = config.server.tls.as_ref();
-    Ok(files
+    files
         .map(|files| Certificate::read(&files.cert, &files.key))
-        .transpose()?)
+        .transpose()
+}
+
+/// Lets applications answer clients at an address, within the bounds of the configuration: the server, and where it listens. A macro, since actix-web has no name for what
+/// its servers are asked.
+macro_rules! listen {
+    ($apps:expr, $address:expr, $config:expr, $served:expr) => {{
+        let (address, config): (SocketAddr, &Config) = ($address, $config);
+        let server = HttpServer::new($apps)
+            .workers(workers(config))
+            .max_connections(usize::try_from(config.limits.max_connections).unwrap_or(25_000))
+            .client_request_timeout(config.limits.head_timeout_seconds.duration())
+            .keep_alive(config.limits.keep_alive_seconds.duration())
+            .shutdown_timeout(u64::from(config.server.shutdown_timeout_seconds.get()))
+            .h1_allow_half_closed(false)
+            .disable_signals();
+        let server = match $served {
+            Some(served) => server.bind_rustls_0_23(address, tls::server_config(served).map_err(AssembleError::from)?),
+            None => server.bind(address),
+        };
+        let server = server.map_err(|error| ServeError::Listen { address, error })?;
+        let bound = server.addrs().first().copied().unwrap_or(address);
+        (server.run(), bound)
+    }};
 }
 
 fn listen_public(
@@ -150,23 +175,9 @@ fn listen_public(
     current: &Current,
     served: Option<&Served>,
 ) -> Result<(Server, SocketAddr), ServeError> {
-    let address = config.server.listen;
     let current = current.clone();
-    let server = HttpServer::new(move || Renewing::new(&current, public_app))
-        .workers(workers(config))
-        .max_connections(usize::try_from(config.limits.max_connections).unwrap_or(25_000))
-        .client_request_timeout(config.limits.head_timeout_seconds.duration())
-        .keep_alive(config.limits.keep_alive_seconds.duration())
-        .shutdown_timeout(u64::from(config.server.shutdown_timeout_seconds.get()))
-        .h1_allow_half_closed(false)
-        .disable_signals();
-    let server = match served {
-        Some(served) => server.bind_rustls_0_23(address, tls::server_config(served).map_err(AssembleError::from)?),
-        None => server.bind(address),
-    };
-    let server = server.map_err(|error| ServeError::Listen { address, error })?;
-    let bound = server.addrs().first().copied().unwrap_or(address);
-    Ok((server.run(), bound))
+    let apps = move || Renewing::new(&current, public_app);
+    Ok(listen!(apps, config.server.listen, config, served))
 }
 
 fn listen_decisions(config: &Config, current: &Current, served: Option<&Served>) -> Result<Option<Server>, ServeError> {
@@ -180,20 +191,8 @@ fn listen_decisions(config: &Config, current: &Current, served: Option<&Served>)
             .wrap(generation.front())
             .configure(move |service| decision::configure(service, decisions))
     };
-    let server = HttpServer::new(move || Renewing::new(&current, app))
-        .workers(workers(config))
-        .max_connections(usize::try_from(config.limits.max_connections).unwrap_or(25_000))
-        .client_request_timeout(config.limits.head_timeout_seconds.duration())
-        .keep_alive(config.limits.keep_alive_seconds.duration())
-        .shutdown_timeout(u64::from(config.server.shutdown_timeout_seconds.get()))
-        .h1_allow_half_closed(false)
-        .disable_signals();
-    let server = match served {
-        Some(served) => server.bind_rustls_0_23(address, tls::server_config(served).map_err(AssembleError::from)?),
-        None => server.bind(address),
-    };
-    let server = server.map_err(|error| ServeError::Listen { address, error })?;
-    Ok(Some(server.run()))
+    let (server, _bound) = listen!(move || Renewing::new(&current, app), address, config, served);
+    Ok(Some(server))
 }
 
 fn listen_ops(config: &Config, current: &Current, metrics: Arc<Metrics>) -> Result<(Server, SocketAddr), ServeError> {

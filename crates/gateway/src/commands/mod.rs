@@ -27,7 +27,7 @@ use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 pub(crate) use answer::{Answer, Failure, Output};
 
 use crate::{
-    config::{Config, Loaded, types::LogFormat},
+    config::{Config, Loaded, Problem, types::LogFormat},
     demo,
     log::{AtTheEnd, Sink},
     ops::Metrics,
@@ -174,7 +174,7 @@ async fn dispatch(arguments: Arguments) -> Result<Option<Answer>, Failure> {
             let loaded = load(config.as_deref())?;
             let metrics = Arc::new(Metrics::default());
             let _log = log_through_a_sink(&loaded.config.log.level.to_string(), loaded.config.log.format, &metrics);
-            serve_it(loaded, config, metrics).await.map(|()| None)
+            serve_it(loaded, metrics).await.map(|()| None)
         }
         Command::Config(action) => config::run(&action, config.as_deref()).map(Some),
         Command::Migrate(action) => migrate::run(&action, &quietly(config.as_deref())?).await.map(Some),
@@ -203,8 +203,13 @@ fn quietly(file: Option<&std::path::Path>) -> Result<Config, Failure> {
     Ok(load(file)?.config)
 }
 
+/// The configuration of a file, or what there is without one, and of this process's variables.
+fn read(file: Option<&std::path::Path>) -> Result<Loaded, Vec<Problem>> {
+    crate::config::load(file, crate::config::environment())
+}
+
 pub(crate) fn load(file: Option<&std::path::Path>) -> Result<Loaded, Failure> {
-    crate::config::load(file, crate::config::environment()).map_err(|problems| {
+    read(file).map_err(|problems| {
         Failure::invalid(format!(
             "the configuration is at fault:\n{}",
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
@@ -212,8 +217,8 @@ pub(crate) fn load(file: Option<&std::path::Path>) -> Result<Loaded, Failure> {
     })
 }
 
-async fn serve_it(loaded: Loaded, file: Option<PathBuf>, metrics: Arc<Metrics>) -> Result<(), Failure> {
-    let running = serve::start(loaded, file, metrics).await.map_err(Failure::of)?;
+async fn serve_it(loaded: Loaded, metrics: Arc<Metrics>) -> Result<(), Failure> {
+    let running = serve::start(loaded, read, metrics).await.map_err(Failure::of)?;
     tracing::info!(listen = %running.address, ops = %running.ops_address, "bekci is on watch");
     running.until_stopped().await.map_err(Failure::of)
 }

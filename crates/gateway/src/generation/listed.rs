@@ -37,6 +37,11 @@ impl Watched {
         self.seen = None;
     }
 
+    /// They are not what was taken: as they are now they count as a change, once they were seen twice the same.
+    pub(crate) fn doubt(&mut self) {
+        self.taken.values_mut().for_each(|held| *held = None);
+    }
+
     /// Looks at the files; whether they have changed, and have stopped to.
     pub(crate) fn has_changed(&mut self) -> bool {
         let now = with(self.taken.keys().cloned(), read);
@@ -97,6 +102,17 @@ mod tests {
         watched.take([file.clone()]);
         assert!(!watched.has_changed());
         assert!(!watched.has_changed());
+    }
+
+    #[test]
+    fn what_was_taken_too_late_is_a_change_once_it_was_seen_twice() {
+        let folder = TempDir::new("watched");
+        let file = folder.path().join("a.toml");
+        std::fs::write(&file, "one").unwrap();
+        let mut watched = watched(&file);
+        watched.doubt();
+        assert!(!watched.has_changed());
+        assert!(watched.has_changed());
     }
 
     #[test]

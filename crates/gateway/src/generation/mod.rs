@@ -22,7 +22,7 @@ use house::House;
 pub(crate) use house::until_trusted;
 use listed::Watched;
 pub(crate) use renewing::Renewing;
-pub(crate) use turn::Turner;
+pub(crate) use turn::{Read, Turner};
 
 use crate::{
     assemble::{self, AssembleError},

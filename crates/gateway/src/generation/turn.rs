@@ -4,15 +4,20 @@
 //! 2. A file with mistakes, one that asks for what needs a new process, and one that cannot be put to work are refused. Every mistake is logged; the generation
 //!    that runs stays.
 //! 3. The next generation is built beside it, its store ready to decide, before any request sees it.
+//! 4. What was changed between being read and being watched, at the start or while a new generation was built, is looked for once: no watching would see it.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::LocalBoxFuture;
 use tokio::task::JoinSet;
 
 use super::{Current, Generation, Ground, Watched, house, retire};
 use crate::{
-    config::{self, Loaded},
+    config::{Loaded, Problem},
     serve,
     tls::{Certificate, Served},
     users,
@@ -24,14 +29,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Whether the application of a generation can be built.
 pub(crate) type Check = fn(&Generation) -> LocalBoxFuture<'static, bool>;
 
+/// Reads the configuration of a file, or what there is without one.
+pub(crate) type Read = fn(Option<&Path>) -> Result<Loaded, Vec<Problem>>;
+
 /// Reads the files again when it is told to or when they change, and puts what they make in place.
 pub(crate) struct Turner {
     ground: Ground,
     current: Current,
-    /// As it was named on the command line.
-    file: Option<PathBuf>,
+    /// As the first one was read.
+    read: Read,
     check: Check,
     watched: Watched,
+    /// Whether files may have changed unseen since they were read.
+    unsure: bool,
     retiring: JoinSet<()>,
     /// Whether what the database holds of accounts that left the users files was taken away.
     settled: bool,
@@ -43,8 +53,16 @@ enum Turn {
     Unchanged,
 }
 
+/// What the files make now.
+struct Looked {
+    loaded: Loaded,
+    certificate: Option<Certificate>,
+    /// Whether it is what runs.
+    is_as_it_was: bool,
+}
+
 impl Turner {
-    pub(crate) fn new(ground: Ground, current: Current, file: Option<PathBuf>, check: Check) -> Self {
+    pub(crate) fn new(ground: Ground, current: Current, read: Read, check: Check) -> Self {
         let metrics = Arc::clone(&ground.metrics);
         metrics.config_generation.with([]).set(1);
         metrics.config_loaded.with([]).set(ground.clock.now().unix_timestamp());
@@ -52,9 +70,10 @@ impl Turner {
         let mut turner = Self {
             ground,
             current,
-            file,
+            read,
             check,
             watched: Watched::default(),
+            unsure: true,
             retiring: JoinSet::new(),
             settled: false,
         };
@@ -72,6 +91,9 @@ impl Turner {
         };
         loop {
             self.settle().await;
+            if std::mem::take(&mut self.unsure) && self.is_behind() {
+                self.watched.doubt();
+            }
             let cause = tokio::select! {
                 _ = stopped.changed() => break,
                 _ = hangup.recv() => Some("SIGHUP"),
@@ -127,6 +149,7 @@ impl Turner {
                 self.retiring.spawn(retire(replaced));
                 let followed = self.files();
                 self.watched.follow(followed);
+                self.unsure = true;
                 "taken"
             }
             Ok(Turn::Unchanged) => {
@@ -155,7 +178,29 @@ impl Turner {
 
     /// The next generation, or every reason why there is none.
     async fn next(&self, before: &Generation) -> Result<Turn, Vec<String>> {
-        let loaded = self.read(before)?;
+        let looked = self.look(before)?;
+        if looked.is_as_it_was {
+            return Ok(Turn::Unchanged);
+        }
+        let next = Generation::build(&self.ground, looked.loaded, Some(before)).await;
+        let next = next.map_err(|error| error.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
+        if (self.check)(&next).await {
+            return Ok(Turn::Taken(Box::new(next), looked.certificate));
+        }
+        house::leave(next.house).await;
+        Err(vec!["the calls of the guards cannot be mounted".to_owned()])
+    }
+
+    /// Whether what runs is not what the files say, mistakes among it.
+    fn is_behind(&self) -> bool {
+        let looked = self.look(&self.current.now());
+        looked.map_or(true, |looked| !looked.is_as_it_was)
+    }
+
+    /// Reads the files.
+    fn look(&self, before: &Generation) -> Result<Looked, Vec<String>> {
+        let told = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let loaded = (self.read)(before.loaded.file.as_deref()).map_err(told)?;
         let changes = before.loaded.changes_in(&loaded);
         let fixed: Vec<String> = changes
             .iter()
@@ -170,25 +215,17 @@ impl Turner {
         if !fixed.is_empty() {
             return Err(fixed);
         }
-        let certificate = serve::certificate(&loaded.config).map_err(|error| vec![error.to_string()])?;
+        let certificate = serve::certificate(&loaded.config).map_err(|error| vec![format!("server.tls: {error}")])?;
         let (served, new) = (self.ground.served.as_ref().map(Served::now), certificate.as_ref());
         let is_shown = served.as_ref().zip(new).is_none_or(|(old, new)| old.is_same_as(new));
-        let is_as_it_was = house::changes(&before.loaded, &loaded).next().is_none();
-        if is_as_it_was && is_shown && !before.house.is_out_of_date(&loaded.config) {
-            return Ok(Turn::Unchanged);
-        }
-        let next = Generation::build(&self.ground, loaded, Some(before)).await;
-        let next = next.map_err(|error| error.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
-        if (self.check)(&next).await {
-            return Ok(Turn::Taken(Box::new(next), certificate));
-        }
-        house::leave(next.house).await;
-        Err(vec!["the calls of the guards cannot be mounted".to_owned()])
-    }
-
-    fn read(&self, before: &Generation) -> Result<Loaded, Vec<String>> {
-        let file = self.file.as_deref().or(before.loaded.file.as_deref());
-        config::load(file, config::environment()).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+        let is_as_it_was = is_shown
+            && house::changes(&before.loaded, &loaded).next().is_none()
+            && !before.house.is_out_of_date(&loaded.config);
+        Ok(Looked {
+            loaded,
+            certificate,
+            is_as_it_was,
+        })
     }
 
     /// The files of which a change has the configuration read again.
@@ -197,7 +234,7 @@ impl Turner {
         let config = &current.loaded.config;
         let policy = config.routes.iter().any(|route| route.policy);
         let policy = policy.then(|| config.policy.model.clone());
-        let file = self.file.clone().or_else(|| current.loaded.file.clone());
+        let file = current.loaded.file.clone();
         let tls = config.server.tls.iter();
         let tls = tls.flat_map(|files| [files.cert.clone(), files.key.clone()]);
         let users = users::files(config).into_values();

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use crate::{
     house::BEKCI,
     http::{get, post},
+    operating::value,
+    reloading::{LOOK_EVERY, LOOKS, reloads},
 };
 
 /// A running demo, killed at the end of its test.
@@ -23,9 +25,14 @@ pub struct Demo {
 
 impl Demo {
     pub fn start(more: &[&str]) -> Self {
+        Self::start_with(more, &[])
+    }
+
+    fn start_with(more: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(find_program("setpriv").unwrap())
             .args(["--pdeathsig", "TERM", "--", BEKCI, "demo", "--listen", "127.0.0.1:0"])
             .args(more)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -40,12 +47,16 @@ impl Demo {
         line
     }
 
-    fn terminate(&mut self) -> ExitStatus {
+    fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let told = Command::new("sh")
-            .args(["-c", "kill -s TERM \"$1\"", "sh", &id])
+            .args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &id])
             .status();
         assert!(told.unwrap().success());
+    }
+
+    fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
         self.child.wait().unwrap()
     }
 }
@@ -156,4 +167,23 @@ fn every_curl_line_of_the_demo_gives_the_status_above_it() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {} ", ask.status)), "{told}");
         assert!(answer.contains(&ask.code), "{told}");
     }
+}
+
+#[test]
+fn the_demo_is_what_its_file_says_also_when_it_is_read_again_whatever_variables_are_set() {
+    let mut demo = Demo::start_with(&["--output", "json"], &[("BEKCI__SERVER__WORKERS", "3")]);
+    let told: Value = serde_json::from_str(&demo.line()).unwrap();
+    let ops = address(&told["opsUrl"]);
+    demo.signal("HUP");
+    let reloads = |result| {
+        let metrics = String::from_utf8(get("/metrics").to(ops).body).unwrap();
+        value(&metrics, &reloads(result))
+    };
+    for _ in 0..LOOKS {
+        if reloads("unchanged") + reloads("refused") > 0 {
+            break;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    assert_eq!((reloads("unchanged"), reloads("refused")), (1, 0));
 }

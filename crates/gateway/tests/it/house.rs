@@ -264,7 +264,8 @@ impl House {
         self.node_by(|port, folder| Service::new("sh", port, folder).args(["-c", &serve]))
     }
 
-    fn node_by(&self, service: impl Fn(u16, &TempDir) -> Service) -> Node {
+    /// One more node, started as this says.
+    pub fn node_by(&self, service: impl Fn(u16, &TempDir) -> Service) -> Node {
         let folder = TempDir::new("node");
         let ops = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let server = Server::on_free_port(|port| {

@@ -3,14 +3,18 @@
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
+use bekci_test_support::{Service, psql, try_psql};
 use serde_json::json;
 
 use crate::{
-    house::{House, Kind, Node, PASSWORD},
+    house::{BEKCI, House, Kind, Node, PASSWORD},
     http::{Wire, get, post},
     operating::value,
     people::Tokens,
@@ -299,4 +303,46 @@ fn the_longest_body_is_what_the_configuration_says_and_changes_with_it() {
     file.until("bekci_config_generation", 2);
     assert!(!too_long(1_500));
     assert!(too_long(2_048));
+}
+
+#[test]
+fn what_changes_while_the_gateway_starts_is_taken_over() {
+    let house = House::new(Kind::Postgres, 0);
+    let url = house.database();
+    let others = |how: &str| {
+        let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {how}");
+        for _ in 0..LOOKS {
+            if psql(url, &sql) == "1" {
+                return;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        panic!("nobody is there by {how}");
+    };
+    let (told, paths) = mpsc::channel();
+    std::thread::scope(|scope| {
+        // Who looks at the schema waits for who holds this table.
+        scope.spawn(|| {
+            try_psql(
+                url,
+                "LOCK TABLE bekci_migrations IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(120)",
+            )
+        });
+        others("wait_event = 'PgSleep'");
+        let starting = scope.spawn(|| {
+            house.node_by(|port, folder| {
+                told.send(folder.path().join("bekci.toml")).unwrap();
+                Service::new(BEKCI, port, folder).args(["serve"])
+            })
+        });
+        others("wait_event_type = 'Lock'");
+        // It has read its file, and does not watch it yet.
+        let path = paths.try_iter().last().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{text}\n[limits]\nbody_bytes = 2048\n")).unwrap();
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
+        psql(url, end);
+        let node = starting.join().unwrap();
+        File::of_node(&node).until("bekci_config_generation", 2);
+    });
 }
