@@ -1,33 +1,42 @@
 //! From a checked configuration to the parts that serve.
 
 mod front;
+mod guards;
 mod outdated;
+mod policy;
+mod routes;
 
-use std::{os::unix::fs::DirBuilderExt, path::PathBuf, sync::Arc};
+use std::{
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use bekci::{
     Argon2Cost, BadCors, BadMessage, BadTenancy, Bekci, BuildError, HashSettings, RedisSettings, Settings,
     TrustedProxies,
 };
-use bekci_core::{
-    AnswerShape, AuthGuard, CookieNames, GuardChain, GuardLimits, IdKind, Meter, ModelName, ModelSpec, PolicyLine,
-    RefreshRules, RootSecret, RouteKind, RouteRule, SessionRules, TokenSources, Verification,
-};
-use bekci_migration::{ModelTable, sea_orm_migration::sea_orm::DatabaseConnection};
-use bekci_policy::{NumberedLine, PolicyModel, parse_csv};
+use bekci_core::{Meter, PolicyLine, RootSecret};
+use bekci_migration::sea_orm_migration::sea_orm::DatabaseConnection;
 use bekci_store::OpenError;
 use bekci_token::{Algorithm, KeyStoreError, OsEntropy};
 
 use crate::{
     config::{Config, Problem, types},
-    proxy::{HostHeader, Upstream, UpstreamProblem, UpstreamSpec},
-    routes::{RouteProblem, RouteSpec, RouteTable},
+    proxy::UpstreamProblem,
+    routes::RouteProblem,
     tenancy,
-    tls::{self, TlsProblem},
+    tls::TlsProblem,
     users,
 };
 
+use guards::seconds;
+use policy::policy;
+
 pub(crate) use front::{cors, messages};
+pub(crate) use guards::{guards, models, tables};
+pub(crate) use policy::{policy_model, policy_seed};
+pub(crate) use routes::{host_pattern, route_specs, routes};
 
 /// Why nothing could be put together.
 #[derive(Debug, thiserror::Error)]
@@ -102,63 +111,6 @@ pub(crate) enum AssembleError {
     Routes(Vec<RouteProblem>),
 }
 
-/// A model of the configuration. `admin` and `customer` need no section.
-fn model_spec(config: &Config, name: &ModelName) -> ModelSpec {
-    let mut spec = ModelSpec::new(name.clone(), &format!("{name}s"));
-    let in_a_file = users::files(config).contains_key(name);
-    let Some(section) = config.models.get(name) else {
-        return spec;
-    };
-    spec.id_kind = match section.id_kind {
-        _ if in_a_file => IdKind::Text,
-        types::IdKind::Integer => IdKind::Integer,
-        types::IdKind::Uuid => IdKind::Uuid,
-        types::IdKind::Text => IdKind::Text,
-    };
-    spec.table = section.table.as_str().to_owned();
-    spec.id_column = section.id_column.as_str().to_owned();
-    spec.identifiers = section
-        .identifiers
-        .iter()
-        .map(|identifier| (identifier.column.as_str().to_owned(), identifier.ignores_case))
-        .collect();
-    let column = |column: &Option<types::Column>| column.as_ref().map(|column| column.as_str().to_owned());
-    spec.password_column = column(&section.password_column);
-    spec.status_column = column(&section.status_column);
-    spec.verified_column = column(&section.verified_column);
-    spec.tenant_column = column(&section.tenant_column);
-    spec.cached_attributes = section
-        .cached_attributes
-        .iter()
-        .map(|column| column.as_str().to_owned())
-        .collect();
-    spec.banned_statuses = section
-        .banned_statuses
-        .iter()
-        .map(|status| status.as_str().to_owned())
-        .collect();
-    spec
-}
-
-/// The models of all guards.
-pub(crate) fn models(config: &Config) -> Vec<ModelSpec> {
-    let mut models: Vec<ModelSpec> = Vec::new();
-    for guard in config.guards.values() {
-        if !models.iter().any(|model| model.name == guard.model) {
-            models.push(model_spec(config, &guard.model));
-        }
-    }
-    models
-}
-
-/// The models' tables, as the migration is told of them; a model in a users file has none.
-pub(crate) fn tables(config: &Config) -> Vec<ModelTable> {
-    let in_files = users::files(config);
-    let models = models(config).into_iter();
-    let in_tables = models.filter(|model| !in_files.contains_key(&model.name));
-    in_tables.map(|model| bekci::model_table(&model)).collect()
-}
-
 /// Looks whether the schema is what this version needs, and with `change` makes it so.
 pub(crate) async fn schema(config: &Config, database: &DatabaseConnection, change: bool) -> Result<(), AssembleError> {
     let failed = |error: bekci_migration::sea_orm_migration::DbErr| AssembleError::SchemaUnread(error.to_string());
@@ -173,71 +125,6 @@ pub(crate) async fn schema(config: &Config, database: &DatabaseConnection, chang
     let report = bekci_migration::up(database, &tables).await.map_err(failed)?;
     tracing::info!(applied = ?report.applied, created = ?report.created, watched = ?report.watched, "the schema was brought up to date");
     Ok(())
-}
-
-fn seconds(value: types::Seconds) -> time::Duration {
-    time::Duration::seconds(i64::from(value.get()))
-}
-
-fn unless_zero(value: types::Seconds) -> Option<time::Duration> {
-    (value.get() > 0).then(|| seconds(value))
-}
-
-/// The guards of the configuration.
-pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
-    let https = config.server.public_url.is_https();
-    let guards = config.guards.iter().map(|(name, section)| AuthGuard {
-        name: name.clone(),
-        model: section.model.clone(),
-        id_kind: model_spec(config, &section.model).id_kind,
-        audience: section.audience.as_str().to_owned(),
-        sources: TokenSources {
-            header: section.sources.contains(&types::Source::Header),
-            cookie: section.sources.contains(&types::Source::Cookie),
-        },
-        cookies: CookieNames::new(name, https),
-        auth_path: section.auth_path.as_str().to_owned(),
-        aliases: section
-            .aliases
-            .iter()
-            .map(|(path, call)| (path.as_str().to_owned(), call.as_str().to_owned()))
-            .collect(),
-        answer_shape: match section.answer_shape {
-            types::AnswerShape::Envelope => AnswerShape::Envelope,
-            types::AnswerShape::Flat => AnswerShape::Flat,
-        },
-        session: SessionRules {
-            access_ttl: seconds(section.access_ttl_seconds),
-            refresh: RefreshRules {
-                ttl: seconds(section.refresh_ttl_seconds),
-                idle: unless_zero(section.session_idle_seconds),
-                grace: seconds(section.refresh_reuse_grace_seconds),
-                lost_response: time::Duration::hours(i64::from(section.refresh_lost_response_hours.get())),
-            },
-            max_age: unless_zero(section.session_max_seconds),
-            unique: section.unique_session,
-            max_sessions: section.max_sessions,
-        },
-        limits: GuardLimits {
-            sign_in: section.rate_limit.sign_in,
-            refresh: section.rate_limit.refresh,
-        },
-        claims: section
-            .claims
-            .iter()
-            .map(|(claim, column)| (claim.as_str().to_owned(), column.as_str().to_owned()))
-            .collect(),
-        sign_in_url: section
-            .sign_in_url
-            .as_ref()
-            .map(|url| url.as_str().to_owned())
-            .unwrap_or_default(),
-        // Refused in the file: nobody who could confirm a sign-in stands before the gateway alone.
-        verification: Verification::Off,
-        temporary_ttl: seconds(section.temporary_ttl_seconds),
-        password_min_length: usize::try_from(section.password_min_length).unwrap_or(usize::MAX),
-    });
-    guards.collect()
 }
 
 /// The algorithm of the configuration, as the key ring names it.
@@ -291,47 +178,21 @@ pub(crate) fn hash_settings(config: &Config) -> HashSettings {
     settings
 }
 
-/// Opens the database of the configuration; the folder of an SQLite file is made.
+/// Opens the database of the configuration; the folder of an SQLite file is made, and the file. Both are closed to others, since it holds the hashes of passwords.
 pub(crate) async fn database(config: &Config) -> Result<DatabaseConnection, AssembleError> {
-    if let Some(folder) = config
-        .database
-        .sqlite_path()
-        .as_deref()
-        .and_then(std::path::Path::parent)
-        && !folder.as_os_str().is_empty()
-    {
-        // The file holds the hashes of passwords.
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|error| AssembleError::Folder {
-            folder: folder.to_owned(),
-            error,
-        })?;
+    if let Some(path) = config.database.sqlite_path() {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|error| AssembleError::Folder {
+                folder: folder.to_owned(),
+                error,
+            })?;
+        }
+        // SQLite makes the files beside it with its mode. Where it cannot be made, or is there, opening the database tells.
+        let mut file = std::fs::OpenOptions::new();
+        let _made = file.write(true).create_new(true).mode(0o600).open(&path);
     }
     Ok(bekci::connect(&config.database.effective_url(), config.database.max_connections).await?)
-}
-
-fn policy_file(path: &std::path::Path) -> Result<String, AssembleError> {
-    std::fs::read_to_string(path).map_err(|error| AssembleError::Policy(format!("{}: {error}", path.display())))
-}
-
-fn said(path: &std::path::Path, error: bekci_policy::PolicyError) -> AssembleError {
-    AssembleError::Policy(format!("{}: {error}", path.display()))
-}
-
-/// The policy model of the configuration.
-pub(crate) fn policy_model(config: &Config) -> Result<PolicyModel, AssembleError> {
-    PolicyModel::parse(&policy_file(&config.policy.model)?).map_err(|error| said(&config.policy.model, error))
-}
-
-/// The policy model and the seed, where a route asks policies.
-fn policy(config: &Config) -> Result<Option<(PolicyModel, Vec<NumberedLine>)>, AssembleError> {
-    if !config.routes.iter().any(|route| route.policy) {
-        return Ok(None);
-    }
-    let model = policy_model(config)?;
-    let seed = parse_csv(&policy_file(&config.policy.seed)?).map_err(|error| said(&config.policy.seed, error))?;
-    bekci_policy::compile_text(&model, &seed).map_err(|error| said(&config.policy.seed, error))?;
-    Ok(Some((model, seed)))
 }
 
 /// Puts together everything but the routes, on a database whose schema is what this version needs. What happens is told to the meter.
@@ -413,105 +274,4 @@ async fn together(
             .map_err(|error| AssembleError::Policy(error.to_string()))?;
     }
     Ok(bekci)
-}
-
-/// The routes of the configuration, over these guards; and those that can never be reached.
-pub(crate) fn routes(
-    config: &Config,
-    guards: &[Arc<AuthGuard>],
-) -> Result<(RouteTable, Vec<RouteProblem>), AssembleError> {
-    RouteTable::new(route_specs(config, guards)?).map_err(AssembleError::Routes)
-}
-
-/// The routes of the configuration one by one, in its order.
-pub(crate) fn route_specs(config: &Config, guards: &[Arc<AuthGuard>]) -> Result<Vec<RouteSpec>, AssembleError> {
-    let (routes, clients) = (config.routes.iter(), tls::Clients::default());
-    routes
-        .map(|route| route_spec(config, route, guards, &clients))
-        .collect()
-}
-
-fn upstream(route: &str, upstream: &types::Upstream, clients: &tls::Clients) -> Result<Arc<Upstream>, AssembleError> {
-    let urls: Vec<String> = upstream.urls.iter().map(|url| url.as_str().to_owned()).collect();
-    let by_tls = urls.iter().any(|url| url.starts_with("https:"));
-    let tls = by_tls
-        .then(|| clients.trusting(upstream.ca_file.as_deref()))
-        .transpose();
-    let tls = tls.map_err(|problem| AssembleError::UpstreamTls {
-        route: route.to_owned(),
-        problem: Box::new(problem),
-    })?;
-    let spec = UpstreamSpec {
-        urls,
-        tls,
-        health_path: upstream.health_path.as_ref().map(|path| path.as_str().to_owned()),
-        timeout: upstream.timeout,
-        host: HostHeader::default(),
-    };
-    Upstream::new(spec).map_err(|problem| AssembleError::Upstream {
-        route: route.to_owned(),
-        problem,
-    })
-}
-
-fn route_spec(
-    config: &Config,
-    route: &types::Route,
-    guards: &[Arc<AuthGuard>],
-    clients: &tls::Clients,
-) -> Result<RouteSpec, AssembleError> {
-    let id = route.id.as_str();
-    let servers = route.upstream.as_ref();
-    let upstream = servers.map(|servers| upstream(id, servers, clients)).transpose()?;
-    Ok(RouteSpec {
-        id: id.into(),
-        hosts: route.hosts.iter().map(host_pattern).collect(),
-        paths: route.paths.iter().map(|path| path.as_str().to_owned()).collect(),
-        methods: route.methods.iter().map(|method| method.as_str().to_owned()).collect(),
-        rule: Arc::new(route_rule(config, route, guards)),
-        upstream,
-        semicolon_allowed: false,
-    })
-}
-
-pub(crate) fn host_pattern(host: &types::HostPattern) -> String {
-    match host {
-        types::HostPattern::Any => "*".to_owned(),
-        types::HostPattern::Below(names) => format!("*{names}"),
-        types::HostPattern::Exact(name) => name.clone(),
-    }
-}
-
-fn route_rule(config: &Config, route: &types::Route, guards: &[Arc<AuthGuard>]) -> RouteRule {
-    let chain = route
-        .guards
-        .iter()
-        .filter_map(|name| guards.iter().find(|guard| guard.name == *name))
-        .map(Arc::clone);
-    let either = |right: &types::Right| (right.role.clone(), Some(right.permission.clone()));
-    RouteRule {
-        id: route.id.as_str().into(),
-        guards: GuardChain::new(chain),
-        kind: match route.kind {
-            _ if route.public => RouteKind::Public,
-            // Refused in the file; and the gateway makes no temporary identities, so that nobody is let in who would not be by `authorized`.
-            types::RouteKind::Authorized | types::RouteKind::Unverified => RouteKind::Authorized,
-            types::RouteKind::Fresh(seconds) => RouteKind::Fresh(seconds),
-            types::RouteKind::Guest => RouteKind::Guest,
-        },
-        roles: route.roles.clone(),
-        any_permission: route.any_permission.clone(),
-        permissions: route.permissions.clone(),
-        role_or_permission: route.role_or_permission.iter().map(either).collect(),
-        policy: route.policy,
-        policy_at_hand: false,
-        consistency: match route.consistency {
-            types::Consistency::Direct => bekci_core::Consistency::Direct,
-            types::Consistency::L1 => bekci_core::Consistency::L1,
-            types::Consistency::Inherit => match config.identity_cache.consistency {
-                types::IdentityConsistency::L1 => bekci_core::Consistency::L1,
-                types::IdentityConsistency::Direct => bekci_core::Consistency::Direct,
-            },
-        },
-    }
 }

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Answer, Failure, load};
-use crate::{assemble, routes::RouteProblem, users};
+use crate::{assemble, config::Loaded, routes::RouteProblem, serve, users};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
@@ -33,14 +33,7 @@ pub(crate) fn run(action: &Action, file: Option<&Path>) -> Result<Answer, Failur
         Failure::invalid(format!("a users file is at fault:\n{}", told.join("\n")))
     })?;
     let (routes, unreachable) = assemble::routes(&loaded.config, &guards).map_err(Failure::of)?;
-    if loaded.config.routes.iter().any(|route| route.policy) {
-        assemble::policy_model(&loaded.config).map_err(|error| {
-            let place = loaded.place_of(&["policy", "model"]);
-            Failure::invalid(format!(
-                "the configuration is at fault:\n{place}: policy.model: {error}"
-            ))
-        })?;
-    }
+    files(&loaded)?;
     let read = loaded
         .file
         .as_ref()
@@ -64,4 +57,20 @@ pub(crate) fn run(action: &Action, file: Option<&Path>) -> Result<Answer, Failur
     }
     let json = json!({"file": read, "guards": guards.len(), "routes": routes.iter().count(), "warnings": warnings});
     Ok(Answer::new(text, json))
+}
+
+/// Reads the files without which nothing starts.
+fn files(loaded: &Loaded) -> Result<(), Failure> {
+    let at = |section: &str, key: &str, error: &dyn std::fmt::Display| {
+        let place = loaded.place_of(&[section, key]);
+        Failure::invalid(format!(
+            "the configuration is at fault:\n{place}: {section}.{key}: {error}"
+        ))
+    };
+    if loaded.config.routes.iter().any(|route| route.policy) {
+        let model = assemble::policy_model(&loaded.config).map_err(|error| at("policy", "model", &error))?;
+        assemble::policy_seed(&loaded.config, &model).map_err(|error| at("policy", "seed", &error))?;
+    }
+    serve::certificate(&loaded.config).map_err(|error| at("server", "tls", &error))?;
+    Ok(())
 }

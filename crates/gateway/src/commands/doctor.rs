@@ -35,6 +35,7 @@ pub(crate) async fn run(file: Option<&Path>) -> Answer {
     let mut findings = configuration(config, loaded.file.as_deref());
     findings.extend(files::root_secret(config));
     findings.extend(files::signing_keys(config));
+    findings.extend(files::certificate(config));
     findings.extend(database(config).await);
     findings.extend(upstreams(config).await);
     report(findings)

@@ -27,6 +27,9 @@ pub(crate) enum TlsProblem {
     /// A certificate file without a certificate.
     #[error("{path} holds no certificate", path = .0.display())]
     NoCertificate(PathBuf),
+    /// A key file without a key that can be used as it is.
+    #[error("{path} holds no private key in PEM, or one under a passphrase, which nobody is there to type", path = .0.display())]
+    NoKey(PathBuf),
     /// The certificate and the key do not go together, or are of a kind that is not known.
     #[error("{certificate} cannot be served with {key}: {error}", certificate = certificate.display(), key = key.display())]
     Unfit {

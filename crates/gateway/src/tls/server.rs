@@ -8,7 +8,7 @@ use std::{
 use parking_lot::RwLock;
 use rustls::{
     ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
@@ -34,7 +34,10 @@ impl Certificate {
         if chain.is_empty() {
             return Err(TlsProblem::NoCertificate(certificate.to_owned()));
         }
-        let private = PrivateKeyDer::from_pem_file(key).map_err(at(key))?;
+        let private = PrivateKeyDer::from_pem_file(key).map_err(|error| match error {
+            pem::Error::NoItemsFound => TlsProblem::NoKey(key.to_owned()),
+            error => at(key)(error),
+        })?;
         let certified = CertifiedKey::from_der(chain, private, &provider()).map_err(|error| TlsProblem::Unfit {
             certificate: certificate.to_owned(),
             key: PathBuf::from(key),

@@ -80,6 +80,31 @@ fn config_check_reads_the_policy_model_where_a_route_asks_it() {
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("bekci.toml:2:9: policy.model: "), "{}", ran.err);
     Place::new(&routes("false")).run(&["config", "check"]).success();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/casbin_model.conf");
+    let seedless = routes("true").replace("nowhere.conf", &format!("{shipped}\"\nseed = \"nowhere.csv"));
+    let ran = Place::new(&seedless).run(&["config", "check"]);
+    assert_eq!(ran.code, Some(1), "nothing starts without it");
+    assert!(ran.err.contains("bekci.toml:3:8: policy.seed: "), "{}", ran.err);
+}
+
+#[test]
+fn config_check_reads_the_certificate_of_the_listeners() {
+    let ran =
+        Place::new("[server]\ntls = { cert = \"nowhere.pem\", key = \"nowhere.pem\" }\n").run(&["config", "check"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.err.contains("bekci.toml:2:7: server.tls: nowhere.pem: "),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn a_database_that_is_made_is_closed_to_others_in_a_folder_that_is_not() {
+    let place = Place::new("[database]\nurl = \"sqlite://bekci.db\"\n");
+    place.run(&["migrate", "up"]).success();
+    let about = std::fs::metadata(place.path().join("bekci.db")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o077, 0);
 }
 
 #[test]

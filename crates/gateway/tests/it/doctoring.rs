@@ -1,11 +1,14 @@
 //! `bekci doctor`: it finds what is wrong, says what to do, and changes nothing.
 
-use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::Path};
 
 use bekci_test_support::{TempDir, free_port};
 use serde_json::Value;
 
-use crate::house::{House, Kind, Ran, on_every_store, run, run_in};
+use crate::{
+    house::{House, Kind, Ran, on_every_store, run, run_in},
+    tls::authority::Authority,
+};
 
 on_every_store!(a_house_that_is_well_has_nothing_wrong_but_the_server_that_is_not_there);
 
@@ -89,6 +92,29 @@ fn a_secret_that_others_can_read_is_found_with_the_command_that_closes_it() {
         let told = json(&house.command(&DOCTOR, ""));
         assert!(of(&told, check).iter().all(|(state, _)| state == "ok"), "{told}");
     }
+}
+
+#[test]
+fn a_certificate_that_cannot_be_shown_or_whose_key_everybody_can_read_is_found() {
+    let house = House::new(Kind::Sqlite, 0);
+    let authority = Authority::new();
+    let (certificate, key) = authority.write("one", &authority.issue("localhost"));
+    let (_, other) = authority.write("other", &authority.issue("localhost"));
+    let doctor = |key: &Path| {
+        let files = format!(
+            "tls = {{ cert = \"{}\", key = \"{}\" }}",
+            certificate.display(),
+            key.display()
+        );
+        house.command_with("[server]\n", &format!("[server]\n{files}\n"), &DOCTOR)
+    };
+    fails(&doctor(&other), "tls", "cannot be served with");
+    fails(&doctor(&certificate), "tls", "holds no private key in PEM");
+    std::fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
+    fails(&doctor(&key), "tls", &format!("chmod o= {}", key.display()));
+    std::fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
+    let told = json(&doctor(&key));
+    assert_eq!(of(&told, "tls")[0].0, "ok", "{told}");
 }
 
 #[test]

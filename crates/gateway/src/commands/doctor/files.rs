@@ -10,6 +10,7 @@ use super::finding::Finding;
 use crate::{
     assemble,
     config::{Config, types::Root},
+    serve,
 };
 
 /// The bits by which others than the owner may do something.
@@ -60,6 +61,24 @@ pub(super) fn root_secret(config: &Config) -> Vec<Finding> {
             }]
         }
     }
+}
+
+/// The certificate of the listeners, where they have one.
+pub(super) fn certificate(config: &Config) -> Option<Finding> {
+    let files = config.server.tls.as_ref()?;
+    let named = format!("{} with {}", files.cert.display(), files.key.display());
+    Some(match serve::certificate(config) {
+        Err(error) => Finding::failed("tls", error, "correct server.tls, or renew its files"),
+        Ok(_) => match open_to_others(&files.key).filter(|mode| mode & 0o007 != 0) {
+            None => Finding::ok("tls", named),
+            // A group may be the one that renews it.
+            Some(mode) => Finding::failed(
+                "tls",
+                format!("{} is open to everybody (mode {mode:04o})", files.key.display()),
+                &format!("chmod o= {}", files.key.display()),
+            ),
+        },
+    })
 }
 
 pub(super) fn signing_keys(config: &Config) -> Vec<Finding> {

@@ -1,0 +1,134 @@
+//! The guards of a configuration, with the models whose accounts sign in at them.
+
+use bekci_core::{
+    AnswerShape, AuthGuard, CookieNames, GuardLimits, IdKind, ModelName, ModelSpec, RefreshRules, SessionRules,
+    TokenSources, Verification,
+};
+use bekci_migration::ModelTable;
+
+use crate::{
+    config::{Config, types},
+    users,
+};
+
+/// A model of the configuration. `admin` and `customer` need no section.
+fn model_spec(config: &Config, name: &ModelName) -> ModelSpec {
+    let mut spec = ModelSpec::new(name.clone(), &format!("{name}s"));
+    let in_a_file = users::files(config).contains_key(name);
+    let Some(section) = config.models.get(name) else {
+        return spec;
+    };
+    spec.id_kind = match section.id_kind {
+        _ if in_a_file => IdKind::Text,
+        types::IdKind::Integer => IdKind::Integer,
+        types::IdKind::Uuid => IdKind::Uuid,
+        types::IdKind::Text => IdKind::Text,
+    };
+    spec.table = section.table.as_str().to_owned();
+    spec.id_column = section.id_column.as_str().to_owned();
+    spec.identifiers = section
+        .identifiers
+        .iter()
+        .map(|identifier| (identifier.column.as_str().to_owned(), identifier.ignores_case))
+        .collect();
+    let column = |column: &Option<types::Column>| column.as_ref().map(|column| column.as_str().to_owned());
+    spec.password_column = column(&section.password_column);
+    spec.status_column = column(&section.status_column);
+    spec.verified_column = column(&section.verified_column);
+    spec.tenant_column = column(&section.tenant_column);
+    spec.cached_attributes = section
+        .cached_attributes
+        .iter()
+        .map(|column| column.as_str().to_owned())
+        .collect();
+    spec.banned_statuses = section
+        .banned_statuses
+        .iter()
+        .map(|status| status.as_str().to_owned())
+        .collect();
+    spec
+}
+
+/// The models of all guards.
+pub(crate) fn models(config: &Config) -> Vec<ModelSpec> {
+    let mut models: Vec<ModelSpec> = Vec::new();
+    for guard in config.guards.values() {
+        if !models.iter().any(|model| model.name == guard.model) {
+            models.push(model_spec(config, &guard.model));
+        }
+    }
+    models
+}
+
+/// The models' tables, as the migration is told of them; a model in a users file has none.
+pub(crate) fn tables(config: &Config) -> Vec<ModelTable> {
+    let in_files = users::files(config);
+    let models = models(config).into_iter();
+    let in_tables = models.filter(|model| !in_files.contains_key(&model.name));
+    in_tables.map(|model| bekci::model_table(&model)).collect()
+}
+
+pub(super) fn seconds(value: types::Seconds) -> time::Duration {
+    time::Duration::seconds(i64::from(value.get()))
+}
+
+fn unless_zero(value: types::Seconds) -> Option<time::Duration> {
+    (value.get() > 0).then(|| seconds(value))
+}
+
+/// The guards of the configuration.
+pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
+    let https = config.server.public_url.is_https();
+    let guards = config.guards.iter().map(|(name, section)| AuthGuard {
+        name: name.clone(),
+        model: section.model.clone(),
+        id_kind: model_spec(config, &section.model).id_kind,
+        audience: section.audience.as_str().to_owned(),
+        sources: TokenSources {
+            header: section.sources.contains(&types::Source::Header),
+            cookie: section.sources.contains(&types::Source::Cookie),
+        },
+        cookies: CookieNames::new(name, https),
+        auth_path: section.auth_path.as_str().to_owned(),
+        aliases: section
+            .aliases
+            .iter()
+            .map(|(path, call)| (path.as_str().to_owned(), call.as_str().to_owned()))
+            .collect(),
+        answer_shape: match section.answer_shape {
+            types::AnswerShape::Envelope => AnswerShape::Envelope,
+            types::AnswerShape::Flat => AnswerShape::Flat,
+        },
+        session: SessionRules {
+            access_ttl: seconds(section.access_ttl_seconds),
+            refresh: RefreshRules {
+                ttl: seconds(section.refresh_ttl_seconds),
+                idle: unless_zero(section.session_idle_seconds),
+                grace: seconds(section.refresh_reuse_grace_seconds),
+                lost_response: time::Duration::hours(i64::from(section.refresh_lost_response_hours.get())),
+            },
+            max_age: unless_zero(section.session_max_seconds),
+            unique: section.unique_session,
+            max_sessions: section.max_sessions,
+        },
+        limits: GuardLimits {
+            sign_in: section.rate_limit.sign_in,
+            refresh: section.rate_limit.refresh,
+        },
+        claims: section
+            .claims
+            .iter()
+            .map(|(claim, column)| (claim.as_str().to_owned(), column.as_str().to_owned()))
+            .collect(),
+        sign_in_url: section
+            .sign_in_url
+            .as_ref()
+            .map(|url| url.as_str().to_owned())
+            .unwrap_or_default(),
+        // Refused in the file: nobody who could confirm a sign-in stands before the gateway alone.
+        verification: Verification::Off,
+        temporary_ttl: seconds(section.temporary_ttl_seconds),
+        password_min_length: usize::try_from(section.password_min_length).unwrap_or(usize::MAX),
+    });
+    guards.collect()
+}
