@@ -181,9 +181,13 @@ fn harmless(text: &str) -> String {
     shown
 }
 
+/// What a stranger wrote, in one line: it cannot pass for a line of ours.
+pub(crate) fn one_line(text: &str) -> String {
+    text.replace('\n', "\\n")
+}
+
 /// Columns under their names, as wide as they must be. A cell is one line, whatever it holds.
 pub(crate) fn table<const N: usize>(names: [&str; N], rows: &[[String; N]]) -> String {
-    let one_line = |cell: &str| cell.replace('\n', "\\n");
     let cells: Vec<[String; N]> = std::iter::once(names.map(str::to_owned))
         .chain(rows.iter().map(|row| row.each_ref().map(|cell| one_line(cell))))
         .collect();

@@ -97,7 +97,7 @@ pub enum BadCors {
 #[derive(Clone, Debug)]
 pub struct Cors(Arc<Rules>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Rules {
     origins: Vec<HeaderValue>,
     methods: HeaderValue,
@@ -149,16 +149,9 @@ impl Cors {
     /// Not at these paths and below them: whoever asks there asks about somebody else's request.
     #[must_use]
     pub fn except(self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        let rules = &self.0;
-        Self(Arc::new(Rules {
-            origins: rules.origins.clone(),
-            methods: rules.methods.clone(),
-            headers: rules.headers.clone(),
-            exposed: rules.exposed.clone(),
-            max_age: rules.max_age.clone(),
-            credentials: rules.credentials,
-            except: paths.into_iter().map(Into::into).collect(),
-        }))
+        let mut rules = Arc::unwrap_or_clone(self.0);
+        rules.except = paths.into_iter().map(Into::into).collect();
+        Self(Arc::new(rules))
     }
 
     /// Whether pages can be allowed to call with this method: not `*`, and none that browsers never send (Fetch standard, forbidden methods).

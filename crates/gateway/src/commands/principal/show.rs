@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::{
     super::{
         Answer, Failure,
-        answer::listed,
+        answer::{listed, one_line},
         desk::{Desk, moment},
         grant::effective,
     },
@@ -64,7 +64,7 @@ fn scopes(desk: &Desk<'_>, identity: &Identity) -> Vec<Scope> {
 
 fn account(identity: &Identity, now: OffsetDateTime) -> String {
     let mut text = format!("{}\n", identity.key);
-    let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<10} {value}\n"));
+    let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<10} {}\n", one_line(value)));
     line("status", identity.status.as_deref().unwrap_or("-"));
     if is_banned(identity, now) {
         let ban = identity.ban.as_ref();
@@ -85,4 +85,18 @@ fn account(identity: &Identity, now: OffsetDateTime) -> String {
         line("blocked", &format!("{}: {}", what.unwrap_or_default(), block.reason));
     }
     text.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_is_called_takes_one_line_whatever_it_holds() {
+        let mut identity = Identity::absent(PrincipalKey::parse("customer:42").unwrap());
+        let name = "Ann\nin guard admin\n  roles  super-admin";
+        identity.attributes.insert("name".to_owned(), name.into());
+        let told = account(&identity, OffsetDateTime::UNIX_EPOCH);
+        assert_eq!(told.lines().filter(|line| line.contains("admin")).count(), 1, "{told}");
+    }
 }
