@@ -3,7 +3,8 @@
 use bekci_core::{GuardName, ModelName};
 
 use super::Findings;
-use crate::config::types::{Config, Guard, Model, Name, ProviderKind, Verification, Way};
+use crate::config::suggest;
+use crate::config::types::{Column, Config, Guard, Model, Name, ProviderKind, Verification, Way};
 
 /// Paths of the gateway's own that no guard can have (contract, sections 4 and 6).
 const OWN_PATHS: [&str; 9] = [
@@ -24,6 +25,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
         apart(name.as_str(), guard, &before, findings);
         paths(name.as_str(), guard, config, findings);
         leads_somewhere(name.as_str(), guard, config, findings);
+        claims(name.as_str(), guard, config, findings);
         lifetimes(name.as_str(), guard, findings);
         sign_in(name.as_str(), guard, config, findings);
         one_provider(name.as_str(), guard, &before, findings);
@@ -116,6 +118,27 @@ fn leads_somewhere(name: &str, guard: &Guard, config: &Config, findings: &mut Fi
     }
 }
 
+/// A claim is taken from what a sign-in has at hand; from anything else it would be missing in every token, and nobody would be told.
+fn claims(name: &str, guard: &Guard, config: &Config, findings: &mut Findings<'_>) {
+    let Some(model) = config.models.get(&guard.model) else {
+        return;
+    };
+    let cached = model.cached_attributes.iter().map(Column::as_str);
+    let known: Vec<&str> = ["id", "key"].into_iter().chain(cached).collect();
+    for (claim, source) in &guard.claims {
+        if !known.contains(&source.as_str()) {
+            let hint = suggest::hint(source.as_str(), known.iter().copied());
+            let message = format!(
+                "takes {:?}, which is none of {}: id, key and models.{}.cached_attributes{hint}",
+                source.as_str(),
+                known.join(", "),
+                guard.model
+            );
+            findings.add(&["guards", name, "claims", claim.as_str()], message);
+        }
+    }
+}
+
 /// Two guards of a model have the same accounts.
 fn one_provider(name: &str, guard: &Guard, before: &[(&GuardName, &Guard)], findings: &mut Findings<'_>) {
     let differs = |(_, other): &&(&GuardName, &Guard)| other.model == guard.model && other.provider != guard.provider;
@@ -164,7 +187,7 @@ fn sign_in(name: &str, guard: &Guard, config: &Config, findings: &mut Findings<'
             }
             Way::Idp(idp) if !config.idp.contains_key(idp) => {
                 let known = config.idp.keys().map(Name::as_str).chain(["password", "email_otp"]);
-                let hint = crate::config::suggest::hint(idp.as_str(), known);
+                let hint = suggest::hint(idp.as_str(), known);
                 findings.add(&key, format!("names {idp}, and there is no section [idp.{idp}]{hint}"));
             }
             Way::Password | Way::EmailOtp | Way::Idp(_) => {}

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bekci::BadTenancy;
 
 use super::Findings;
-use crate::config::types::{Config, DatabaseKind, ProviderKind, TenantSource};
+use crate::config::types::{Cidr, Config, DatabaseKind, ProviderKind, TenantSource};
 use crate::tenancy;
 
 pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
@@ -46,6 +46,11 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
             other => other.to_string(),
         };
         findings.add(&["tenancy", "source"], message);
+    }
+    if let Some(family) = Cidr::family_of_everyone(&config.server.trusted_proxies) {
+        let message =
+            format!("is every {family} address, taken together: then any client could write its own X-Forwarded-For");
+        findings.add(&["server", "trusted_proxies"], message);
     }
     if matches!(config.tenancy.source, TenantSource::Header(_)) && config.server.trusted_proxies.is_empty() {
         findings.add(

@@ -205,7 +205,7 @@ settings! {
         /// What its calls answer when they are done. `envelope`: `{"success": true, "data": ..}`; `flat`: the data alone, of a sign-in `token`, `expiration`, `refreshToken`,
         /// `refreshTokenExpiration` and the rest. What is refused looks the same in both.
         answer_shape: AnswerShape = Toml("'envelope'");
-        /// Attributes that its tokens carry, as `{ uid = "id" }`. They are never read back as rights.
+        /// Attributes that its tokens carry, as `{ uid = "id" }`: `id`, `key` (the principal's key), or one of its model's `cached_attributes`. They are never read back as rights.
         claims: BTreeMap<ClaimName, Column> = Toml("{}");
         /// How long an access token is good; an hour at most (RFC 6750 section 5.3).
         access_ttl_seconds: Seconds [range(1, 3_600)] = Toml("900");

@@ -125,6 +125,15 @@ fn a_network_of_everyone_is_no_trusted_proxy() {
             "{problem}"
         );
     }
+    for (halves, family) in [("'0.0.0.0/1', '128.0.0.0/1'", "IPv4"), ("'8000::/1', '::/1'", "IPv6")] {
+        assert_eq!(
+            mistake(&format!("[server]\ntrusted_proxies = [{halves}]\n")),
+            format!(
+                "bekci.toml:2:19: server.trusted_proxies: is every {family} address, taken together: then any client could write its own X-Forwarded-For"
+            )
+        );
+    }
+    loaded("[server]\ntrusted_proxies = ['0.0.0.0/1', '8000::/1', '10.0.0.0/8']\n");
 }
 
 #[test]

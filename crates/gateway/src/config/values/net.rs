@@ -1,6 +1,6 @@
 //! Addresses and networks.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Parsed;
 use crate::config::schema::{Refusal, Syntax};
@@ -101,6 +101,53 @@ impl Cidr {
     }
 }
 
+impl Cidr {
+    /// `IPv4` or `IPv6`, where the networks together hold every address of that family.
+    pub(crate) fn family_of_everyone(networks: &[Self]) -> Option<&'static str> {
+        let of = |v4: bool| networks.iter().filter(move |network| network.network.is_ipv4() == v4);
+        // No peer has one of these: it is an IPv4 address here.
+        let mapped = Self {
+            network: IpAddr::V6(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped()),
+            prefix: 96,
+        };
+        if is_gapless(of(true).map(Self::range), u32::MAX.into()) {
+            Some("IPv4")
+        } else if is_gapless(of(false).chain([&mapped]).map(Self::range), u128::MAX) {
+            Some("IPv6")
+        } else {
+            None
+        }
+    }
+
+    /// Its first address and its last.
+    fn range(&self) -> (u128, u128) {
+        let (first, width) = match self.network {
+            IpAddr::V4(network) => (u128::from(network.to_bits()), 32),
+            IpAddr::V6(network) => (network.to_bits(), 128),
+        };
+        let all = mask_of(width, width);
+        (first, first | (all & !mask_of(self.prefix, width)))
+    }
+}
+
+/// Whether the ranges together hold every number from 0 to `last`.
+fn is_gapless(ranges: impl Iterator<Item = (u128, u128)>, last: u128) -> bool {
+    let mut ranges: Vec<(u128, u128)> = ranges.collect();
+    ranges.sort_unstable();
+    // The lowest number that is not held yet.
+    let mut open = 0;
+    for (first, end) in ranges {
+        if first > open {
+            return false;
+        }
+        if end >= last {
+            return true;
+        }
+        open = open.max(end + 1);
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +185,41 @@ mod tests {
             "10.0.0.0/0",
         ] {
             assert!(matches!(Cidr::parse(everyone), Err(Refusal::Because(_))), "{everyone}");
+        }
+    }
+
+    #[test]
+    fn networks_that_are_everyone_together_are_found_and_no_others() {
+        let of = |networks: &[&str]| {
+            let networks: Vec<Cidr> = networks.iter().map(|text| Cidr::parse(text).unwrap()).collect();
+            Cidr::family_of_everyone(&networks)
+        };
+        assert_eq!(of(&["0.0.0.0/1", "128.0.0.0/1"]), Some("IPv4"));
+        assert_eq!(
+            of(&["128.0.0.0/1", "10.0.0.0/8", "64.0.0.0/2", "0.0.0.0/2"]),
+            Some("IPv4")
+        );
+        assert_eq!(of(&["::ffff:0.0.0.0/97", "128.0.0.0/1"]), Some("IPv4"));
+        assert_eq!(of(&["8000::/1", "::/1"]), Some("IPv6"));
+        // All of IPv6 but the addresses that stand for IPv4, in the prefixes beside ::ffff:0:0/96.
+        let inner = Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().to_bits();
+        let beside = (1..=96_u32).map(|prefix| {
+            let bits = (inner ^ (1 << (128 - prefix))) & mask_of(prefix, 128);
+            format!("{}/{prefix}", Ipv6Addr::from_bits(bits))
+        });
+        let beside: Vec<String> = beside.collect();
+        let beside: Vec<&str> = beside.iter().map(String::as_str).collect();
+        assert_eq!(of(&beside), Some("IPv6"));
+        for some in [
+            &[][..],
+            &["0.0.0.0/1"],
+            &["0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/3", "224.0.0.0/4", "240.0.0.0/5"],
+            &["0.0.0.1/32", "0.0.0.2/31", "128.0.0.0/1"],
+            &["::/1", "128.0.0.0/1"],
+            &["10.0.0.0/8", "fd00::/8", "::1"],
+            &beside[1..],
+        ] {
+            assert_eq!(of(some), None, "{some:?}");
         }
     }
 
