@@ -1,5 +1,7 @@
 //! `bekci migrate`.
 
+use std::path::Path;
+
 use bekci::migration;
 use clap::Subcommand;
 use serde_json::json;
@@ -45,6 +47,9 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
     if let Action::Down { yes: false } = action {
         return Err(Failure::of("sessions, roles and bans would be lost; say --yes"));
     }
+    if let (Action::Status, Some(path)) = (action, config.database.sqlite_path().filter(|path| !path.exists())) {
+        return nothing_there(&path, &tables).await;
+    }
     let db = assemble::database(config).await.map_err(Failure::of)?;
     match action {
         Action::Up { .. } => {
@@ -68,20 +73,41 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
         }
         Action::Status => {
             let status = migration::status(&db, &tables).await.map_err(Failure::of)?;
-            let text = if status.is_current() {
-                "up to date".to_owned()
-            } else {
-                format!(
-                    "pending: {}\nmissing tables: {}\nmissing triggers on: {}",
-                    listed(&status.pending),
-                    listed(&status.missing_tables),
-                    listed(&status.missing_watches)
-                )
-            };
-            let json = json!({"current": status.is_current(), "pending": status.pending, "missingTables": status.missing_tables, "missingTriggers": status.missing_watches});
-            Ok(Answer::new(text, json))
+            Ok(told(&status, None))
         }
     }
+}
+
+/// What is missing where there is no database yet. Asking makes none: opening it would leave an empty file behind.
+async fn nothing_there(path: &Path, tables: &[migration::ModelTable]) -> Result<Answer, Failure> {
+    let empty = bekci::connect(&"sqlite::memory:".into(), 1)
+        .await
+        .map_err(Failure::of)?;
+    let status = migration::status(&empty, tables).await.map_err(Failure::of)?;
+    let said = format!(
+        "there is no database yet: no file {}; `bekci migrate up` makes it",
+        path.display()
+    );
+    Ok(told(&status, Some(said)))
+}
+
+/// `absent`: what is said where there is no database.
+fn told(status: &migration::Status, absent: Option<String>) -> Answer {
+    let json = json!({
+        "database": absent.is_none(), "current": status.is_current(), "pending": status.pending,
+        "missingTables": status.missing_tables, "missingTriggers": status.missing_watches,
+    });
+    if status.is_current() {
+        return Answer::new("up to date", json);
+    }
+    let missing = format!(
+        "pending: {}\nmissing tables: {}\nmissing triggers on: {}",
+        listed(&status.pending),
+        listed(&status.missing_tables),
+        listed(&status.missing_watches)
+    );
+    let lines: Vec<String> = absent.into_iter().chain([missing]).collect();
+    Answer::new(lines.join("\n"), json)
 }
 
 fn listed(names: &[String]) -> String {

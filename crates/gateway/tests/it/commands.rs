@@ -188,6 +188,33 @@ fn migrate_makes_the_schema_once_and_tells_what_is_missing() {
 }
 
 #[test]
+fn migrate_status_makes_nothing_where_there_is_no_database() {
+    let place = Place::new("");
+    let there = || {
+        let mut names: Vec<_> = std::fs::read_dir(place.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    let before = there();
+    let ran = place.run(&["migrate", "status"]).success();
+    assert!(
+        ran.out.starts_with("there is no database yet") && ran.out.contains("missing tables: admins, customers"),
+        "{ran:?}"
+    );
+    let told: Value =
+        serde_json::from_str(&place.run(&["migrate", "status", "--output", "json"]).success().out).unwrap();
+    assert_eq!((&told["database"], &told["current"]), (&false.into(), &false.into()));
+    assert_eq!(there(), before, "asking makes nothing");
+    place.run(&["migrate", "up"]).success();
+    let told: Value =
+        serde_json::from_str(&place.run(&["migrate", "status", "--output", "json"]).success().out).unwrap();
+    assert_eq!((&told["database"], &told["current"]), (&true.into(), &true.into()));
+}
+
+#[test]
 fn the_statements_that_migrate_prints_make_the_schema() {
     let place = Place::new("");
     let sql = place.run(&["migrate", "up", "--sql"]).success().out;
