@@ -9,20 +9,21 @@ mod routes;
 use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use bekci::{
-    Argon2Cost, BadCors, BadMessage, BadTenancy, Bekci, BuildError, HashSettings, RedisSettings, Settings,
+    Argon2Cost, AuditTrail, BadCors, BadMessage, BadTenancy, Bekci, BuildError, HashSettings, RedisSettings, Settings,
     TrustedProxies,
 };
-use bekci_core::{Meter, PolicyLine, RootSecret};
+use bekci_core::{PolicyLine, RootSecret};
 use bekci_migration::sea_orm_migration::sea_orm::DatabaseConnection;
 use bekci_store::OpenError;
 use bekci_token::{Algorithm, KeyStoreError, OsEntropy};
 
 use crate::{
     config::{Config, Problem, types},
+    ops::Metrics,
     proxy::UpstreamProblem,
     routes::RouteProblem,
     tenancy,
@@ -199,7 +200,7 @@ pub(crate) async fn database(config: &Config) -> Result<DatabaseConnection, Asse
 pub(crate) async fn bekci(
     config: &Config,
     database: DatabaseConnection,
-    meter: Arc<dyn Meter>,
+    meter: Arc<Metrics>,
 ) -> Result<Bekci, AssembleError> {
     together(config, database, Some(meter)).await
 }
@@ -213,7 +214,7 @@ pub(crate) async fn quiet(config: &Config, database: DatabaseConnection) -> Resu
 async fn together(
     config: &Config,
     database: DatabaseConnection,
-    meter: Option<Arc<dyn Meter>>,
+    meter: Option<Arc<Metrics>>,
 ) -> Result<Bekci, AssembleError> {
     let mut settings = Settings::new(
         config.server.public_url.as_str(),
@@ -228,6 +229,10 @@ async fn together(
     settings.tenancy = tenancy::of(config)?;
     settings.make_missing_keys = Some(makes_keys(config));
     settings.passwords = hash_settings(config);
+    if let Some(metrics) = &meter {
+        let refuses = Arc::clone(&metrics.log_refuses);
+        settings.audit = AuditTrail::new(move || !refuses.load(Ordering::Relaxed));
+    }
     let server = config.server.clone();
     settings.trusted_proxies = TrustedProxies::new(move |peer| server.trusts(peer));
     settings.body_bytes = usize::try_from(config.limits.body_bytes).unwrap_or(usize::MAX);

@@ -3,7 +3,8 @@
 //! 1. A file takes a line at once or refuses it. Anything else, as a pipe or a terminal, may keep a writer waiting for ever, so that a thread of its own writes to it.
 //! 2. What that thread has still to write is bounded by [`MOST_BYTES`], and once more as much may be on its way. Events about requests have half of the room: a flood of
 //!    them pushes out no other event.
-//! 3. A line that is refused, or finds no room, is lost and counted (`bekci_log_lost_total`). When lines are taken again, an audit event says how many were lost.
+//! 3. A line that is refused, or finds no room, is lost and counted (`bekci_log_lost_total`). When lines are taken again, an audit event says how many were lost. Until then the
+//!    management API changes nothing, since what it did could not be told.
 //! 4. At the end what is left is written, for [`AT_THE_END`] at most.
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
     os::fd::AsFd,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -32,6 +33,9 @@ const AT_THE_END: Duration = Duration::from_secs(2);
 /// The target of the one event for each request.
 const REQUESTS: &str = "bekci::request";
 
+/// What is told of lost lines: how many there were, and whether the last one offered is among them.
+type Told = (Arc<Counter>, Arc<AtomicBool>);
+
 /// Takes lines. Cheap to clone: all clones are one.
 #[derive(Clone)]
 pub(crate) struct Sink(Arc<Inner>);
@@ -41,6 +45,8 @@ struct Inner {
     lost: Arc<Counter>,
     /// How many were lost that no event has told of.
     untold: AtomicU64,
+    /// Whether the last line that was offered was lost.
+    refuses: Arc<AtomicBool>,
 }
 
 enum Way {
@@ -73,42 +79,43 @@ impl Drop for AtTheEnd {
 }
 
 impl Sink {
-    /// Standard error. Lost lines are counted in `lost`.
-    pub(crate) fn to_stderr(lost: Arc<Counter>) -> Self {
+    /// Standard error. Lost lines are counted in `lost`, and `refuses` is true from one on until a line is written again.
+    pub(crate) fn to_stderr(lost: Arc<Counter>, refuses: Arc<AtomicBool>) -> Self {
         let stderr = io::stderr().as_fd().try_clone_to_owned().map(File::from);
         let is_file = stderr
             .and_then(|file| file.metadata())
             .is_ok_and(|about| about.is_file());
         if is_file {
-            Self::at_once(io::stderr(), lost)
+            Self::at_once(io::stderr(), (lost, refuses))
         } else {
-            Self::by_thread(io::stderr(), lost)
+            Self::by_thread(io::stderr(), (lost, refuses))
         }
     }
 
-    fn at_once(out: impl Write + Send + 'static, lost: Arc<Counter>) -> Self {
-        Self::new(Way::AtOnce(Mutex::new(Box::new(out))), lost)
+    fn at_once(out: impl Write + Send + 'static, told: Told) -> Self {
+        Self::new(Way::AtOnce(Mutex::new(Box::new(out))), told)
     }
 
-    fn by_thread(mut out: impl Write + Send + 'static, lost: Arc<Counter>) -> Self {
+    fn by_thread(mut out: impl Write + Send + 'static, told: Told) -> Self {
         let way = Way::ByThread {
             queue: Mutex::default(),
             changed: Condvar::new(),
         };
-        let sink = Self::new(way, lost);
+        let sink = Self::new(way, told);
         let writing = sink.clone();
         let thread = std::thread::Builder::new().name("bekci-log".to_owned());
         match thread.spawn(move || writing.write_for_ever(&mut out)) {
             Ok(_runs_as_long_as_the_process) => sink,
             // No thread to be had: better a log that may keep waiting than none.
-            Err(_) => Self::at_once(io::stderr(), Arc::clone(&sink.0.lost)),
+            Err(_) => Self::at_once(io::stderr(), (Arc::clone(&sink.0.lost), Arc::clone(&sink.0.refuses))),
         }
     }
 
-    fn new(way: Way, lost: Arc<Counter>) -> Self {
+    fn new(way: Way, (lost, refuses): Told) -> Self {
         Self(Arc::new(Inner {
             way,
             lost,
+            refuses,
             untold: AtomicU64::new(0),
         }))
     }
@@ -167,6 +174,7 @@ impl Sink {
             self.lose(lines);
             return;
         }
+        self.0.refuses.store(false, Ordering::Relaxed);
         let lost = self.0.untold.swap(0, Ordering::Relaxed);
         if lost > 0 {
             tracing::warn!(target: "bekci::audit", event = "log.lost", lost, "lines of the log were lost: it was not taken, or not fast enough");
@@ -174,6 +182,7 @@ impl Sink {
     }
 
     fn lose(&self, lines: u64) {
+        self.0.refuses.store(true, Ordering::Relaxed);
         self.0.untold.fetch_add(lines, Ordering::Relaxed);
         self.0.lost.add(lines);
     }
@@ -275,7 +284,7 @@ mod tests {
             let_go,
             took: Arc::clone(&took),
         };
-        let sink = Sink::by_thread(slow, Arc::clone(&lost));
+        let sink = Sink::by_thread(slow, (Arc::clone(&lost), Arc::default()));
         let line = [b'r'; 1 << 10];
         sink.take(&line, MOST_BYTES / 2);
         has_begun.recv().unwrap();
@@ -302,12 +311,14 @@ mod tests {
     fn what_is_refused_is_counted_and_the_next_line_is_tried() {
         for make in [Sink::at_once, Sink::by_thread] {
             let lost = Arc::new(Counter::default());
-            let sink = make(Full, Arc::clone(&lost));
+            let refuses = Arc::<AtomicBool>::default();
+            let sink = make(Full, (Arc::clone(&lost), Arc::clone(&refuses)));
             for _ in 0..5 {
                 sink.make_writer().write_all(b"a line\n").unwrap();
             }
             drop(sink.until_the_end());
             assert_eq!(lost.value(), 5);
+            assert!(refuses.load(Ordering::Relaxed));
         }
     }
 }

@@ -14,8 +14,8 @@ use bekci_token::KeyRing;
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    Builder, Front, GuardCalls, GuardType, Identities, Require, Sessions, Settings, TrustedProxies, Watch, auth,
-    openapi::Described,
+    AuditTrail, Builder, Front, GuardCalls, GuardType, Identities, Require, Sessions, Settings, TrustedProxies, Watch,
+    auth, openapi::Described,
 };
 
 /// Everything that an application's workers share. Cheap to clone.
@@ -34,6 +34,7 @@ pub(crate) struct Parts {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) body_bytes: usize,
+    pub(crate) audit: AuditTrail,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) looking: std::sync::Mutex<Option<JoinHandle<()>>>,
     pub(crate) described: std::sync::Mutex<Described>,
@@ -163,6 +164,11 @@ impl Bekci {
     /// The longest body that its calls read, in bytes.
     pub(crate) fn body_bytes(&self) -> usize {
         self.0.body_bytes
+    }
+
+    /// Whether security events are taken where they go.
+    pub(crate) fn is_audited(&self) -> bool {
+        self.0.audit.is_taken()
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {

@@ -371,6 +371,7 @@ impl Builder {
             entropy: self.entropy,
             trusted_proxies: self.settings.trusted_proxies,
             body_bytes: self.settings.body_bytes,
+            audit: self.settings.audit,
             stop,
             looking: std::sync::Mutex::new(Some(looking)),
             described: std::sync::Mutex::default(),

@@ -67,6 +67,7 @@
 pub mod admin;
 #[doc(hidden)]
 pub mod asked;
+mod audited;
 mod auth;
 mod bekci;
 mod builder;
@@ -90,6 +91,7 @@ mod trace;
 mod watch;
 mod who;
 
+pub use audited::AuditTrail;
 pub use auth::aliases::{call_names, is_call};
 pub use bekci::{Bekci, model_table};
 pub use bekci_core as core;

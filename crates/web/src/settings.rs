@@ -8,7 +8,7 @@ use bekci_store::CacheSettings;
 use bekci_token::Algorithm;
 use secrecy::SecretString;
 
-use crate::{BuildError, Tenancy, TrustedProxies};
+use crate::{AuditTrail, BuildError, Tenancy, TrustedProxies};
 
 /// What an application says of itself.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub struct Settings {
     pub trusted_proxies: TrustedProxies,
     /// The longest body that Bekci itself reads, as at sign-in, in bytes. A longer one is 413.
     pub body_bytes: usize,
+    /// Whether security events are taken where they go.
+    pub audit: AuditTrail,
 }
 
 impl Settings {
@@ -64,6 +66,7 @@ impl Settings {
             passwords: HashSettings::default(),
             trusted_proxies: TrustedProxies::none(),
             body_bytes: 65_536,
+            audit: AuditTrail::unwatched(),
         }
     }
 

@@ -225,7 +225,7 @@ async fn serve_it(loaded: Loaded, metrics: Arc<Metrics>) -> Result<(), Failure> 
 
 /// For what serves: no request waits for who reads the log, see [`Sink`].
 fn log_through_a_sink(level: &str, format: LogFormat, metrics: &Metrics) -> AtTheEnd {
-    let sink = Sink::to_stderr(metrics.log_lost.with([]));
+    let sink = Sink::to_stderr(metrics.log_lost.with([]), Arc::clone(&metrics.log_refuses));
     let at_the_end = sink.until_the_end();
     log_to(sink, level, format);
     at_the_end

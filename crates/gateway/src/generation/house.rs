@@ -8,7 +8,6 @@ use super::{Generation, Ground};
 use crate::{
     assemble::{self, AssembleError},
     config::{Config, Loaded, types::Root},
-    ops::Metrics,
     tenancy::TenantsFrom,
     users,
 };
@@ -66,7 +65,7 @@ impl House {
         }
         let config = &loaded.config;
         assemble::schema(config, &ground.database, config.database.auto_migrate).await?;
-        let bekci = assemble::bekci(config, ground.database.clone(), Arc::<Metrics>::clone(&ground.metrics)).await?;
+        let bekci = assemble::bekci(config, ground.database.clone(), Arc::clone(&ground.metrics)).await?;
         let house = Arc::new(Self {
             bekci,
             policy,

@@ -1,6 +1,9 @@
 //! What is counted. Labels never carry a path, an id or anything that a client chose: they are names from configuration and from fixed lists.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use bekci_core::{Decided, ErrorCode, GuardName, Meter, ViewSource};
 
@@ -46,6 +49,8 @@ pub struct Metrics {
     pub config_reloads: Family<Counter, 1>,
     /// `bekci_log_lost_total`: lines of the log that standard error did not take, or not fast enough.
     pub log_lost: Family<Counter, 0>,
+    /// Whether the log refused the last line that was offered; the management API changes nothing then.
+    pub log_refuses: Arc<AtomicBool>,
 }
 
 impl Default for Metrics {
@@ -130,6 +135,7 @@ impl Default for Metrics {
                 (),
             ),
             log_lost: Family::new("bekci_log_lost_total", "Lines of the log that were lost.", [], ()),
+            log_refuses: Arc::default(),
         }
     }
 }

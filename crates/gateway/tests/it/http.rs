@@ -125,7 +125,7 @@ impl Answer {
 }
 
 /// A request.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Ask {
     line: String,
     headers: String,

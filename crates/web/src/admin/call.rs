@@ -71,6 +71,11 @@ impl Call {
         let watch = self.mounted.bekci.watch();
         let admission = record::admit(watch, &self.request, &reading.head(AskedTenant::None), &rule).await?;
         let principal = admission.principal.ok_or(AuthError::TokenMissing)?;
+        // After the gate: who may not call learns nothing of the log.
+        if !self.request.method().is_safe() && !self.mounted.bekci.is_audited() {
+            let why = "security events are not taken where they go, so that nothing is changed: look at the log's disk or reader";
+            return Err(Refusal::new(ErrorCode::StoreUnavailable, why));
+        }
         let caller = Caller {
             who: Who::new(Arc::new(principal), watch.clone()),
             mounted: self.mounted,
