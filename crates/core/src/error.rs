@@ -75,7 +75,7 @@ codes! {
     PolicyDenied = "POLICY_DENIED", 403;
     /// The account is banned.
     AccountBanned = "ACCOUNT_BANNED", 403;
-    /// The account is not active.
+    /// The account is not active: its status neither bans nor lets in.
     AccountInactive = "ACCOUNT_INACTIVE", 403;
     /// The address is not verified.
     Unverified = "UNVERIFIED", 403;
@@ -165,6 +165,9 @@ pub enum AuthError {
         /// When the ban ends.
         until: Option<OffsetDateTime>,
     },
+    /// The account's status neither bans nor lets in.
+    #[error("the account has a status that is none of its model's")]
+    AccountInactive,
     /// The account must be verified first.
     #[error("the account is not verified")]
     Unverified,
@@ -209,6 +212,7 @@ impl AuthError {
             Self::TokenBlocked { .. } => ErrorCode::TokenBlocked,
             Self::IdentityNotFound => ErrorCode::IdentityNotFound,
             Self::AccountBanned { .. } => ErrorCode::AccountBanned,
+            Self::AccountInactive => ErrorCode::AccountInactive,
             Self::Unverified => ErrorCode::Unverified,
             Self::MissingRight(_) | Self::NotInTenant(_) | Self::NotFresh(_) | Self::GuestsOnly => ErrorCode::Forbidden,
             Self::PolicyDenied(_) => ErrorCode::PolicyDenied,
@@ -234,6 +238,7 @@ impl AuthError {
             Self::BadPath(_)
             | Self::BadTenant(_)
             | Self::AccountBanned { .. }
+            | Self::AccountInactive
             | Self::Unverified
             | Self::GuestsOnly
             | Self::CsrfRejected

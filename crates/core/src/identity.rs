@@ -126,6 +126,9 @@ pub struct Identity {
     /// Whether the status is one that bans, by the model's settings when the identity was loaded.
     #[serde(default)]
     pub banned: bool,
+    /// Whether the status neither bans nor is one that lets in, by the same settings.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inactive: bool,
     /// Reason and end of the ban, where they were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ban: Option<Ban>,
@@ -157,6 +160,7 @@ impl Identity {
             exists: false,
             status: None,
             banned: false,
+            inactive: false,
             ban: None,
             verified: false,
             tenant: None,

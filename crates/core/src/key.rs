@@ -210,7 +210,12 @@ pub struct ModelSpec {
     pub cached_attributes: Vec<String>,
     /// The values of the status column that ban.
     pub banned_statuses: Vec<String>,
+    /// The values of the status column that let in; [`ANY_STATUS`]: every one that does not ban. What is in neither list keeps out, since it may be a misspelt ban.
+    pub active_statuses: Vec<String>,
 }
+
+/// In [`ModelSpec::active_statuses`]: every status that does not ban lets in.
+pub const ANY_STATUS: &str = "*";
 
 impl ModelSpec {
     /// A model with the usual column names (`id`, `email`, `password_hash`, `status`, `email_verified_at`) and integer ids.
@@ -228,7 +233,30 @@ impl ModelSpec {
             tenant_column: None,
             cached_attributes: vec!["email".to_owned(), "name".to_owned()],
             banned_statuses: vec!["banned".to_owned(), "suspended".to_owned()],
+            active_statuses: vec!["active".to_owned()],
         }
+    }
+
+    /// Whether a status bans.
+    #[must_use]
+    pub fn bans(&self, status: &str) -> bool {
+        self.banned_statuses.iter().any(|banned| banned == status)
+    }
+
+    /// Whether a status lets in: it does not ban, and is one of `active_statuses`.
+    #[must_use]
+    pub fn lets_in(&self, status: &str) -> bool {
+        !self.bans(status)
+            && self
+                .active_statuses
+                .iter()
+                .any(|active| active == status || active == ANY_STATUS)
+    }
+
+    /// Whether a status neither bans nor lets in: nobody knows what it means. An account without a status is none of these.
+    #[must_use]
+    pub fn is_unknown(&self, status: &str) -> bool {
+        !self.bans(status) && !self.lets_in(status)
     }
 
     /// The columns whose change is a change of the identity: key, status, verified, tenant, identifiers, cached attributes; each once.
@@ -331,6 +359,24 @@ mod tests {
         for bad in ["", ":", "a:", ":1", "a", "a:b:1", "A:1", "a::1"] {
             assert!(PrincipalKey::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_status_that_no_list_has_neither_bans_nor_lets_in() {
+        let mut spec = ModelSpec::new(ModelName::new("customer").unwrap(), "customers");
+        for (status, bans, lets_in) in [
+            ("active", false, true),
+            ("banned", true, false),
+            ("suspended", true, false),
+            ("bannd", false, false),
+            ("Active", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!((spec.bans(status), spec.lets_in(status)), (bans, lets_in), "{status:?}");
+            assert_eq!(spec.is_unknown(status), !bans && !lets_in, "{status:?}");
+        }
+        spec.active_statuses = vec![ANY_STATUS.to_owned()];
+        assert!(spec.lets_in("bannd") && !spec.lets_in("banned"));
     }
 
     #[test]

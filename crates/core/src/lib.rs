@@ -6,7 +6,7 @@
 //!
 //! 1. [`GuardChain::authenticate`]: which guard of the route judges the credential, and are the token's signature and claims good?
 //! 2. [`IdentitySource`]: who is that principal *now*, from memory if that can be trusted, else by one read of the database.
-//! 3. [`principal::confirm`]: does the account exist, is the session live, is nothing banned or blocked?
+//! 3. [`principal::confirm`]: does the account exist, is the session live, is nothing banned, blocked or inactive?
 //! 4. [`RouteRule::decide`]: does the principal hold what the route asks, in the tenant that is asked about?
 //!
 //! The answer is an [`Admission`] with a [`Permit`], which only this crate can make, or an [`AuthError`].
@@ -44,7 +44,7 @@ pub use guard::{
     Verification, check_guards, check_origin,
 };
 pub use identity::{Ban, Block, Identity, IdentityVersion, LiveSession, ScopedRights};
-pub use key::{IdKind, KeyError, ModelSpec, PrincipalId, PrincipalKey};
+pub use key::{ANY_STATUS, IdKind, KeyError, ModelSpec, PrincipalId, PrincipalKey};
 pub use lasting::Lasting;
 pub use limit::{
     BadRate, CountedBy, GuardLimits, Limit, LimitKey, LimiterUnavailable, Rate, RateLimiter, SLOT_LASTS, Settled, Slot,

@@ -8,6 +8,7 @@
 //! 3. The token's generation was not taken back.
 //! 4. Neither token nor session is blocked.
 //! 5. The account is not banned; a ban whose end has passed is none.
+//! 6. Its status is one that its model knows: one that neither bans nor lets in may be a misspelt ban.
 
 use std::sync::Arc;
 
@@ -140,7 +141,7 @@ pub fn confirm(identity: &Identity, claims: &VerifiedClaims, now: OffsetDateTime
             until: block.until,
         });
     }
-    not_banned(identity, now)
+    let_in(identity, now)
 }
 
 /// Whether an account is banned now: its status bans, and no end of the ban has passed.
@@ -150,17 +151,20 @@ pub fn is_banned(identity: &Identity, now: OffsetDateTime) -> bool {
     identity.banned && until.is_none_or(|until| now < until)
 }
 
-/// Refuses a banned account; shared by every way in.
+/// Refuses an account that is banned, or whose status nobody knows; shared by every way in.
 ///
 /// # Errors
-/// [`AuthError::AccountBanned`] with reason and end.
-pub fn not_banned(identity: &Identity, now: OffsetDateTime) -> Result<(), AuthError> {
+/// [`AuthError::AccountBanned`] with reason and end; [`AuthError::AccountInactive`].
+pub fn let_in(identity: &Identity, now: OffsetDateTime) -> Result<(), AuthError> {
     if is_banned(identity, now) {
         let ban = identity.ban.as_ref();
         return Err(AuthError::AccountBanned {
             reason: ban.and_then(|ban| ban.reason.clone()),
             until: ban.and_then(|ban| ban.until),
         });
+    }
+    if identity.inactive {
+        return Err(AuthError::AccountInactive);
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ use crate::{
 /// An account as its provider has it now.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
-    /// Its status. One of the model's `banned_statuses` keeps it out.
+    /// Its status; `None`: it has none. One of the model's `banned_statuses` keeps it out, and so does one that is not among its `active_statuses`.
     pub status: Option<String>,
     /// Whether its address is verified.
     pub verified: bool,
@@ -36,11 +36,11 @@ pub struct Account {
 }
 
 impl Account {
-    /// Whether its status is one that keeps it out.
+    /// Whether its status is one that bans.
     #[must_use]
     pub fn is_banned(&self, model: &ModelSpec) -> bool {
         let status = self.status.as_ref();
-        status.is_some_and(|status| model.banned_statuses.contains(status))
+        status.is_some_and(|status| model.bans(status))
     }
 }
 

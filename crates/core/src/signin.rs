@@ -96,6 +96,8 @@ pub enum Opened {
     },
     /// The account is banned; no session was opened.
     Banned(Option<Ban>),
+    /// The account's status neither bans nor lets in; no session was opened.
+    Inactive,
     /// The account does not belong to the tenant that was named; no session was opened.
     NotInTenant(TenantName),
     /// The account is gone, or its password is not the one that was verified any more.
@@ -124,6 +126,8 @@ pub enum OpenedTemporary {
     Open(Temporary),
     /// The account is banned; nothing was opened.
     Banned(Option<Ban>),
+    /// The account's status neither bans nor lets in; nothing was opened.
+    Inactive,
     /// The account does not belong to the tenant that was named; nothing was opened.
     NotInTenant(TenantName),
     /// The account is gone, or its password is not the one that was verified any more.
@@ -169,6 +173,8 @@ pub struct Refreshed {
     pub session: Option<SessionFacts>,
     /// The account is banned: no tokens, the session stays.
     pub banned: Option<Ban>,
+    /// The account's status neither bans nor lets in: no tokens, the session stays.
+    pub inactive: bool,
 }
 
 /// What tokens of a session need.

@@ -28,7 +28,7 @@ use proc_macro::TokenStream;
 /// | `model = "admin"` | the model's name, the first part of its principals' keys | the guard's name |
 /// | `identifier = "email"` | a column to sign in with; `"email:nocase"`: case does not count; repeatable, or a list | needed |
 /// | `password = "password_hash"` | the column of the password hash | accounts have no password |
-/// | `status(column = "status", banned = ["banned"])` | the column of the status, and its values that ban | there is none |
+/// | `status(column = "status", banned = ["banned"], active = ["active"])` | the column of the status, its values that ban and those that let in; `"*"`: all that do not ban. Any other keeps out, since it may be a misspelt ban | there is none; without `active`: `active` |
 /// | `verified = "email_verified_at"` | the column that is not null once the address is verified | every account is |
 /// | `tenant = "tenant"` | the column of the tenant that an account belongs to | it belongs where it holds rights |
 /// | `cached("email", "name")` | columns that are part of the cached identity | none |

@@ -83,6 +83,9 @@ pub enum SignInError {
         /// When the ban ends by itself.
         until: Option<OffsetDateTime>,
     },
+    /// The credential was right, and the account's status neither bans nor lets in.
+    #[error("the account has a status that is none of its model's")]
+    Inactive,
     /// The credential was right, and the account does not belong to the tenant that the sign-in asked about.
     #[error("not a member of tenant {0}")]
     NotInTenant(TenantName),
@@ -145,6 +148,7 @@ impl SignInError {
             Self::CredentialInvalid | Self::IdentityAmbiguous { proven: false } => ErrorCode::CredentialInvalid,
             Self::IdentityAmbiguous { proven: true } => ErrorCode::IdentityAmbiguous,
             Self::Banned { .. } => ErrorCode::AccountBanned,
+            Self::Inactive => ErrorCode::AccountInactive,
             Self::NotInTenant(_) => ErrorCode::Forbidden,
             Self::RefreshInvalid => ErrorCode::RefreshTokenInvalid,
             Self::RefreshExpired => ErrorCode::RefreshTokenExpired,
@@ -174,6 +178,7 @@ impl SignInError {
             | Self::CommitUnknown(_)
             | Self::Internal(_) => AttemptResult::FailureUncategorized,
             Self::Banned { .. }
+            | Self::Inactive
             | Self::NotInTenant(_)
             | Self::RefreshInvalid
             | Self::RefreshExpired
@@ -205,6 +210,7 @@ impl SignInError {
             | Self::CredentialInvalid
             | Self::IdentityAmbiguous { .. }
             | Self::Banned { .. }
+            | Self::Inactive
             | Self::NotInTenant(_)
             | Self::RefreshInvalid
             | Self::RefreshExpired
@@ -224,6 +230,7 @@ impl SignInError {
             Self::CredentialInvalid
             | Self::IdentityAmbiguous { .. }
             | Self::Banned { .. }
+            | Self::Inactive
             | Self::NotInTenant(_)
             | Self::RefreshInvalid
             | Self::RefreshExpired

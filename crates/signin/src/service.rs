@@ -173,6 +173,7 @@ impl SignIn {
             Opened::Open { version, tenant, ended } => (version, tenant, ended),
             Opened::NotInTenant(tenant) => return Err(SignInError::NotInTenant(tenant)),
             Opened::Banned(ban) => return Err(banned(ban)),
+            Opened::Inactive => return Err(SignInError::Inactive),
             // Deleted since it was read: as if it had never been.
             Opened::Gone => return Err(SignInError::CredentialInvalid),
         };
@@ -327,6 +328,9 @@ fn banned(ban: Option<Ban>) -> SignInError {
 
 /// The generation to give, for the outcomes that give one.
 fn granted(refreshed: &Refreshed) -> Result<(u32, SignedInBy), SignInError> {
+    if refreshed.inactive {
+        return Err(SignInError::Inactive);
+    }
     match (refreshed.outcome, &refreshed.banned) {
         // Before the outcome: a store gives a ban only where it would have given tokens, and no generation then.
         (_, Some(ban)) => Err(SignInError::Banned {

@@ -1,6 +1,6 @@
 //! What is done to accounts beside their own columns: bans and blocks, each in force on every node when the call returns.
 
-use bekci_core::{Account, PrincipalKey, SessionId, TokenId, signin::StoreError};
+use bekci_core::{ANY_STATUS, Account, PrincipalKey, SessionId, TokenId, signin::StoreError};
 use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -56,7 +56,7 @@ impl Store {
     /// [`StoreError::Refused`] where the account is gone, its model has no status, or the status does not ban.
     pub async fn ban(&self, key: &PrincipalKey, order: &BanOrder) -> Result<Committed, StoreError> {
         let model = self.node.model(key.model()).ok_or_else(|| account_gone(key))?;
-        if !model.banned_statuses.contains(&order.status) {
+        if !model.bans(&order.status) {
             return Err(StoreError::Refused(format!(
                 "status {:?} does not ban; {} does",
                 order.status,
@@ -97,7 +97,7 @@ impl Store {
         Ok(committed?)
     }
 
-    /// Lifts a ban: the status before comes back, or `active` where none was kept.
+    /// Lifts a ban: the status before comes back, or where none was kept the first that lets in.
     ///
     /// # Errors
     /// [`StoreError::Refused`] where the account is gone or its model has no status.
@@ -121,7 +121,7 @@ impl Store {
                 Value::Null
             }
             None => {
-                let after = before.as_deref().unwrap_or("active");
+                let after = before.as_deref().unwrap_or_else(|| self.first_active(key));
                 let banned = self.set_status(&transaction, key, after).await?;
                 json!({"before": banned, "after": after})
             }
@@ -141,12 +141,23 @@ impl Store {
     pub(crate) fn must_be_let_in(&self, key: &PrincipalKey, account: Option<Account>) -> Result<(), StoreError> {
         let account = account.ok_or_else(|| account_gone(key))?;
         let model = self.node.model(key.model()).ok_or_else(|| account_gone(key))?;
-        if account.is_banned(model) {
-            let status = account.status.unwrap_or_default();
-            let told = format!("the provider of {key} gives it status {status:?}, which bans: change it there");
-            return Err(StoreError::Refused(told));
-        }
-        Ok(())
+        let Some(status) = account.status.filter(|status| !model.lets_in(status)) else {
+            return Ok(());
+        };
+        let why = if model.bans(&status) { "bans" } else { "does not let in" };
+        Err(StoreError::Refused(format!(
+            "the provider of {key} gives it status {status:?}, which {why}: change it there"
+        )))
+    }
+
+    /// The status that an account gets where nobody knows the one before.
+    fn first_active(&self, key: &PrincipalKey) -> &str {
+        let model = self.node.model(key.model());
+        let first = model.and_then(|model| model.active_statuses.first());
+        first
+            .map(String::as_str)
+            .filter(|status| *status != ANY_STATUS)
+            .unwrap_or("active")
     }
 
     /// Sets the status and gives the one before.

@@ -44,6 +44,7 @@ pub(crate) async fn identity_of<C: ConnectionTrait>(
         return Ok(identity);
     };
     read_account(&mut identity, model, &row)?;
+    warn_of_status(&identity);
     add_stored(&mut identity, node, db).await?;
     Ok(identity)
 }
@@ -130,10 +131,9 @@ pub(crate) fn read_account(identity: &mut Identity, model: &ModelSpec, row: &Que
     let text = |column: &str| row.try_get::<Option<String>>("", column);
     identity.exists = true;
     identity.status = text("bekci_status")?.map(String::into_boxed_str);
-    identity.banned = identity
-        .status
-        .as_deref()
-        .is_some_and(|status| model.banned_statuses.iter().any(|banned| banned == status));
+    let status = identity.status.as_deref();
+    identity.banned = status.is_some_and(|status| model.bans(status));
+    identity.inactive = status.is_some_and(|status| model.is_unknown(status));
     identity.verified = row.try_get::<i32>("", "bekci_verified")? != 0;
     // A tenant that breaks the grammar cannot be asked about: its account belongs to none.
     identity.tenant = text("bekci_tenant")?.and_then(|tenant| TenantName::new(&tenant).ok());
@@ -145,6 +145,19 @@ pub(crate) fn read_account(identity: &mut Identity, model: &ModelSpec, row: &Que
         identity.attributes.insert(column.clone(), value);
     }
     Ok(())
+}
+
+/// Says of a status that nobody knows where it stands: who wrote it meant something by it. Once a load, so that no request repeats it.
+pub(crate) fn warn_of_status(identity: &Identity) {
+    if identity.inactive {
+        let status: String = identity
+            .status
+            .iter()
+            .flat_map(|status| status.chars())
+            .take(64)
+            .collect();
+        tracing::warn!(key = %identity.key, ?status, "this status neither bans nor lets in: the account is kept out until it has one of its model's active_statuses");
+    }
 }
 
 fn owner(key: &PrincipalKey) -> [QueryValue; 2] {

@@ -112,6 +112,8 @@ pub(crate) fn fill(identity: &mut Identity, model: &ModelSpec, account: &Account
     identity.status = account.status.as_deref().map(Into::into);
     identity.verified = account.verified;
     identity.tenant = account.tenant.clone();
+    identity.inactive = account.status.as_deref().is_some_and(|status| model.is_unknown(status));
+    load::warn_of_status(identity);
     if account.is_banned(model) {
         identity.banned = true;
         identity.ban = identity.ban.take().map(|ban| bekci_core::Ban { until: None, ..ban });

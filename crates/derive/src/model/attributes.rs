@@ -20,6 +20,7 @@ pub(crate) struct Attributes {
     pub(crate) password: Option<LitStr>,
     pub(crate) status: Option<LitStr>,
     pub(crate) banned: Vec<LitStr>,
+    pub(crate) active: Vec<LitStr>,
     pub(crate) verified: Option<LitStr>,
     pub(crate) tenant: Option<LitStr>,
     pub(crate) cached: Vec<LitStr>,
@@ -35,6 +36,7 @@ struct Partial {
     password: Option<LitStr>,
     status: Option<LitStr>,
     banned: Vec<LitStr>,
+    active: Vec<LitStr>,
     verified: Option<LitStr>,
     tenant: Option<LitStr>,
     cached: Vec<LitStr>,
@@ -100,8 +102,11 @@ impl Partial {
                 } else if inner.path.is_ident("banned") {
                     self.banned.extend(strings(&inner)?);
                     Ok(())
+                } else if inner.path.is_ident("active") {
+                    self.active.extend(strings(&inner)?);
+                    Ok(())
                 } else {
-                    Err(inner.error("`status` has `column = \"..\"` and `banned = [\"..\"]`"))
+                    Err(inner.error("`status` has `column = \"..\"`, `banned = [\"..\"]` and `active = [\"..\"]`"))
                 }
             }),
             _ => Err(meta.error(format!("`#[auth(..)]` has {PARTS}"))),
@@ -117,10 +122,10 @@ impl Partial {
         if self.identifiers.is_empty() {
             return Err(missing("identifier = \"..\""));
         }
-        if let (None, Some(value)) = (&self.status, self.banned.first()) {
+        if let (None, Some(value)) = (&self.status, self.banned.first().or(self.active.first())) {
             return Err(Error::new(
                 value.span(),
-                "`banned` needs `column = \"..\"` beside it in `status(..)`",
+                "`banned` and `active` need `column = \"..\"` beside it in `status(..)`",
             ));
         }
         let manual_hooks = match &self.hooks {
@@ -147,6 +152,7 @@ impl Partial {
             password: self.password,
             status: self.status,
             banned: self.banned,
+            active: self.active,
             verified: self.verified,
             tenant: self.tenant,
             cached: self.cached,

@@ -57,6 +57,10 @@ fn spec(attributes: &Attributes, columns: &Columns) -> Result<TokenStream> {
     let (password, status) = (optional(&attributes.password), optional(&attributes.status));
     let (verified, tenant) = (optional(&attributes.verified), optional(&attributes.tenant));
     let (cached, banned) = (&attributes.cached, &attributes.banned);
+    let active: Vec<String> = match &attributes.active[..] {
+        [] => vec!["active".to_owned()],
+        said => said.iter().map(syn::LitStr::value).collect(),
+    };
     let id_field = &columns.id_field;
     Ok(quote! {
         impl ::bekci::AsPrincipal for Model {
@@ -79,6 +83,7 @@ fn spec(attributes: &Attributes, columns: &Columns) -> Result<TokenStream> {
                     tenant_column: #tenant,
                     cached_attributes: ::std::vec![#(::std::string::String::from(#cached)),*],
                     banned_statuses: ::std::vec![#(::std::string::String::from(#banned)),*],
+                    active_statuses: ::std::vec![#(::std::string::String::from(#active)),*],
                 })
             }
         }

@@ -41,11 +41,9 @@ fn model_spec(config: &Config, name: &ModelName) -> ModelSpec {
         .iter()
         .map(|column| column.as_str().to_owned())
         .collect();
-    spec.banned_statuses = section
-        .banned_statuses
-        .iter()
-        .map(|status| status.as_str().to_owned())
-        .collect();
+    let texts = |statuses: &[types::Status]| statuses.iter().map(|status| status.as_str().to_owned()).collect();
+    spec.banned_statuses = texts(&section.banned_statuses);
+    spec.active_statuses = texts(&section.active_statuses);
     spec
 }
 

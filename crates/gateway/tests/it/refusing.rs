@@ -145,7 +145,10 @@ fn a_sign_in_that_is_too_old_is_403_on_a_fresh_route() {
         tokens.session
     ));
     // The time of a sign-in never changes by itself, so nobody looks whether it has: a change of the account makes the node look.
-    house.sql(&format!("UPDATE admins SET status = 'Active' WHERE id = {}", person.id));
+    house.sql(&format!(
+        "UPDATE admins SET name = 'Somebody Else' WHERE id = {}",
+        person.id
+    ));
     let answer = in_the_end(&ask, house.address(), "403 FORBIDDEN");
     assert_eq!(
         (answer.verdict().as_str(), challenge(&answer)),

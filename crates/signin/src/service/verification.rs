@@ -34,6 +34,7 @@ impl SignIn {
         let temporary = match opened {
             OpenedTemporary::Open(temporary) => temporary,
             OpenedTemporary::Banned(ban) => return Err(banned(ban)),
+            OpenedTemporary::Inactive => return Err(SignInError::Inactive),
             OpenedTemporary::NotInTenant(tenant) => return Err(SignInError::NotInTenant(tenant)),
             OpenedTemporary::Gone => return Err(SignInError::CredentialInvalid),
         };

@@ -313,6 +313,7 @@ impl SignInStore for Store {
             outcome,
             session: None,
             banned: None,
+            inactive: false,
         };
         let Some(row) = tables.sessions.get_mut(&request.session) else {
             return Ok(refused(RefreshOutcome::Invalid));

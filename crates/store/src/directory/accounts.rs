@@ -194,21 +194,21 @@ impl Directory {
         committed
     }
 
-    /// Gives an account a status that does not ban, and lifts its ban if there is one.
+    /// Gives an account a status that lets in, and lifts its ban if there is one.
     ///
     /// # Errors
-    /// [`DirectoryError::Gone`], or [`DirectoryError::Value`] for a status that bans and for a model without one.
+    /// [`DirectoryError::Gone`], or [`DirectoryError::Value`] for a status that does not let in and for a model without one.
     pub async fn restore(&self, key: &PrincipalKey, status: &str) -> Result<Committed, DirectoryError> {
         let spec = self.spec(key.model())?;
-        let column = spec.status_column.as_ref().ok_or_else(|| without(spec, "status"))?;
-        if spec.banned_statuses.iter().any(|banned| banned == status) {
+        let name = spec.status_column.as_ref().ok_or_else(|| without(spec, "status"))?;
+        if spec.bans(status) {
             return Err(DirectoryError::Value("this status bans".to_owned()));
         }
         if let Some(committed) = self.restore_provided(key, status).await? {
             return Ok(committed);
         }
         let (condition, mut values) = load::by_id(self.backend(), spec, key.id()).ok_or(DirectoryError::Gone)?;
-        let (table, column) = (quoted(&spec.table), quoted(column));
+        let (table, column) = (quoted(&spec.table), quoted(name));
         let transaction = self.begin().await?;
         let read = format!("SELECT CAST({column} AS TEXT) AS status FROM {table} WHERE {condition}");
         let row = transaction
@@ -216,6 +216,12 @@ impl Directory {
             .await;
         let row = row.map_err(refused)?.ok_or(DirectoryError::Gone)?;
         let before: Option<String> = row.try_get("", "status").map_err(refused)?;
+        if !spec.lets_in(status) {
+            let known = spec.active_statuses.join(", ");
+            return Err(DirectoryError::Value(format!(
+                "this status does not let in; {known} does"
+            )));
+        }
         values.push(status.into());
         let sql = format!("UPDATE {table} SET {column} = ${} WHERE {condition}", values.len());
         if self.run(&transaction, sql, values).await? == 0 {

@@ -2,7 +2,7 @@
 
 use bekci_core::{
     Account, Identity, SessionId, TenantName,
-    principal::not_banned,
+    principal::is_banned,
     signin::{NewSession, Opened},
 };
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Value};
@@ -54,8 +54,11 @@ impl Sessions {
         if !identity.exists {
             return Ok(Err(Opened::Gone));
         }
-        if not_banned(&identity, session.now).is_err() {
+        if is_banned(&identity, session.now) {
             return Ok(Err(Opened::Banned(identity.ban)));
+        }
+        if identity.inactive {
+            return Ok(Err(Opened::Inactive));
         }
         let is_same = match given.flatten() {
             Some(account) => is_of(&account, session),

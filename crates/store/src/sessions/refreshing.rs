@@ -7,7 +7,7 @@
 use bekci_core::{
     AuthGuard, Consistency, Identity, IdentityVersion, Need, PrincipalKey, RefreshOutcome, RefreshRules, SessionId,
     SessionState, TenantName, judge_refresh,
-    principal::not_banned,
+    principal::is_banned,
     signin::{RefreshRequest, Refreshed, SessionFacts, StoreError},
 };
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
@@ -95,14 +95,20 @@ impl Sessions {
             if !identity.exists || identity.session(request.session, &request.guard.name).is_none() {
                 return Ok(refused(RefreshOutcome::Invalid));
             }
-            if not_banned(&identity, request.now).is_err() {
+            if is_banned(&identity, request.now) {
+                let nothing_told = bekci_core::Ban {
+                    reason: None,
+                    until: None,
+                };
                 return Ok(Refreshed {
-                    outcome: RefreshOutcome::Invalid,
-                    session: None,
-                    banned: Some(identity.ban.clone().unwrap_or(bekci_core::Ban {
-                        reason: None,
-                        until: None,
-                    })),
+                    banned: Some(identity.ban.clone().unwrap_or(nothing_told)),
+                    ..refused(RefreshOutcome::Invalid)
+                });
+            }
+            if identity.inactive {
+                return Ok(Refreshed {
+                    inactive: true,
+                    ..refused(RefreshOutcome::Invalid)
                 });
             }
             self.node().points().reach("refresh.confirmed").await;
@@ -127,6 +133,7 @@ impl Sessions {
                 outcome,
                 session: Some(facts),
                 banned: None,
+                inactive: false,
             });
         }
         Err(StoreError::Unavailable("the session changes too often".to_owned()))
@@ -248,5 +255,6 @@ fn refused(outcome: RefreshOutcome) -> Refreshed {
         outcome,
         session: None,
         banned: None,
+        inactive: false,
     }
 }

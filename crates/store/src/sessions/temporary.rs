@@ -62,6 +62,7 @@ impl Sessions {
             Err(refused) => {
                 let refused = match refused {
                     Opened::Banned(ban) => OpenedTemporary::Banned(ban),
+                    Opened::Inactive => OpenedTemporary::Inactive,
                     Opened::NotInTenant(tenant) => OpenedTemporary::NotInTenant(tenant),
                     Opened::Gone | Opened::Open { .. } => OpenedTemporary::Gone,
                 };

@@ -201,10 +201,15 @@ async fn a_status_is_restored_and_the_ban_is_gone(scene: Scene) {
         ..bekci_store::BanOrder::default()
     };
     store.ban(&who, &order).await.unwrap();
-    assert!(matches!(
-        store.directory().restore(&who, "suspended").await,
-        Err(DirectoryError::Value(_))
-    ));
+    for status in ["suspended", "bannd", ""] {
+        assert!(
+            matches!(
+                store.directory().restore(&who, status).await,
+                Err(DirectoryError::Value(_))
+            ),
+            "{status:?}"
+        );
+    }
     store.directory().restore(&who, "active").await.unwrap();
     let found = store.directory().find(&who).await.unwrap().unwrap();
     assert_eq!(

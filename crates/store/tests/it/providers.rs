@@ -183,7 +183,7 @@ async fn a_ban_keeps_a_providers_account_out_and_its_end_lifts_no_status(scene: 
     let (guard, ada, now) = (staff_guard(), staff("ada"), SystemClock.now());
     let banned = async || {
         let identity = Ask::of(&ada, &guard).direct().view(&node).await.identity;
-        bekci_core::principal::not_banned(&identity, now).is_err()
+        bekci_core::principal::let_in(&identity, now).is_err()
     };
     let order = |until| BanOrder {
         status: "banned".to_owned(),

@@ -62,7 +62,12 @@ pub(super) async fn set(call: Call) -> Answer {
     if !word(&body.status) {
         return Err(invalid("status", "must be a word of at most 64 ASCII characters"));
     }
-    let bans = spec.banned_statuses.contains(&body.status);
+    let bans = spec.bans(&body.status);
+    if !bans && !spec.lets_in(&body.status) {
+        let known = spec.banned_statuses.iter().chain(&spec.active_statuses);
+        let known: Vec<&str> = known.map(String::as_str).collect();
+        return Err(invalid("status", &format!("must be one of: {}", known.join(", "))));
+    }
     let order = BanOrder {
         status: body.status.clone(),
         reason: body.reason.as_deref().map(reason).transpose()?,

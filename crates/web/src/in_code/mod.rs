@@ -8,7 +8,7 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use bekci_core::{
     AuthError, AuthGuard, GuardName, NameError, Principal, PrincipalKey, TenantName, TokenId, TokenKind, UserProvider,
-    Verification, VerifiedClaims, principal::not_banned,
+    Verification, VerifiedClaims, principal::let_in,
 };
 use bekci_signin::{IssueOrder, SignInError, SignedIn};
 use bekci_store::Scope;
@@ -105,7 +105,7 @@ impl<G: GuardType> GuardCalls<G> {
     /// Who has these credentials, for this request alone: no session is opened, so that it is not fresh, and nothing of it lasts. `None`: nobody.
     ///
     /// # Errors
-    /// A [`Refusal`] with `UNVERIFIED` where the guard asks for a verification, since the credentials are not enough then; with `ACCOUNT_BANNED`, or where it cannot be told.
+    /// A [`Refusal`] with `UNVERIFIED` where the guard asks for a verification, since the credentials are not enough then; with `ACCOUNT_BANNED` or `ACCOUNT_INACTIVE`, or where it cannot be told.
     pub async fn once(&self, credentials: &Credentials) -> Result<Option<Who>, Refusal> {
         let Some(key) = self.prove(credentials).await? else {
             return Ok(None);
@@ -116,7 +116,7 @@ impl<G: GuardType> GuardCalls<G> {
         if !view.identity.exists {
             return Ok(None);
         }
-        not_banned(&view.identity, now)?;
+        let_in(&view.identity, now)?;
         if guard.verification != Verification::Off {
             return Err(AuthError::Unverified.into());
         }

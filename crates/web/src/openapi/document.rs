@@ -260,7 +260,7 @@ fn refusals(operation: &Operation) -> BTreeMap<u16, BTreeSet<&'static str>> {
             E::TokenExpired,
         ]);
         codes.extend([E::TokenBlocked, E::GuardMismatch, E::IdentityNotFound]);
-        codes.extend([E::AccountBanned, E::StoreUnavailable]);
+        codes.extend([E::AccountBanned, E::AccountInactive, E::StoreUnavailable]);
         if !operation.method.is_safe() {
             codes.push(E::CsrfRejected);
         }

@@ -235,6 +235,7 @@ impl From<AuthError> for Refusal {
             | AuthError::SessionEnded
             | AuthError::GenerationRetired
             | AuthError::IdentityNotFound
+            | AuthError::AccountInactive
             | AuthError::Unverified
             | AuthError::GuestsOnly
             | AuthError::PolicyDenied(_)
@@ -261,6 +262,7 @@ impl From<SignInError> for Refusal {
             SignInError::CommitUnknown(_) => refusal.detail("outcome", "unknown"),
             SignInError::CredentialInvalid
             | SignInError::IdentityAmbiguous { .. }
+            | SignInError::Inactive
             | SignInError::RefreshInvalid
             | SignInError::RefreshExpired
             | SignInError::RefreshReused

@@ -123,7 +123,7 @@ impl TestApp {
         };
         let found = self.bekci.store().directory().list(&spec.name, &query).await;
         let mut found = done(found, "accounts cannot be listed").accounts.into_iter();
-        match found.find(|account| !account.banned) {
+        match found.find(|account| !account.banned && !account.inactive) {
             Some(account) => account.key,
             None => fail(format_args!(
                 "model {model} has no account to try with, and none can be made: make one before"

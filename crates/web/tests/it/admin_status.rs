@@ -88,6 +88,7 @@ async fn a_status_that_cannot_be_is_422_and_named() {
         (&path, json!({}), "status"),
         (&path, json!({"status": ""}), "status"),
         (&path, json!({"status": "two words"}), "status"),
+        (&path, json!({"status": "bannd"}), "status"),
         (&path, json!({"status": "active", "reason": "none"}), "reason"),
         (
             &path,

@@ -73,6 +73,9 @@ fn account(identity: &Identity, now: OffsetDateTime) -> String {
         let until = until.map_or_else(|| "until it is lifted".to_owned(), |until| format!("until {until}"));
         line("banned", &format!("{until}: {reason}"));
     }
+    if identity.inactive {
+        line("kept out", "this status neither bans nor lets in");
+    }
     line("verified", if identity.verified { "yes" } else { "no" });
     line("tenant", &listed(&identity.tenant));
     for (name, value) in &identity.attributes {

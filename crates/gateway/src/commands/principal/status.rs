@@ -100,7 +100,7 @@ impl Ban {
 pub(super) async fn unban(desk: &Desk<'_>, key: &PrincipalKey) -> Result<Answer, Failure> {
     let before = desk.account(key).await?;
     let key = before.key;
-    if !before.banned && before.ban.is_none() {
+    if !before.banned && !before.inactive && before.ban.is_none() {
         let json = json!({"key": key, "status": before.status, "banned": false, "changed": false});
         return Ok(Answer::new(format!("{key} is not banned"), json));
     }

@@ -112,6 +112,14 @@ fn models(config: &Config, findings: &mut Findings<'_>) {
             );
         }
         tables.push((name, model.table.as_str()));
+        if let Some(both) = model
+            .active_statuses
+            .iter()
+            .find(|status| model.banned_statuses.contains(status))
+        {
+            let message = format!("holds {:?}, which is one of banned_statuses too", both.as_str());
+            findings.add(&["models", name, "active_statuses"], message);
+        }
         let Some(password) = &model.password_column else {
             continue;
         };

@@ -41,6 +41,9 @@ settings! {
         cached_attributes: Vec<Column> = Toml("['email', 'name']");
         /// The values of the status that keep an account out.
         banned_statuses: Vec<Status> = Toml("['banned', 'suspended']");
+        /// The values of the status that let an account in; `["*"]`: every one that does not ban. Any other keeps it out with `ACCOUNT_INACTIVE`, since it may be a misspelt
+        /// ban, and so the log says. An account whose status is NULL has none, and is let in.
+        active_statuses: Vec<Status> = Toml("['active']");
         /// The column of the tenant, where an account belongs to one; empty: it belongs where it holds a role or a grant.
         tenant_column: Option<Column> = Toml("''");
     }

@@ -335,3 +335,27 @@ fn tenants_are_looked_for_where_somebody_may_name_them() {
     loaded(&by("path:2", ""));
     loaded(&by("claim", ""));
 }
+
+#[test]
+fn a_claim_is_taken_from_what_a_sign_in_has() {
+    let claims = |claims: &str| format!("[guards.customer]\nclaims = {claims}\n");
+    assert_eq!(
+        mistake(&claims("{ uid = 'nope' }")),
+        "bekci.toml:2:18: guards.customer.claims.uid: takes \"nope\", which is none of id, key, email, name: id, key and models.customer.cached_attributes; did you mean name?"
+    );
+    assert!(mistake(&claims("{ mail = 'emial' }")).ends_with("did you mean email?"));
+    loaded(&claims("{ uid = 'id', who = 'key', email = 'email', Name = 'name' }"));
+    let cached = "[models.customer]\ncached_attributes = ['city']\n";
+    loaded(&format!("{}{cached}", claims("{ city = 'city' }")));
+    assert!(mistake(&format!("{}{cached}", claims("{ email = 'email' }"))).contains("none of id, key, city"));
+}
+
+#[test]
+fn a_status_bans_or_lets_in_and_never_both() {
+    assert_eq!(
+        mistake("[models.customer]\nactive_statuses = ['active', 'banned']\n"),
+        "bekci.toml:2:19: models.customer.active_statuses: holds \"banned\", which is one of banned_statuses too"
+    );
+    let config = loaded("[models.customer]\nactive_statuses = ['*']\n");
+    assert_eq!(config.models.len(), 2);
+}

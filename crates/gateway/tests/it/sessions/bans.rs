@@ -15,6 +15,7 @@ use crate::{
 on_every_store!(
     a_ban_written_from_outside_refuses_within_the_promised_time_and_tells_its_reason,
     rights_taken_from_outside_are_gone_within_the_promised_time,
+    a_misspelt_status_lifts_no_ban,
 );
 
 /// Asks both nodes again and again until both refuse; whatever is asked later than Δ after the write has returned must be refused.
@@ -95,4 +96,40 @@ fn rights_taken_from_outside_are_gone_within_the_promised_time(house: &House) {
         assert_eq!(answer.verdict(), "403 FORBIDDEN");
     }
     assert_eq!(tokens.verdict(house.address()), "200", "signed in all the same");
+}
+
+fn a_misspelt_status_lifts_no_ban(house: &House) {
+    let customer = house.customer();
+    let tokens = customer.sign_in(house.address());
+    house
+        .command(&["principal", "ban", &customer.key(), "--reason", "abuse"], "")
+        .success();
+    let set = |status: &str| {
+        house.sql(&format!(
+            "UPDATE customers SET status = '{status}' WHERE id = {}",
+            customer.id
+        ))
+    };
+    set("bannd");
+    let refused = "403 ACCOUNT_INACTIVE";
+    for node in &house.nodes {
+        in_the_end(&get("/me/x").bearer(&tokens.access), node.address, refused);
+        assert_eq!(tokens.refresh().to(node.address).verdict(), refused);
+        assert_eq!(customer.login(&json!({})).to(node.address).verdict(), refused);
+        let guessed = customer.login(&json!({"password": "not the right one"}));
+        assert_eq!(guessed.to(node.address).verdict(), "401 CREDENTIAL_INVALID");
+    }
+    let shown = house.command(&["principal", "show", &customer.key()], "").success();
+    assert!(shown.out.contains("kept out"), "{shown:?}");
+    assert!(
+        shown.err.contains("bannd") && shown.err.contains(&customer.key()),
+        "the log names both: {shown:?}"
+    );
+    // What one of its lists has is no riddle.
+    set("active");
+    in_the_end(&get("/me/x").bearer(&tokens.access), house.address(), "200");
+    set("bannd");
+    in_the_end(&get("/me/x").bearer(&tokens.access), house.address(), refused);
+    house.command(&["principal", "unban", &customer.key()], "").success();
+    assert_eq!(tokens.verdict(house.address()), "200", "restored by command");
 }

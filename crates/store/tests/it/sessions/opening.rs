@@ -147,6 +147,14 @@ async fn nobody_opens_a_session_of_an_account_that_is_banned_or_gone(scene: Scen
     // The end of a ban lets in whoever signs in then.
     let open = attempt("customer:1", Duration::hours(1) + Duration::seconds(1)).await;
     assert!(matches!(open, Opened::Open { .. }), "{open:?}");
+    for status in ["bannd", "Active", ""] {
+        scene.outside(&format!("UPDATE customers SET status = '{status}' WHERE id = 2"));
+        let refused = attempt("customer:2", Duration::ZERO).await;
+        assert_eq!(refused, Opened::Inactive, "{status:?}");
+    }
+    scene.outside("UPDATE customers SET status = 'active' WHERE id = 2");
+    let open = attempt("customer:2", Duration::ZERO).await;
+    assert!(matches!(open, Opened::Open { .. }), "{open:?}");
 }
 
 async fn a_session_is_for_a_tenant_that_its_account_belongs_to(scene: Scene) {
