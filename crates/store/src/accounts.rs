@@ -7,7 +7,9 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     Store,
+    columns::Columns,
     commit::{Barrier, Committed},
+    directory::values::about_values,
     guarded::GuardedTransaction,
     load, providers,
     sql::{micros, quoted, statement},
@@ -169,12 +171,12 @@ impl Store {
     ) -> Result<Option<String>, StoreError> {
         let backend = self.node.backend();
         let model = self.node.model(key.model()).ok_or_else(|| account_gone(key))?;
-        let column = model
+        let name = model
             .status_column
             .as_ref()
             .ok_or_else(|| StoreError::Refused(format!("model {} has no status", model.name)))?;
         let (condition, mut values) = load::by_id(backend, model, key.id()).ok_or_else(|| account_gone(key))?;
-        let (table, column) = (quoted(&model.table), quoted(column));
+        let (table, column) = (quoted(&model.table), quoted(name));
         let read = statement(
             backend,
             format!("SELECT CAST({column} AS TEXT) AS status FROM {table} WHERE {condition}"),
@@ -187,11 +189,16 @@ impl Store {
             .ok_or_else(|| account_gone(key))?;
         let before: Option<String> = row.try_get("", "status").map_err(unavailable)?;
         values.push(status.into());
-        let write = format!("UPDATE {table} SET {column} = ${} WHERE {condition}", values.len());
+        let columns = Columns::read(transaction, &model.table).await.map_err(unavailable)?;
+        let after = columns.text(name, values.len());
+        let write = format!("UPDATE {table} SET {column} = {after} WHERE {condition}");
         transaction
             .execute_raw(statement(backend, write, values))
             .await
-            .map_err(unavailable)?;
+            .map_err(|error| match about_values(&error) {
+                Some(told) => StoreError::Refused(format!("status {status:?} cannot be set: {told}")),
+                None => unavailable(error),
+            })?;
         Ok(before)
     }
 
@@ -272,6 +279,27 @@ pub struct NewAccount {
     pub verified: bool,
 }
 
+/// A row that is to be inserted.
+#[derive(Default)]
+struct NewRow {
+    columns: Vec<String>,
+    expressions: Vec<String>,
+    values: Vec<sea_orm::Value>,
+}
+
+impl NewRow {
+    fn put(&mut self, of: &Columns, column: &str, value: sea_orm::Value) {
+        let expression = of.value(column, self.values.len() + 1, &value);
+        self.push(column, expression, value);
+    }
+
+    fn push(&mut self, column: &str, expression: String, value: sea_orm::Value) {
+        self.columns.push(quoted(column));
+        self.expressions.push(expression);
+        self.values.push(value);
+    }
+}
+
 impl Store {
     /// Makes an account of a model whose table has the columns that the model names. Integer ids are given by the database, others here.
     ///
@@ -285,7 +313,8 @@ impl Store {
         let gone = || StoreError::Refused(format!("there is no model {model}"));
         let spec = self.node.model(model.as_str()).ok_or_else(gone)?.clone();
         self.node.must_have_table(&spec)?;
-        let (mut columns, mut values): (Vec<String>, Vec<sea_orm::Value>) = (Vec::new(), Vec::new());
+        let of = Columns::read(self.node.db(), &spec.table).await.map_err(unavailable)?;
+        let mut row = NewRow::default();
         for (column, value) in &account.columns {
             let known = spec.identifiers.iter().any(|(name, _)| name == column)
                 || spec.cached_attributes.contains(column)
@@ -293,24 +322,22 @@ impl Store {
             if !known {
                 return Err(StoreError::Refused(format!("model {model} has no column {column:?}")));
             }
-            columns.push(quoted(column));
-            values.push(value.clone().into());
+            row.put(&of, column, value.clone().into());
         }
         if let (Some(column), Some(hash)) = (&spec.password_column, &account.password_hash) {
-            columns.push(quoted(column));
-            values.push(secrecy::ExposeSecret::expose_secret(hash).into());
+            row.put(&of, column, secrecy::ExposeSecret::expose_secret(hash).into());
         }
         if let (Some(column), true) = (&spec.verified_column, account.verified) {
-            columns.push(quoted(column));
-            values.push(micros(self.node.clock().now()).into());
+            let (expression, value) = of.moment(column, row.values.len() + 1, self.node.clock().now());
+            row.push(column, expression, value);
         }
         if spec.id_kind != bekci_core::IdKind::Integer {
             let id = self.new_id(spec.id_kind)?;
-            columns.push(quoted(&spec.id_column));
-            values
-                .extend(load::id_values(&spec, &id).and_then(|mut ids| (!ids.is_empty()).then(|| ids.swap_remove(0))));
+            if let Some(value) = load::id_values(&spec, &id).and_then(|ids| ids.into_iter().next()) {
+                row.put(&of, &spec.id_column, value);
+            }
         }
-        self.insert_account(&spec, &columns, values).await
+        self.insert_account(&spec, row).await
     }
 
     pub(crate) fn new_id(&self, kind: bekci_core::IdKind) -> Result<String, StoreError> {
@@ -329,26 +356,25 @@ impl Store {
     async fn insert_account(
         &self,
         spec: &bekci_core::ModelSpec,
-        columns: &[String],
-        values: Vec<sea_orm::Value>,
+        row: NewRow,
     ) -> Result<(PrincipalKey, Committed), StoreError> {
         let backend = self.node.backend();
-        let places: Vec<String> = (1..=values.len()).map(|at| format!("${at}")).collect();
         let id = crate::sessions::id_as_text(backend, spec);
         let sql = format!(
             "INSERT INTO {} ({}) VALUES ({}) RETURNING {id} AS id",
             quoted(&spec.table),
-            columns.join(", "),
-            places.join(", ")
+            row.columns.join(", "),
+            row.expressions.join(", ")
         );
         let transaction = self.connection().begin().await.map_err(unavailable)?;
         let row = transaction
-            .query_one_raw(statement(backend, sql, values))
+            .query_one_raw(statement(backend, sql, row.values))
             .await
-            .map_err(|error| match error.sql_err() {
-                Some(sea_orm::SqlErr::UniqueConstraintViolation(_)) => {
+            .map_err(|error| match (error.sql_err(), about_values(&error)) {
+                (Some(sea_orm::SqlErr::UniqueConstraintViolation(_)), _) => {
                     StoreError::Refused("an account with this identifier is there already".to_owned())
                 }
+                (_, Some(told)) => StoreError::Refused(format!("table {}: {told}", spec.table)),
                 _ => unavailable(error),
             })?;
         let row = row.ok_or_else(|| StoreError::Unavailable("the database gave no id for the account".to_owned()))?;

@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::shared::SharedCacheError;
+use crate::{columns::UnfitColumns, shared::SharedCacheError};
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,9 @@ pub enum OpenError {
         "this SQLite connection has {0}; open it with bekci_store::connect, or set it on each connection of the pool"
     )]
     Pragma(&'static str),
+    /// Account tables have columns that cannot be read or written as their models say.
+    #[error("account tables do not fit their models: {0}")]
+    Columns(UnfitColumns),
     /// The shared cache cannot be set up.
     #[error(transparent)]
     Shared(#[from] SharedCacheError),

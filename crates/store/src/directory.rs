@@ -9,7 +9,7 @@
 mod accounts;
 mod catalogue;
 mod provided;
-mod values;
+pub(crate) mod values;
 
 use bekci_core::{IdKind, Identity, ModelName, ModelSpec, PrincipalKey, SessionId, TokenId, signin::StoreError};
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, TransactionTrait, Value};

@@ -15,6 +15,7 @@
 mod accounts;
 mod audit;
 mod clock;
+mod columns;
 mod commit;
 mod compared;
 mod connect;
@@ -49,6 +50,7 @@ use tokio::{sync::watch, task::JoinHandle};
 pub use accounts::{BanOrder, BlockOrder, NewAccount};
 pub use audit::Actor;
 pub use clock::SystemClock;
+pub use columns::{UnfitColumn, UnfitColumns};
 pub use commit::{Barrier, CommitError, Committed};
 pub use compared::{CachedEntry, Compared};
 pub use connect::{OpenError, connect};
@@ -136,6 +138,12 @@ impl Store {
     /// As [`Store::open`].
     pub async fn open_quiet(db: DatabaseConnection, settings: StoreSettings) -> Result<Self, OpenError> {
         connect::check(&db).await?;
+        let elsewhere = |model: &&ModelSpec| settings.providers.of(model.name.as_str()).is_some();
+        let in_tables = settings.models.iter().filter(|model| !elsewhere(model));
+        let unfit = columns::check(&db, in_tables).await?;
+        if !unfit.is_empty() {
+            return Err(OpenError::Columns(UnfitColumns(unfit)));
+        }
         let mut name = TokenId([0; 16]);
         settings.entropy.fill(&mut name.0).map_err(OpenError::Entropy)?;
         let shared = settings.redis.as_ref().map(|redis| {

@@ -139,6 +139,43 @@ fn a_trigger_that_somebody_dropped_is_found() {
 }
 
 #[test]
+fn a_column_of_a_type_that_cannot_be_used_is_found_and_one_of_the_applications_own_is_written() {
+    let house = House::new(Kind::Postgres, 0);
+    let column = |kind: &str| {
+        house.sql("ALTER TABLE customers DROP COLUMN email_verified_at");
+        house.sql(&format!("ALTER TABLE customers ADD COLUMN email_verified_at {kind}"));
+    };
+    let add = |email: &str| {
+        let add = [
+            "principal",
+            "add",
+            "--model",
+            "customer",
+            "--email",
+            email,
+            "--password-stdin",
+        ];
+        house.command(&add, "seven wooden boats at noon")
+    };
+    column("boolean");
+    let said = "table customers, column email_verified_at (verified_column of model customer): is boolean; taken is timestamptz";
+    fails(&house.command(&DOCTOR, ""), "start", said);
+    let refused = add("a@own.test");
+    assert!(refused.code == Some(1) && refused.err.contains(said), "{refused:?}");
+    for (at, kind) in ["timestamptz", "timestamp", "bigint"].iter().enumerate() {
+        column(kind);
+        let email = format!("b{at}@own.test");
+        add(&email).success();
+        let set = house.sql(&format!(
+            "SELECT email_verified_at IS NOT NULL FROM customers WHERE email = '{email}'"
+        ));
+        assert_eq!(set, "t", "{kind}");
+        let told = json(&house.command(&DOCTOR, ""));
+        assert!(of(&told, "start").is_empty(), "{told}");
+    }
+}
+
+#[test]
 fn servers_that_do_not_answer_are_found_and_passwords_stay_untold() {
     let house = House::new(Kind::PostgresRedis, 0);
     let url = house.redis.as_ref().unwrap().url();

@@ -4,12 +4,14 @@ use bekci_core::{IdKind, ModelName, ModelSpec, PrincipalKey, SessionId};
 use sea_orm::{ConnectionTrait, Value};
 use secrecy::ExposeSecret;
 use serde_json::json;
+use time::OffsetDateTime;
 
 use super::{
     AccountChange, Changed, Directory, DirectoryError,
     values::{column_value, refused},
 };
 use crate::{
+    columns::Columns,
     commit::Committed,
     guarded::GuardedTransaction,
     load,
@@ -24,9 +26,16 @@ struct Assigned {
 }
 
 impl Assigned {
-    fn value(&mut self, column: &str, value: Value) {
+    fn value(&mut self, of: &Columns, column: &str, value: Value) {
+        let expression = of.value(column, self.values.len() + 1, &value);
         self.values.push(value);
-        self.columns.push((quoted(column), format!("${}", self.values.len())));
+        self.columns.push((quoted(column), expression));
+    }
+
+    fn moment(&mut self, of: &Columns, column: &str, moment: OffsetDateTime) {
+        let (expression, value) = of.moment(column, self.values.len() + 1, moment);
+        self.values.push(value);
+        self.columns.push((quoted(column), expression));
     }
 }
 
@@ -61,11 +70,13 @@ impl Directory {
         let spec = self.spec(model.as_str())?.clone();
         self.must_have_table(&spec)?;
         let backend = self.backend();
-        let mut assigned = self.assigned(&spec, account, Vec::new(), true)?;
+        let columns = self.columns(&spec).await?;
+        let mut assigned = self.assigned(&spec, &columns, account, (Vec::new(), true))?;
         if spec.id_kind != IdKind::Integer {
             let id = self.store.new_id(spec.id_kind)?;
             let value = load::id_values(&spec, &id).and_then(|values| values.into_iter().next());
-            assigned.value(&spec.id_column, value.ok_or(DirectoryError::Gone)?);
+            let value = value.ok_or(DirectoryError::Gone)?;
+            assigned.value(&columns, &spec.id_column, value);
         }
         let (columns, expressions): (Vec<String>, Vec<String>) = assigned.columns.into_iter().unzip();
         let sql = format!(
@@ -99,7 +110,8 @@ impl Directory {
         let spec = self.spec(key.model())?.clone();
         self.must_have_table(&spec)?;
         let (condition, values) = load::by_id(self.backend(), &spec, key.id()).ok_or(DirectoryError::Gone)?;
-        let assigned = self.assigned(&spec, change, values, false)?;
+        let columns = self.columns(&spec).await?;
+        let assigned = self.assigned(&spec, &columns, change, (values, false))?;
         let sets: Vec<String> = assigned
             .columns
             .iter()
@@ -204,6 +216,12 @@ impl Directory {
         if spec.bans(status) {
             return Err(DirectoryError::Value("this status bans".to_owned()));
         }
+        if !spec.lets_in(status) {
+            let known = spec.active_statuses.join(", ");
+            return Err(DirectoryError::Value(format!(
+                "this status does not let in; {known} does"
+            )));
+        }
         if let Some(committed) = self.restore_provided(key, status).await? {
             return Ok(committed);
         }
@@ -216,14 +234,10 @@ impl Directory {
             .await;
         let row = row.map_err(refused)?.ok_or(DirectoryError::Gone)?;
         let before: Option<String> = row.try_get("", "status").map_err(refused)?;
-        if !spec.lets_in(status) {
-            let known = spec.active_statuses.join(", ");
-            return Err(DirectoryError::Value(format!(
-                "this status does not let in; {known} does"
-            )));
-        }
         values.push(status.into());
-        let sql = format!("UPDATE {table} SET {column} = ${} WHERE {condition}", values.len());
+        let columns = Columns::read(&transaction, &spec.table).await.map_err(refused)?;
+        let after = columns.text(name, values.len());
+        let sql = format!("UPDATE {table} SET {column} = {after} WHERE {condition}");
         if self.run(&transaction, sql, values).await? == 0 {
             return Err(DirectoryError::Gone);
         }
@@ -236,12 +250,17 @@ impl Directory {
         committed
     }
 
+    async fn columns(&self, spec: &ModelSpec) -> Result<Columns, DirectoryError> {
+        Columns::read(self.store.node.db(), &spec.table).await.map_err(refused)
+    }
+
+    /// What a change sets, with its values behind those that are there already. `new`: the account is being made.
     fn assigned(
         &self,
         spec: &ModelSpec,
+        of: &Columns,
         change: &AccountChange,
-        values: Vec<Value>,
-        new: bool,
+        (values, new): (Vec<Value>, bool),
     ) -> Result<Assigned, DirectoryError> {
         let columns = Vec::new();
         let mut assigned = Assigned { columns, values };
@@ -250,18 +269,17 @@ impl Directory {
                 return Err(without(spec, &format!("column {column:?} to be written here")));
             }
             let no_value = || DirectoryError::Value("a list or an object is no value of a column".to_owned());
-            assigned.value(column, column_value(json).ok_or_else(no_value)?);
+            assigned.value(of, column, column_value(json).ok_or_else(no_value)?);
         }
         if let Some(hash) = &change.password_hash {
             let column = spec.password_column.as_ref().ok_or_else(|| without(spec, "password"))?;
-            assigned.value(column, hash.expose_secret().into());
+            assigned.value(of, column, hash.expose_secret().into());
         }
         match (change.verified, &spec.verified_column) {
             (None, _) => {}
             (Some(_), None) => return Err(without(spec, "verification")),
             (Some(true), Some(column)) => {
-                let now = micros(self.store.node.clock().now());
-                assigned.value(column, now.into());
+                assigned.moment(of, column, self.store.node.clock().now());
                 if let (Some((name, to)), false) = (assigned.columns.last_mut(), new) {
                     // One that is verified stays verified since when it was.
                     *to = format!("COALESCE({name}, {to})");

@@ -26,26 +26,34 @@ pub(super) fn refused(error: DbErr) -> DirectoryError {
         Some(SqlErr::ForeignKeyConstraintViolation(_)) => return DirectoryError::InUse,
         _ => {}
     }
-    if is_about_values(&error) {
-        return DirectoryError::Value("the table does not take such values".to_owned());
+    match about_values(&error) {
+        Some(told) => DirectoryError::Value(told),
+        None => DirectoryError::Store(StoreError::Unavailable(error.to_string())),
     }
-    DirectoryError::Store(StoreError::Unavailable(error.to_string()))
 }
 
-fn is_about_values(error: &DbErr) -> bool {
+/// What is wrong with the values of a statement; `None`: something else is wrong. It does not tell them.
+pub(crate) fn about_values(error: &DbErr) -> Option<String> {
     let (DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner))) = error else {
-        return false;
+        return None;
     };
     let sqlx::Error::Database(answer) = &**inner else {
-        return false;
+        return None;
     };
-    let by_kind = matches!(
-        answer.kind(),
-        sqlx::error::ErrorKind::NotNullViolation | sqlx::error::ErrorKind::CheckViolation
-    );
-    // PostgreSQL: class 22 is data that no type takes, 42804 a value of another type than the column's.
-    by_kind
-        || answer
-            .code()
-            .is_some_and(|code| code.len() == 5 && (code.starts_with("22") || code == "42804"))
+    match answer.kind() {
+        // Both databases name the column here, and no value.
+        sqlx::error::ErrorKind::NotNullViolation => {
+            return Some(format!(
+                "the table needs a value that is not there: {}",
+                answer.message()
+            ));
+        }
+        sqlx::error::ErrorKind::CheckViolation => {}
+        // PostgreSQL: class 22 is data that no type takes, 42804 a value of another type than the column's.
+        _ => {
+            let of_values = |code: &str| code.len() == 5 && (code.starts_with("22") || code == "42804");
+            answer.code().filter(|code| of_values(code))?;
+        }
+    }
+    Some("the table does not take such values".to_owned())
 }

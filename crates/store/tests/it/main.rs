@@ -13,6 +13,7 @@ mod barriers;
 mod directory;
 mod interleavings;
 mod limits;
+mod own_tables;
 mod policies;
 mod providers;
 mod rights;

@@ -1,0 +1,272 @@
+//! Account tables that an application brings, with types of its own.
+
+use bekci_core::{ModelName, ModelSpec, PrincipalKey};
+use bekci_store::{AccountChange, BanOrder, DirectoryError, NewAccount, OpenError, Store, StoreSettings};
+use sea_orm::{ConnectionTrait, Statement};
+
+use crate::scene::{Kind, Scene};
+
+/// A model `member` in the table `members`.
+fn spec() -> ModelSpec {
+    ModelSpec::new(ModelName::new("member").unwrap(), "members")
+}
+
+fn settings(scene: &Scene, spec: ModelSpec) -> StoreSettings {
+    let mut settings = scene.settings();
+    settings.models.push(spec);
+    settings
+}
+
+/// The table, made anew: `changed` takes the place of the usual column of its name.
+fn make(scene: &Scene, changed: &str) {
+    let id = if scene.is_postgres() {
+        "id bigserial PRIMARY KEY"
+    } else {
+        "id integer PRIMARY KEY"
+    };
+    let usual = [
+        id,
+        "email varchar(200) NOT NULL UNIQUE",
+        "name text",
+        "password_hash text",
+        "status varchar(20) NOT NULL DEFAULT 'active'",
+        "email_verified_at bigint",
+    ];
+    let word = |column: &str| column.split(' ').next().unwrap().to_owned();
+    let columns = usual.map(|column| if word(column) == word(changed) { changed } else { column });
+    scene.outside("DROP TABLE IF EXISTS members");
+    scene.outside(&format!("CREATE TABLE members ({})", columns.join(", ")));
+}
+
+/// Whether a condition on the only row of `members` whose address is this holds.
+async fn is_so(scene: &Scene, email: &str, condition: &str) -> bool {
+    let db = scene.pool().await;
+    let sql = format!("SELECT CASE WHEN {condition} THEN 1 ELSE 0 END AS so FROM members WHERE email = '{email}'");
+    let row = db
+        .query_one_raw(Statement::from_string(db.get_database_backend(), sql))
+        .await
+        .unwrap();
+    row.unwrap().try_get::<i32>("", "so").unwrap() == 1
+}
+
+async fn is_verified(store: &Store, key: &PrincipalKey) -> bool {
+    store.directory().find(key).await.unwrap().unwrap().verified
+}
+
+fn verified(is: bool) -> AccountChange {
+    AccountChange {
+        verified: Some(is),
+        ..AccountChange::default()
+    }
+}
+
+fn named(email: &str) -> (String, serde_json::Value) {
+    ("email".to_owned(), email.into())
+}
+
+/// Verifies accounts by each way there is, and looks whether the column holds the moment of now.
+async fn a_moment_goes_in_and_comes_back(scene: &Scene, is_now: &str) {
+    let store = scene.quiet_node(settings(scene, spec())).await;
+    let model = spec().name;
+    let made = NewAccount {
+        columns: vec![("email".to_owned(), "a@x.test".to_owned())],
+        verified: true,
+        ..NewAccount::default()
+    };
+    let (ada, _) = store.create_account(&model, &made).await.unwrap();
+    assert!(is_verified(&store, &ada).await);
+    assert!(is_so(scene, "a@x.test", is_now).await, "{is_now}");
+
+    let new = AccountChange {
+        columns: vec![named("b@x.test")],
+        ..verified(true)
+    };
+    let (ben, _) = store.directory().add(&model, &new).await.unwrap();
+    assert!(is_so(scene, "b@x.test", is_now).await, "{is_now}");
+    store.directory().change(&ben, &verified(false)).await.unwrap();
+    assert!(!is_verified(&store, &ben).await);
+    store.directory().change(&ben, &verified(true)).await.unwrap();
+    assert!(is_verified(&store, &ben).await);
+    assert!(is_so(scene, "b@x.test", is_now).await, "{is_now}");
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_is_verified_in_a_column_of_any_type_of_time_in_postgres() {
+    let scene = Scene::new(Kind::Postgres).await;
+    // Time without a zone is that of UTC, wherever the database believes to be.
+    scene.outside(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone TO %L', current_database(), 'Asia/Tokyo'); END $$",
+    );
+    let near = |difference: &str| format!("abs(extract(epoch FROM {difference})) < 600");
+    for (kind, is_now) in [
+        ("timestamptz", near("(email_verified_at - now())")),
+        ("timestamp(0) with time zone", near("(email_verified_at - now())")),
+        ("timestamp", near("(email_verified_at - (now() AT TIME ZONE 'UTC'))")),
+        (
+            "bigint",
+            "abs(email_verified_at - extract(epoch FROM now()) * 1000000) < 600000000".to_owned(),
+        ),
+        ("text", near("(email_verified_at::timestamptz - now())")),
+    ] {
+        make(&scene, &format!("email_verified_at {kind}"));
+        a_moment_goes_in_and_comes_back(&scene, &is_now).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_is_verified_in_a_column_of_any_type_of_time_in_sqlite() {
+    let scene = Scene::new(Kind::Sqlite).await;
+    let as_text =
+        "typeof(email_verified_at) = 'text' AND abs(strftime('%s', email_verified_at) - strftime('%s', 'now')) < 600";
+    let as_number =
+        "typeof(email_verified_at) = 'integer' AND abs(email_verified_at / 1000000 - strftime('%s', 'now')) < 600";
+    for (kind, is_now) in [
+        ("timestamp_with_timezone_text", as_text),
+        ("datetime_text", as_text),
+        ("TEXT", as_text),
+        ("INTEGER", as_number),
+        ("bigint", as_number),
+    ] {
+        make(&scene, &format!("email_verified_at {kind}"));
+        a_moment_goes_in_and_comes_back(&scene, is_now).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_status_is_a_word_of_whatever_type_its_column_has() {
+    let scene = Scene::new(Kind::Postgres).await;
+    scene.outside("CREATE TYPE standing AS ENUM ('fine', 'out')");
+    for (kind, fine, out) in [
+        ("standing NOT NULL DEFAULT 'fine'", "fine", "out"),
+        ("smallint NOT NULL DEFAULT 1", "1", "2"),
+        ("boolean NOT NULL DEFAULT true", "true", "false"),
+    ] {
+        make(&scene, &format!("status {kind}"));
+        let spec = ModelSpec {
+            active_statuses: vec![fine.to_owned()],
+            banned_statuses: vec![out.to_owned()],
+            ..spec()
+        };
+        let store = scene.quiet_node(settings(&scene, spec.clone())).await;
+        let new = AccountChange {
+            columns: vec![named("a@x.test")],
+            ..AccountChange::default()
+        };
+        let (ada, _) = store.directory().add(&spec.name, &new).await.unwrap();
+        let seen = async || {
+            let found = store.directory().find(&ada).await.unwrap().unwrap();
+            (found.status.unwrap().into_string(), found.banned, found.inactive)
+        };
+        assert_eq!(seen().await, (fine.to_owned(), false, false), "{kind}");
+        let order = BanOrder {
+            status: out.to_owned(),
+            ..BanOrder::default()
+        };
+        store.ban(&ada, &order).await.unwrap();
+        assert_eq!(seen().await, (out.to_owned(), true, false), "{kind}");
+        store.unban(&ada).await.unwrap();
+        assert_eq!(seen().await, (fine.to_owned(), false, false), "{kind}");
+        store.ban(&ada, &order).await.unwrap();
+        store.directory().restore(&ada, fine).await.unwrap();
+        assert_eq!(seen().await, (fine.to_owned(), false, false), "{kind}");
+        store.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_that_does_not_fit_is_told_when_the_store_is_opened() {
+    for (kind, columns) in [
+        (
+            Kind::Postgres,
+            &[
+                ("email_verified_at boolean", "verified_column", "boolean"),
+                ("email_verified_at integer", "verified_column", "integer"),
+                (
+                    "email_verified_at timestamptz NOT NULL DEFAULT now()",
+                    "verified_column",
+                    "time zone NOT NULL",
+                ),
+                ("email bytea", "identifiers", "bytea"),
+                ("password_hash bytea", "password_column", "bytea"),
+                ("status jsonb", "status_column", "jsonb"),
+                ("id uuid PRIMARY KEY", "id_column", "uuid"),
+                ("id text PRIMARY KEY", "id_column", "text"),
+            ][..],
+        ),
+        (
+            Kind::Sqlite,
+            &[
+                ("email_verified_at boolean", "verified_column", "boolean"),
+                (
+                    "email_verified_at text NOT NULL DEFAULT ''",
+                    "verified_column",
+                    "text NOT NULL",
+                ),
+                ("id text PRIMARY KEY", "id_column", "text"),
+            ][..],
+        ),
+    ] {
+        let scene = Scene::new(kind).await;
+        for (column, part, shown) in columns {
+            make(&scene, column);
+            let refused = Store::open_quiet(scene.pool().await, settings(&scene, spec())).await;
+            let Err(OpenError::Columns(told)) = refused else {
+                panic!("{column}: {refused:?}")
+            };
+            let said = told.to_string();
+            let name = column.split(' ').next().unwrap();
+            for word in [
+                "table members",
+                &format!("column {name} ({part} of model member)"),
+                shown,
+                "taken is",
+            ] {
+                // SQLite writes the types that it knows in capitals.
+                assert!(
+                    said.to_lowercase().contains(&word.to_lowercase()),
+                    "{column}: {said:?} lacks {word:?}"
+                );
+            }
+        }
+        scene.outside("DROP TABLE members");
+        scene.outside("CREATE TABLE members (id bigint PRIMARY KEY, email text, status text)");
+        let refused = Store::open_quiet(scene.pool().await, settings(&scene, spec())).await;
+        let said = refused.unwrap_err().to_string();
+        assert!(
+            said.contains("column password_hash") && said.contains("is not there"),
+            "{said}"
+        );
+        // Where there is no table there is nothing to say of its columns.
+        scene.outside("DROP TABLE members");
+        Store::open_quiet(scene.pool().await, settings(&scene, spec()))
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_that_bekci_does_not_fill_and_the_table_needs_is_named() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let scene = Scene::new(kind).await;
+        make(&scene, "password_hash text NOT NULL");
+        let store = scene.quiet_node(settings(&scene, spec())).await;
+        let new = AccountChange {
+            columns: vec![named("a@x.test")],
+            ..AccountChange::default()
+        };
+        let refused = store.directory().add(&spec().name, &new).await;
+        let Err(DirectoryError::Value(said)) = refused else {
+            panic!("{refused:?}")
+        };
+        assert!(said.contains("password_hash"), "{said}");
+        let bare = NewAccount {
+            columns: vec![("email".to_owned(), "a@x.test".to_owned())],
+            ..NewAccount::default()
+        };
+        let refused = store.create_account(&spec().name, &bare).await;
+        let said = refused.unwrap_err().to_string();
+        assert!(said.contains("members") && said.contains("password_hash"), "{said}");
+        store.close().await;
+    }
+}
