@@ -45,7 +45,7 @@ struct Inner {
     lost: Arc<Counter>,
     /// How many were lost that no event has told of.
     untold: AtomicU64,
-    /// Whether the last line that was offered was lost.
+    /// Whether nothing is taken: a line could not be written, or one that is not about a request had no room. Until the next one is written.
     refuses: Arc<AtomicBool>,
 }
 
@@ -79,7 +79,7 @@ impl Drop for AtTheEnd {
 }
 
 impl Sink {
-    /// Standard error. Lost lines are counted in `lost`, and `refuses` is true from one on until a line is written again.
+    /// Standard error. Lost lines are counted in `lost`, and `refuses` is true while nothing is taken.
     pub(crate) fn to_stderr(lost: Arc<Counter>, refuses: Arc<AtomicBool>) -> Self {
         let stderr = io::stderr().as_fd().try_clone_to_owned().map(File::from);
         let is_file = stderr
@@ -140,6 +140,10 @@ impl Sink {
                     changed.notify_all();
                 } else {
                     drop(queue);
+                    // Where an event about a request has no room others still have: who floods keeps no administrator from changing anything.
+                    if most >= MOST_BYTES {
+                        self.refuse();
+                    }
                     self.lose(1);
                 }
             }
@@ -171,6 +175,7 @@ impl Sink {
     /// Notes whether lines were written, and tells of those that were lost before.
     fn note(&self, is_written: bool, lines: u64) {
         if !is_written {
+            self.refuse();
             self.lose(lines);
             return;
         }
@@ -181,8 +186,11 @@ impl Sink {
         }
     }
 
-    fn lose(&self, lines: u64) {
+    fn refuse(&self) {
         self.0.refuses.store(true, Ordering::Relaxed);
+    }
+
+    fn lose(&self, lines: u64) {
         self.0.untold.fetch_add(lines, Ordering::Relaxed);
         self.0.lost.add(lines);
     }
@@ -278,13 +286,13 @@ mod tests {
     fn who_reads_nothing_keeps_nobody_waiting_and_what_has_no_room_is_counted() {
         let ((go, let_go), (begun, has_begun)) = (mpsc::channel(), mpsc::channel());
         let took = Arc::<Mutex<Vec<u8>>>::default();
-        let lost = Arc::new(Counter::default());
+        let (lost, refuses) = (Arc::new(Counter::default()), Arc::<AtomicBool>::default());
         let slow = Slow {
             begun,
             let_go,
             took: Arc::clone(&took),
         };
-        let sink = Sink::by_thread(slow, (Arc::clone(&lost), Arc::default()));
+        let sink = Sink::by_thread(slow, (Arc::clone(&lost), Arc::clone(&refuses)));
         let line = [b'r'; 1 << 10];
         sink.take(&line, MOST_BYTES / 2);
         has_begun.recv().unwrap();
@@ -298,8 +306,10 @@ mod tests {
             sink.take(&[b'a'; 1 << 10], MOST_BYTES);
         }
         assert_eq!(lost.value(), before, "a flood of requests leaves room for the others");
+        assert!(!refuses.load(Ordering::Relaxed), "and stops no change");
         sink.take(&line, MOST_BYTES);
         assert_eq!(lost.value(), before + 1, "the bound is one for all");
+        assert!(refuses.load(Ordering::Relaxed));
         drop(go);
         drop(sink.until_the_end());
         let took = took.lock();

@@ -49,7 +49,7 @@ pub struct Metrics {
     pub config_reloads: Family<Counter, 1>,
     /// `bekci_log_lost_total`: lines of the log that standard error did not take, or not fast enough.
     pub log_lost: Family<Counter, 0>,
-    /// Whether the log refused the last line that was offered; the management API changes nothing then.
+    /// Whether the log takes nothing; the management API changes nothing then.
     pub log_refuses: Arc<AtomicBool>,
 }
 

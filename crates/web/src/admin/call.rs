@@ -73,6 +73,8 @@ impl Call {
         let principal = admission.principal.ok_or(AuthError::TokenMissing)?;
         // After the gate: who may not call learns nothing of the log.
         if !self.request.method().is_safe() && !self.mounted.bekci.is_audited() {
+            // A line that is tried is what tells that they are taken again.
+            tracing::error!(target: "bekci::audit", event = "change.refused", actor = %principal.view.identity.key, "nothing is changed while security events are not taken");
             let why = "security events are not taken where they go, so that nothing is changed: look at the log's disk or reader";
             return Err(Refusal::new(ErrorCode::StoreUnavailable, why));
         }
