@@ -130,7 +130,11 @@ fn mistakes_are_told_with_what_would_be_right() {
             "verified = \"seen_at\", verified = \"seen_at\"",
             "said twice",
         ),
-        ("status(column = \"status\", ", "status(", "`banned` and `active` need `column"),
+        (
+            "status(column = \"status\", ",
+            "status(",
+            "`banned` and `active` need `column",
+        ),
         (
             "tenant =",
             "hooks = \"off\", tenant =",
