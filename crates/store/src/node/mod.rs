@@ -92,10 +92,19 @@ pub(crate) struct Inner {
     usage: Usage,
     metrics: Metrics,
     meter: Arc<dyn Meter>,
-    /// Positions of this node's own commits that its loop has not read back yet.
-    own: parking_lot::Mutex<BTreeSet<i64>>,
+    /// Whose changes were timed, so that each is once.
+    timed: parking_lot::Mutex<Timed>,
     wake: Notify,
     points: Failpoints,
+}
+
+/// Which changes were timed.
+#[derive(Debug, Default)]
+struct Timed {
+    /// Positions of this node's own commits that its loop has not read back yet.
+    own: BTreeSet<i64>,
+    /// Up to where the loop has.
+    read_back: i64,
 }
 
 /// A handle to this process's node. Cheap to clone.
@@ -148,7 +157,7 @@ impl Node {
             usage: Usage::default(),
             metrics: Metrics::default(),
             meter: parts.meter,
-            own: parking_lot::Mutex::default(),
+            timed: parking_lot::Mutex::default(),
             wake: Notify::new(),
             points: Failpoints::new(),
         }))
@@ -252,10 +261,14 @@ impl Node {
         for (key, version) in keys {
             self.apply(key, *version);
         }
-        if self.0.cursor.load(Ordering::SeqCst) < position {
-            self.0.own.lock().insert(position);
+        let is_new = {
+            let mut timed = self.0.timed.lock();
+            // Between COMMIT and here the loop may have read it back already.
+            timed.read_back < position && timed.own.insert(position)
+        };
+        if is_new {
+            self.meter().applied(self.uptime().saturating_sub(committed));
         }
-        self.meter().applied(self.uptime().saturating_sub(committed));
         tracing::debug!(position, keys = keys.len(), "change of rights committed");
         if let Some(shared) = self.shared() {
             shared.hint();

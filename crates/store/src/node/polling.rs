@@ -177,13 +177,14 @@ impl Node {
     /// Tells how long each change took to come into force here. This node's own were told when they were committed.
     fn measure(&self, ages: &BTreeMap<i64, Duration>, at: Duration, cursor: i64) {
         let since = self.uptime().saturating_sub(at);
-        let mut own = self.0.own.lock();
+        let mut timed = self.0.timed.lock();
         for (position, age) in ages {
-            if !own.contains(position) {
+            if !timed.own.contains(position) {
                 self.meter().applied(*age + since);
             }
         }
-        *own = own.split_off(&cursor.saturating_add(1));
+        timed.own = timed.own.split_off(&cursor.saturating_add(1));
+        timed.read_back = cursor;
     }
 
     /// How many rows of the outbox this node has not applied yet.

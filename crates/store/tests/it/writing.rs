@@ -4,7 +4,15 @@
     reason = "the ways of writing that run no hook are what is tested here"
 )]
 
-use bekci_core::{PrincipalKey, ViewSource};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use bekci_core::{Meter, PrincipalKey, ViewSource};
 use bekci_store::{Store, entity};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
@@ -30,6 +38,7 @@ on_every_store! {
     a_role_of_a_tenant_counts_there_alone,
     rows_of_somebody_who_cannot_be_leave_memory_in_use,
     one_connection_is_enough_for_a_node,
+    a_change_of_ones_own_is_timed_once_also_where_it_is_read_back_first,
 }
 
 fn buyer(id: &str) -> entity::principal_role::ActiveModel {
@@ -541,4 +550,39 @@ async fn one_connection_is_enough_for_a_node(scene: Scene) {
     buyer("1").insert(&node.connection()).await.unwrap();
     assert!(Ask::of(&who, &scene.customer).direct().can(&node, "orders.view").await);
     node.close().await;
+}
+
+/// Counts the changes that came into force.
+#[derive(Debug, Default)]
+struct Applied(AtomicU32);
+
+impl Meter for Applied {
+    fn applied(&self, _: Duration) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+async fn a_change_of_ones_own_is_timed_once_also_where_it_is_read_back_first(scene: Scene) {
+    let applied = Arc::new(Applied::default());
+    let mut settings = scene.settings();
+    settings.meter = applied.clone();
+    let node = scene.quiet_node(settings).await;
+    let before = applied.0.load(Ordering::SeqCst);
+    for (round, reads_back_first) in [(1, true), (2, false)] {
+        if reads_back_first {
+            node.failpoints().hold("commit.after");
+        }
+        let writing = tokio::spawn({
+            let node = node.clone();
+            async move { buyer(&round.to_string()).insert(&node.connection()).await.map(|_| ()) }
+        });
+        if reads_back_first {
+            node.failpoints().reached("commit.after", 1).await;
+            node.round().await.unwrap();
+            node.failpoints().release("commit.after");
+        }
+        writing.await.unwrap().unwrap();
+        node.round().await.unwrap();
+        assert_eq!(applied.0.load(Ordering::SeqCst) - before, round, "{reads_back_first}");
+    }
 }
