@@ -31,7 +31,11 @@ async fn a_refresh_gives_the_next_generation_and_the_one_after_it() {
 
 #[test]
 fn sixty_four_refreshes_at_once_give_one_rotated_and_63_replayed_with_equal_tokens() {
-    let run = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let run = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        // Who finds the slots of a limit taken waits a moment.
+        builder.enable_time().build().unwrap()
+    };
     let (world, first) = run().block_on(async {
         let world = World::new().await;
         let first = world.signed_in().await;
@@ -277,7 +281,11 @@ async fn an_unknown_outcome_of_the_commit_is_503() {
 
 #[test]
 fn after_a_sign_out_beside_a_refresh_no_token_of_the_session_is_live() {
-    let run = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let run = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        // Who finds the slots of a limit taken waits a moment.
+        builder.enable_time().build().unwrap()
+    };
     let world = Arc::new(run().block_on(World::patient()));
     for _ in 0..200 {
         let first = run().block_on(world.signed_in());
