@@ -87,6 +87,8 @@ codes! {
     NotFound = "NOT_FOUND", 404;
     /// There is no guard of this name.
     GuardUnknown = "GUARD_UNKNOWN", 404;
+    /// The method is not allowed here; `Allow` lists those that are (RFC 9110 section 15.5.6).
+    MethodNotAllowed = "METHOD_NOT_ALLOWED", 405;
     /// It is already there, or somebody else changed it.
     Conflict = "CONFLICT", 409;
     /// The body is too large.

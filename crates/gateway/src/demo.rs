@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use actix_web::{App, HttpServer, dev::ServerHandle};
+use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, http::header::ContentType, web};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bekci::Bekci;
 use bekci_core::Entropy;
@@ -27,6 +27,9 @@ use crate::{
 
 /// The shipped configuration, which is also the demo's.
 const SHIPPED: &str = include_str!("../../../config/bekci.toml");
+
+/// The route of the page at `/`, which the demo has besides.
+const WELCOME: &str = "\n[[routes]]\nid = \"welcome\"\npaths = [\"/\"]\nmethods = [\"GET\"]\npublic = true\nupstream = \"http://127.0.0.1:9000\"\n";
 
 /// The policy model and the seed, likewise.
 const POLICY: [(&str, &str); 2] = [
@@ -141,11 +144,20 @@ pub(crate) async fn run(listen: SocketAddr, as_json: bool, metrics: Arc<Metrics>
     Ok(())
 }
 
+/// The page at `/`: links to what there is to see.
+async fn welcome() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(ContentType::html())
+        .body(include_str!("demo/welcome.html"))
+}
+
 fn start_echo() -> Result<(ServerHandle, SocketAddr), DemoError> {
     let count = EchoCount::default();
     let server = HttpServer::new(move || {
         let count = count.clone();
-        App::new().configure(move |service| echo::configure(service, count))
+        App::new()
+            .route("/", web::get().to(welcome))
+            .configure(move |service| echo::configure(service, count))
     })
     .workers(1)
     .shutdown_timeout(1)
@@ -166,7 +178,7 @@ fn start_echo() -> Result<(ServerHandle, SocketAddr), DemoError> {
 /// The shipped configuration with the demo's folder and ports, written down so that other commands can be tried on it.
 fn write_config(folder: &Path, path: &Path, listen: SocketAddr, upstream: SocketAddr) -> Result<Loaded, DemoError> {
     let ops = SocketAddr::new(listen.ip(), free_port()?);
-    let text = SHIPPED
+    let text = format!("{SHIPPED}{WELCOME}")
         .replace("\"127.0.0.1:8080\"", &format!("\"{listen}\""))
         .replace("\"127.0.0.1:8081\"", &format!("\"{ops}\""))
         .replace("http://127.0.0.1:8080", &format!("http://{listen}"))
@@ -257,13 +269,14 @@ impl Facts {
             )
         };
         format!(
-            "Bekci is on watch at {url}\n\
-             ops {}   upstream {}   configuration {}\n\n\
-             Anybody, 200:\n  curl -i {url}/public/hello\n\
-             Nobody, 401 TOKEN_MISSING:\n  curl -i {url}/me/hello\n\n\
+            "Bekci listens on {url}\n\
+             API page {url}/docs   operations {}   upstream {}\n\n\
+             The configuration of this demo, for other commands (`bekci --config \"$CONFIG\" doctor`):\n  CONFIG={}\n\n\
+             A public route, 200:\n  curl -i {url}/public/hello\n\
+             Without a token, 401 TOKEN_MISSING:\n  curl -i {url}/me/hello\n\n\
              Sign in as customer (buyer), support and admin:\n  {}\n  {}\n  {}\n\n\
              The customer, 200, with identity headers at the upstream:\n  curl -i {url}/me/hello -H \"authorization: Bearer $CUSTOMER\"\n\
-             A customer at the admins' door, 401 GUARD_MISMATCH:\n  curl -i {url}/back-office/orders -H \"authorization: Bearer $CUSTOMER\"\n\
+             A customer's token on an admin route, 401 GUARD_MISMATCH:\n  curl -i {url}/back-office/orders -H \"authorization: Bearer $CUSTOMER\"\n\
              Support lacks a permission, 403 FORBIDDEN:\n  curl -i {url}/back-office/orders -H \"authorization: Bearer $SUPPORT\"\n\
              The admin holds it, 200:\n  curl -i {url}/back-office/orders -H \"authorization: Bearer $ADMIN\"\n\
              Casbin lets a buyer place orders, 200, and not remove them, 403 POLICY_DENIED:\n  curl -i -X POST {url}/api/orders/7 -H \"authorization: Bearer $CUSTOMER\"\n  curl -i -X DELETE {url}/api/orders/7 -H \"authorization: Bearer $CUSTOMER\"\n\

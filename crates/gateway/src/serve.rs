@@ -51,6 +51,7 @@ pub(crate) struct Running {
     current: Current,
     public: Server,
     ops: Server,
+    by_tls: bool,
     decisions: Option<Server>,
     turning: JoinHandle<()>,
     stop: watch::Sender<bool>,
@@ -83,6 +84,7 @@ pub(crate) async fn start(loaded: Loaded, read: Read, metrics: Arc<Metrics>) -> 
         current,
         public,
         ops,
+        by_tls: served.is_some(),
         decisions,
         turning: actix_web::rt::spawn(turner.run(stopped)),
         stop,
@@ -214,6 +216,12 @@ fn listen_ops(config: &Config, current: &Current, metrics: Arc<Metrics>) -> Resu
 }
 
 impl Running {
+    /// The URL of the public listener, as this machine reaches it.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.by_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
     /// The library's part of what runs now.
     pub(crate) fn bekci(&self) -> Bekci {
         self.current.now().bekci().clone()

@@ -185,8 +185,17 @@ async fn held_now(desk: &Desk<'_>, key: &PrincipalKey, scope: &Scope, taken: &[P
             "\nwarning: it still may {permission}, by a role or a wider grant; `bekci deny {key} --permission {permission}` forbids it whatever grants it"
         ));
     }
+    let stay: Vec<&Permission> = taken.iter().filter(|permission| denied.contains(permission)).collect();
+    let tenant = scope.tenant.as_ref().map(|tenant| format!(" --tenant {tenant}"));
+    for permission in &stay {
+        text.push_str(&format!(
+            "\nwarning: {permission} is denied, and revoking lifts no denial; `bekci deny {key} --permission {permission} --guard {}{} --lift` does",
+            scope.guard,
+            tenant.as_deref().unwrap_or_default()
+        ));
+    }
     let json = json!({
-        "key": key, "guard": scope.guard, "tenant": scope.tenant,
+        "key": key, "guard": scope.guard, "tenant": scope.tenant, "stillDenied": stay,
         "roles": roles, "granted": granted, "denied": denied, "stillHeld": still,
     });
     Ok(Answer::new(text, json))

@@ -1,6 +1,9 @@
-//! What is too secret for an argument: read from standard input, or asked for at the terminal.
+//! Reading of arguments: lengths of time, and secrets, which come from standard input or the terminal.
 
-use std::io::{IsTerminal, Read};
+use std::{
+    io::{IsTerminal, Read},
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -46,4 +49,25 @@ pub(crate) fn new_password(from_stdin: bool) -> Result<SecretString, Failure> {
         ));
     }
     Ok(typed)
+}
+
+/// A length of time with its unit, as `10s`, `5m`, `12h`, `7d`; not zero.
+pub(crate) fn span(text: &str) -> Result<Duration, &'static str> {
+    let wrong = "not a number of s, m, h or d, as 7d";
+    let unit = text.chars().last().ok_or(wrong)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong),
+    };
+    let count: u32 = text
+        .strip_suffix(unit)
+        .and_then(|count| count.parse().ok())
+        .ok_or(wrong)?;
+    match count {
+        0 => Err("must be more than zero"),
+        count => Ok(Duration::from_secs(u64::from(count) * seconds)),
+    }
 }

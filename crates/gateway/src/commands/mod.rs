@@ -7,21 +7,24 @@ mod desk;
 mod doctor;
 mod explain;
 mod grant;
+mod groups;
 mod input;
 mod keys;
 mod migrate;
 mod permission;
 mod policy;
 mod principal;
+mod ready;
 #[cfg(test)]
 mod reference;
 mod role;
 mod session;
+mod shell;
 mod token;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 pub(crate) use answer::{Answer, Failure, Output};
@@ -38,7 +41,7 @@ use crate::{
 #[command(
     name = "bekci",
     version,
-    about = "Stands in front of an API, and lets in who may come in",
+    about = "Authentication and authorization gateway for HTTP APIs",
     propagate_version = true
 )]
 struct Arguments {
@@ -122,11 +125,21 @@ enum Command {
     /// An identity as the shared cache has it, beside the database's truth
     #[command(subcommand, after_help = "Example:\n  bekci cache show customer:42")]
     Cache(cache::Action),
+    /// Checks whether the gateway of this configuration is ready, or waits until it is
+    #[command(after_help = "Example:\n  bekci ready --wait 10s")]
+    Ready(ready::Wait),
+    /// Prints a completion script for a shell
+    #[command(after_help = "Example:\n  bekci completions bash > /etc/bash_completion.d/bekci")]
+    Completions(shell::Completions),
+    /// Writes the manual pages
+    #[command(after_help = "Example:\n  bekci manual --out /usr/local/share/man/man1")]
+    Manual(shell::Manual),
 }
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let matches = groups::command().try_get_matches();
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
         Err(error) => {
             let _written = error.print();
@@ -174,8 +187,11 @@ async fn dispatch(arguments: Arguments) -> Result<Option<Answer>, Failure> {
             let loaded = load(config.as_deref())?;
             let metrics = Arc::new(Metrics::default());
             let _log = log_through_a_sink(&loaded.config.log.level.to_string(), loaded.config.log.format, &metrics);
-            serve_it(loaded, metrics).await.map(|()| None)
+            serve_it(loaded, metrics, output).await.map(|()| None)
         }
+        Command::Ready(wait) => ready::run(&wait, &quietly(config.as_deref())?).await.map(Some),
+        Command::Completions(wanted) => Ok(Some(shell::completions(&wanted))),
+        Command::Manual(wanted) => shell::manual(&wanted).map(Some),
         Command::Config(action) => config::run(&action, config.as_deref()).map(Some),
         Command::Migrate(action) => migrate::run(&action, &quietly(config.as_deref())?).await.map(Some),
         Command::Key(action) => keys::run(&action, &quietly(config.as_deref())?).map(Some),
@@ -217,9 +233,14 @@ pub(crate) fn load(file: Option<&std::path::Path>) -> Result<Loaded, Failure> {
     })
 }
 
-async fn serve_it(loaded: Loaded, metrics: Arc<Metrics>) -> Result<(), Failure> {
+async fn serve_it(loaded: Loaded, metrics: Arc<Metrics>, output: Output) -> Result<(), Failure> {
     let running = serve::start(loaded, read, metrics).await.map_err(Failure::of)?;
-    tracing::info!(listen = %running.address, ops = %running.ops_address, "bekci is on watch");
+    tracing::info!(listen = %running.address, ops = %running.ops_address, "listening");
+    let (url, ops) = (running.url(), format!("http://{}", running.ops_address));
+    let text = format!("Listening on {url} (API page {url}/docs), operations on {ops}/readyz and {ops}/metrics");
+    let json = serde_json::json!({"url": url, "docsUrl": format!("{url}/docs"), "opsUrl": ops});
+    // A closed standard output keeps no gateway from serving.
+    let _code = Answer::new(text, json).tell(output);
     running.until_stopped().await.map_err(Failure::of)
 }
 

@@ -152,7 +152,8 @@ impl RouteMiss {
         match self {
             Self::NotFound | Self::UnknownHost => ErrorCode::NotFound,
             Self::BadPath(_) => ErrorCode::BadPath,
-            Self::NoVerb(_) => ErrorCode::MalformedRequest,
+            Self::NoVerb(NoVerb::NeverServed) => ErrorCode::MethodNotAllowed,
+            Self::NoVerb(NoVerb::Unknown) => ErrorCode::MalformedRequest,
         }
     }
 
@@ -162,9 +163,8 @@ impl RouteMiss {
     pub fn status(&self) -> u16 {
         match self {
             Self::UnknownHost => 421,
-            Self::NoVerb(NoVerb::NeverServed) => 405,
             Self::NoVerb(NoVerb::Unknown) => 501,
-            Self::NotFound | Self::BadPath(_) => self.code().status(),
+            Self::NoVerb(NoVerb::NeverServed) | Self::NotFound | Self::BadPath(_) => self.code().status(),
         }
     }
 }

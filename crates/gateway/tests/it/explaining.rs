@@ -69,7 +69,7 @@ fn what_is_explained_is_what_every_node_answers(house: &House) {
         ("DELETE", "/api/orders/1", Some(&buyer), "403 POLICY_DENIED"),
         ("GET", "/nowhere", Some(&buyer), "404 NOT_FOUND"),
         ("GET", "/me/../office", Some(&buyer), "400 BAD_PATH"),
-        ("TRACE", "/me/x", Some(&buyer), "405 MALFORMED_REQUEST"),
+        ("TRACE", "/me/x", Some(&buyer), "405 METHOD_NOT_ALLOWED"),
     ] {
         let told = explained(house, method, path, token.map(String::as_str));
         assert_eq!(verdict(&told), expected, "{method} {path}: {told}");

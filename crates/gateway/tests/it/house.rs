@@ -55,7 +55,7 @@ pub struct Node {
     pub address: SocketAddr,
     pub ops: SocketAddr,
     pub server: Server,
-    _folder: TempDir,
+    pub folder: TempDir,
 }
 
 impl Node {
@@ -64,7 +64,7 @@ impl Node {
             address: server.address(),
             ops,
             server,
-            _folder: folder,
+            folder,
         }
     }
 }

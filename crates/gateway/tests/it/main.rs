@@ -39,6 +39,7 @@ mod refusing;
 mod reloading;
 mod rotating;
 mod sessions;
+mod shell;
 mod sockets;
 mod telling;
 mod tenants;

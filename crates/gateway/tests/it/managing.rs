@@ -70,6 +70,13 @@ fn rights_given_and_taken_by_command_hold_in_the_very_next_request_on_every_node
 
     let taken = house.told(&["revoke", &key, "--permission", "orders.manage"]);
     assert_eq!(taken["denied"], json!(["orders.manage"]), "to revoke never widens");
+    assert_eq!(taken["stillDenied"], json!(["orders.manage"]));
+    let told = house
+        .command(&["revoke", &key, "--permission", "orders.manage"], "")
+        .success()
+        .out;
+    let lift = format!("bekci deny {key} --permission orders.manage --guard admin --lift");
+    assert!(told.contains(&lift), "{told}");
     on_all_nodes(house, "/office/x", &tokens, "403 FORBIDDEN");
 
     house.told(&["deny", &key, "--permission", "orders.manage", "--lift"]);

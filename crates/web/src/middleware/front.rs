@@ -299,7 +299,7 @@ fn default_of<B>(answer: &HttpResponse<B>, voice: &Voice) -> Option<HttpResponse
     match answer.status() {
         StatusCode::NOT_FOUND => Some(Refusal::new(ErrorCode::NotFound, "nothing is mounted here").render(voice)),
         StatusCode::METHOD_NOT_ALLOWED => {
-            let refusal = Refusal::new(ErrorCode::MalformedRequest, "nothing is mounted for this method");
+            let refusal = Refusal::new(ErrorCode::MethodNotAllowed, "nothing is mounted for this method");
             let mut told = refusal.render(voice);
             *told.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
             // RFC 9110 section 15.5.6: it says which methods there are.

@@ -34,6 +34,7 @@ fn by_status(status: StatusCode, reason: String) -> Refusal {
         StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::PayloadTooLarge,
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ErrorCode::UnsupportedMediaType,
         StatusCode::NOT_FOUND => ErrorCode::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => ErrorCode::MethodNotAllowed,
         status if status.is_server_error() => ErrorCode::Internal,
         _ => ErrorCode::MalformedRequest,
     };

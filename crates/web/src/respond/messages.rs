@@ -167,6 +167,7 @@ fn both(code: ErrorCode) -> (&'static str, &'static str) {
             "It is there already, or somebody else has changed it.",
             "Zaten var ya da bir başkası değiştirmiş.",
         ),
+        ErrorCode::MethodNotAllowed => ("This method is not allowed here.", "Bu yöntem burada kullanılamaz."),
         ErrorCode::PayloadTooLarge => ("The body is too large.", "Gövde çok büyük."),
         ErrorCode::UnsupportedMediaType => ("The body must be JSON.", "Gövde JSON olmalı."),
         ErrorCode::ValidationFailed => (

@@ -46,23 +46,8 @@ fn time(text: &str) -> Result<OffsetDateTime, &'static str> {
 }
 
 fn duration(text: &str) -> Result<Duration, &'static str> {
-    let wrong = "not a number of s, m, h or d, as 7d";
-    let unit = text.chars().last().ok_or(wrong)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return Err(wrong),
-    };
-    let count: u32 = text
-        .strip_suffix(unit)
-        .and_then(|count| count.parse().ok())
-        .ok_or(wrong)?;
-    match count {
-        0 => Err("a ban of no time is none"),
-        count => Ok(Duration::seconds(i64::from(count) * seconds)),
-    }
+    let length = super::super::input::span(text)?;
+    Duration::try_from(length).map_err(|_| "too long")
 }
 
 impl Ban {

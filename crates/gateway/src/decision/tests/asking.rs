@@ -159,7 +159,7 @@ async fn nginx_gets_nothing_but_200_401_403_and_what_cannot_be_told() {
         ("GET", "https://gw.test/public/x", 200, None),
         ("GET", "https://gw.test/me/x", 401, Some("TOKEN_MISSING")),
         ("GET", "https://gw.test/nowhere", 403, Some("NOT_FOUND")),
-        ("TRACE", "https://gw.test/public/x", 403, Some("MALFORMED_REQUEST")),
+        ("TRACE", "https://gw.test/public/x", 403, Some("METHOD_NOT_ALLOWED")),
         ("GET", "https://gw.test", 403, Some("MALFORMED_REQUEST")),
         ("GET", "/public/x", 403, Some("MALFORMED_REQUEST")),
         ("GET", "ftp://gw.test/public/x", 403, Some("MALFORMED_REQUEST")),
