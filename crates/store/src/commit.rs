@@ -14,12 +14,13 @@
 use std::sync::Arc;
 
 use bekci_core::{Authorizer, IdentityVersion, PrincipalKey, signin::StoreError};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
+use sea_orm::DbErr;
+use tokio::sync::oneshot;
 
 use crate::{
+    coherence::{Change, CommitFailure, OutboxRows},
     keys::ChangeKey,
-    node::{Node, policy_lines},
-    sql::{answered, own_rows, statement},
+    node::Node,
 };
 
 /// When a commit waits for the other nodes.
@@ -115,23 +116,29 @@ impl From<CommitError> for StoreError {
 /// Commits the outermost transaction.
 pub(crate) async fn commit(
     node: Node,
-    transaction: DatabaseTransaction,
+    transaction: Box<dyn Change>,
     barrier: Barrier,
 ) -> Result<Committed, CommitError> {
-    let task = tokio::spawn(run(node, transaction, barrier));
-    task.await
-        .unwrap_or_else(|lost| Err(CommitError::Unknown(format!("the committing task ended: {lost}"))))
+    let (done, outcome) = oneshot::channel();
+    let runtime = Arc::clone(node.runtime());
+    runtime.spawn(Box::pin(async move {
+        // The caller may be gone; the commit is not cut by that.
+        let _caller_gone = done.send(run(node, transaction, barrier).await);
+    }));
+    outcome
+        .await
+        .unwrap_or_else(|_| Err(CommitError::Unknown("the committing task ended".to_owned())))
 }
 
-async fn run(node: Node, transaction: DatabaseTransaction, barrier: Barrier) -> Result<Committed, CommitError> {
-    let numbered = match number(&node, &transaction).await {
+async fn run(node: Node, transaction: Box<dyn Change>, barrier: Barrier) -> Result<Committed, CommitError> {
+    let numbered = match number(&node, &*transaction).await {
         Ok(numbered) => numbered,
         Err(error) => {
             let _rolled_back = transaction.rollback().await;
             return Err(CommitError::NotCommitted(error));
         }
     };
-    let policy = match compiled(&node, &transaction, numbered.as_ref()).await {
+    let policy = match compiled(&node, &*transaction, numbered.as_ref()).await {
         Ok(policy) => policy,
         Err(error) => {
             let _rolled_back = transaction.rollback().await;
@@ -139,8 +146,10 @@ async fn run(node: Node, transaction: DatabaseTransaction, barrier: Barrier) -> 
         }
     };
     node.points().reach("commit.before").await;
-    if let Err(error) = transaction.commit().await {
-        return Err(outcome_of(error));
+    match transaction.commit().await {
+        Ok(()) => {}
+        Err(CommitFailure::Refused(error)) => return Err(CommitError::NotCommitted(error)),
+        Err(CommitFailure::Unknown(error)) => return Err(CommitError::Unknown(error.to_string())),
     }
     let returned = node.uptime();
     node.points().reach("commit.after").await;
@@ -173,26 +182,17 @@ async fn run(node: Node, transaction: DatabaseTransaction, barrier: Barrier) -> 
 /// Compiles changed policies before their COMMIT: one that does not load is refused, and the old one stays.
 async fn compiled(
     node: &Node,
-    transaction: &DatabaseTransaction,
+    transaction: &dyn Change,
     numbered: Option<&Numbered>,
 ) -> Result<Option<(u64, Arc<dyn Authorizer>)>, DbErr> {
     let changed = numbered.and_then(|numbered| numbered.keys.iter().find(|(key, _)| *key == ChangeKey::Policies));
     let Some((_, version)) = changed.filter(|_| node.asks_policy()) else {
         return Ok(None);
     };
-    let lines = policy_lines(transaction).await?;
+    let lines = transaction.policy_lines().await?;
     match node.compile(lines).await {
         Ok(policy) => Ok(Some((*version, policy))),
         Err(reason) => Err(DbErr::Custom(format!("bekci: the policy would not load: {reason}"))),
-    }
-}
-
-/// The database's own refusal means that nothing was committed; a lost connection leaves it open.
-fn outcome_of(error: DbErr) -> CommitError {
-    if answered(&error) {
-        CommitError::NotCommitted(error)
-    } else {
-        CommitError::Unknown(error.to_string())
     }
 }
 
@@ -206,84 +206,31 @@ pub(crate) struct Numbered {
 }
 
 /// Steps 1 to 3, within the transaction; `None` where it changed no rights.
-async fn number(node: &Node, transaction: &DatabaseTransaction) -> Result<Option<Numbered>, DbErr> {
-    let backend = node.backend();
-    let own = own_rows(backend);
-    let aggregates = match backend {
-        DbBackend::Postgres => "bool_and(adds)::int AS adds, bool_or(refresh)::int AS refresh",
-        _ => "min(adds) AS adds, max(refresh) AS refresh",
-    };
-    let rows = transaction
-        .query_all_raw(statement(
-            backend,
-            format!("SELECT key, {aggregates} FROM identity_outbox WHERE {own} GROUP BY key ORDER BY key"),
-            [],
-        ))
-        .await?;
-    if rows.is_empty() {
+async fn number(node: &Node, transaction: &dyn Change) -> Result<Option<Numbered>, DbErr> {
+    let changed = transaction.changed_keys().await?;
+    if changed.is_empty() {
         return Ok(None);
     }
-    let (mut adds, mut refresh) = (true, Vec::new());
-    for row in &rows {
-        adds &= row.try_get::<i32>("", "adds")? != 0;
-        if row.try_get::<i32>("", "refresh")? != 0 {
-            refresh.push(ChangeKey::read(&row.try_get::<String>("", "key")?));
-        }
-    }
-    let (keys, position) = give_numbers(node, transaction, own).await?;
+    let adds = changed.iter().all(|key| key.adds);
+    let (keys, position) = give_numbers(node, transaction, &OutboxRows::Own).await?;
+    let refresh = changed.into_iter().filter(|key| key.refresh).map(|key| key.key);
     Ok(Some(Numbered {
         keys,
         position,
         adds,
-        refresh,
+        refresh: refresh.collect(),
     }))
 }
 
-/// Gives every outbox row that `which` selects its key's new version and the next position. The commit lock is held from here to the end of the transaction.
+/// Gives these outbox rows their keys' new versions and the next position. The commit lock is held from here to the end of the transaction.
 pub(crate) async fn give_numbers(
     node: &Node,
-    transaction: &DatabaseTransaction,
-    which: &str,
+    transaction: &dyn Change,
+    rows: &OutboxRows,
 ) -> Result<(Vec<(ChangeKey, u64)>, i64), DbErr> {
-    let backend = node.backend();
-    let bumped = transaction
-        .query_all_raw(statement(
-            backend,
-            format!(
-                "INSERT INTO identity_versions (key, version) SELECT DISTINCT key, 1 FROM identity_outbox WHERE {which} ORDER BY 1 \
-                 ON CONFLICT (key) DO UPDATE SET version = identity_versions.version + 1 RETURNING key, version"
-            ),
-            [],
-        ))
-        .await?;
-    let mut keys = Vec::with_capacity(bumped.len());
-    for row in bumped {
-        let version: i64 = row.try_get("", "version")?;
-        let version = u64::try_from(version).unwrap_or_default();
-        keys.push(ChangeKey::numbered(&row.try_get::<String>("", "key")?, version));
-    }
+    let keys = transaction.raise_versions(rows).await?;
     node.points().reach("commit.versions").await;
-    let next = match backend {
-        DbBackend::Postgres => {
-            "WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(7306365843041087337)) SELECT nextval('bekci_position') AS position FROM held"
-        }
-        _ => "UPDATE coherence_meta SET value = value + 1 WHERE name = 'position' RETURNING value AS position",
-    };
-    let row = transaction.query_one_raw(statement(backend, next, [])).await?;
-    let position: i64 = row
-        .ok_or_else(|| DbErr::Custom("bekci: the schema has no position counter; run `bekci migrate up`".to_owned()))?
-        .try_get("", "position")?;
-    transaction
-        .execute_raw(statement(
-            backend,
-            format!(
-                "UPDATE identity_outbox SET position = $1, version = (SELECT version FROM identity_versions v WHERE v.key = identity_outbox.key) WHERE {which}"
-            ),
-            [position.into()],
-        ))
-        .await?;
-    if backend == DbBackend::Postgres {
-        transaction.execute_unprepared("NOTIFY bekci").await?;
-    }
+    let position = transaction.next_position().await?;
+    transaction.number(rows, position).await?;
     Ok((keys, position))
 }

@@ -6,6 +6,7 @@
 //! - [`hooks`]: refuse an unguarded connection, ask that the identity be fresh.
 //! - [`GuardedConnection`], [`GuardedTransaction`]: nothing reaches COMMIT without its keys being numbered.
 //! - `audit`: who changed what, told where it is committed.
+//! - `coherence`: the ports through which the protocol reaches the database, the shared cache, timers and tasks.
 //! - `commit`: versions, the commit lock, positions, COMMIT, the barrier.
 //! - `node`: what a process holds, how long it trusts that, how it sees what others changed.
 //! - `shared`: entries in Redis, sealed and labelled.
@@ -15,6 +16,7 @@
 mod accounts;
 mod audit;
 mod clock;
+mod coherence;
 mod columns;
 mod commit;
 mod compared;
@@ -66,6 +68,7 @@ pub use rights::{Rights, RoleEntry, Scope};
 pub use shared::{RedisSettings, SharedCacheError};
 
 use crate::{
+    coherence::{SqlLedger, TokioRuntime},
     node::{Node, NodeParts},
     sessions::Sessions,
     shared::SharedCache,
@@ -155,14 +158,19 @@ impl Store {
             )
         });
         let limiter = limits::limiter(settings.redis.as_ref(), &settings.cache, &settings.clock)?;
+        let shared = shared.transpose()?.map(Arc::new);
         let node = Node::new(NodeParts {
+            backend: db.get_database_backend(),
+            ledger: Arc::new(SqlLedger::new(db.clone())),
+            runtime: Arc::new(TokioRuntime),
             db,
             clock: settings.clock,
             models: settings.models,
             providers: settings.providers,
             guards: settings.guards,
             settings: settings.cache,
-            shared: shared.transpose()?,
+            cache: shared.clone().map(|shared| shared as _),
+            shared,
             policy: settings.policy,
             name: name.to_string(),
             meter: settings.meter,

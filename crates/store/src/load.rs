@@ -314,7 +314,6 @@ async fn blocks<C: ConnectionTrait>(db: &C, key: &PrincipalKey) -> Result<Box<[B
 
 /// What the roles of a guard permit, globally or in one tenant.
 pub(crate) async fn role_table<C: ConnectionTrait>(
-    _node: &Node,
     db: &C,
     guard: &GuardName,
     tenant: Option<&TenantName>,

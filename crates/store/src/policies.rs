@@ -6,9 +6,9 @@ use serde_json::json;
 
 use crate::{
     Store,
+    coherence::{policy_lines, policy_page},
     commit::{Barrier, CommitError, Committed},
     guarded::GuardedTransaction,
-    node::{policy_lines, policy_page},
     sql::statement,
 };
 

@@ -7,6 +7,7 @@ use sea_orm::{
 
 use super::{connection::with_writer_lock, refuse_streamed_write};
 use crate::{
+    coherence::SqlChange,
     commit::{Barrier, CommitError, Committed, commit},
     node::Node,
 };
@@ -58,7 +59,7 @@ impl GuardedTransaction {
                 .map(|()| Committed::nothing())
                 .map_err(CommitError::NotCommitted);
         }
-        commit(self.node, self.inner, barrier).await
+        commit(self.node, Box::new(SqlChange(self.inner)), barrier).await
     }
 
     pub(super) async fn finish<F, T, E>(self, callback: F) -> Result<T, TransactionError<E>>

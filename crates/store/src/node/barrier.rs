@@ -6,20 +6,12 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::DbErr;
 
 use super::Node;
-use crate::sql::{now_micros, statement};
+use crate::coherence::NodeRow;
 
-/// What a writer sees of another node.
-#[derive(Debug)]
-struct Other {
-    acknowledged: i64,
-    delta: Duration,
-    silent: Duration,
-}
-
-impl Other {
+impl NodeRow {
     fn may_trust(&self) -> bool {
         self.silent <= self.delta * 6
     }
@@ -65,7 +57,7 @@ impl Node {
                 );
                 return true;
             }
-            tokio::time::sleep(look).await;
+            self.runtime().sleep(look).await;
             look = (look * 2).min(LONGEST_LOOK);
             // Where the database cannot be asked, what was read last stands, and the time runs out.
             if let Ok(now) = self.others().await {
@@ -83,7 +75,7 @@ impl Node {
         }
         let position = if position == 0 { highest } else { position };
         // This node has a row like any other, so it counts without being told apart.
-        let nodes = self.nodes("").await?;
+        let nodes = self.ledger().nodes("").await?;
         Ok(Some(
             nodes
                 .iter()
@@ -91,7 +83,7 @@ impl Node {
         ))
     }
 
-    async fn barrier_begin(&self, position: Option<i64>) -> Result<(i64, Vec<Other>), DbErr> {
+    async fn barrier_begin(&self, position: Option<i64>) -> Result<(i64, Vec<NodeRow>), DbErr> {
         self.points().reach("barrier.begin").await;
         let position = match position {
             Some(position) => position,
@@ -102,36 +94,10 @@ impl Node {
 
     /// The highest position that was given.
     pub(crate) async fn highest_position(&self) -> Result<i64, DbErr> {
-        let sql = "SELECT greatest_position FROM (SELECT max(position) AS greatest_position FROM identity_outbox \
-                   UNION ALL SELECT value FROM coherence_meta WHERE name = 'pruned_position') AS positions \
-                   WHERE greatest_position IS NOT NULL ORDER BY greatest_position DESC LIMIT 1";
-        let row = self.db().query_one_raw(statement(self.backend(), sql, [])).await?;
-        row.map_or(Ok(0), |row| row.try_get("", "greatest_position"))
+        self.ledger().highest_position().await
     }
 
-    async fn others(&self) -> Result<Vec<Other>, DbErr> {
-        self.nodes(self.0.membership.name()).await
-    }
-
-    /// The nodes but for the one of this name.
-    async fn nodes(&self, but: &str) -> Result<Vec<Other>, DbErr> {
-        let now = now_micros(self.backend());
-        let sql =
-            format!("SELECT acknowledged, delta_ms, {now} - seen_at AS silent FROM coherence_nodes WHERE node <> $1");
-        let rows = self
-            .db()
-            .query_all_raw(statement(self.backend(), sql, [but.into()]))
-            .await?;
-        rows.into_iter()
-            .map(|row| {
-                let delta = u64::try_from(row.try_get::<i64>("", "delta_ms")?).unwrap_or_default();
-                let silent = u64::try_from(row.try_get::<i64>("", "silent")?).unwrap_or_default();
-                Ok(Other {
-                    acknowledged: row.try_get("", "acknowledged")?,
-                    delta: Duration::from_millis(delta),
-                    silent: Duration::from_micros(silent),
-                })
-            })
-            .collect()
+    async fn others(&self) -> Result<Vec<NodeRow>, DbErr> {
+        self.ledger().nodes(self.name()).await
     }
 }

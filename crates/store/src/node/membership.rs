@@ -10,10 +10,9 @@ use std::{
     time::Duration,
 };
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::DbErr;
 
 use super::Node;
-use crate::sql::{now_micros, statement};
 
 /// Heartbeats of this node that hit its row, by the node's uptime clock; 0: there is none.
 #[derive(Debug)]
@@ -72,19 +71,7 @@ impl Node {
     pub(crate) async fn register(&self) -> Result<(), DbErr> {
         self.forget_everything();
         let began = self.uptime();
-        let now = now_micros(self.backend());
-        let delta = i64::try_from(self.delta().as_millis()).unwrap_or(i64::MAX);
-        let sql = format!(
-            "INSERT INTO coherence_nodes (node, acknowledged, delta_ms, seen_at) VALUES ($1, 0, $2, {now}) \
-             ON CONFLICT (node) DO UPDATE SET acknowledged = 0, delta_ms = excluded.delta_ms, seen_at = excluded.seen_at"
-        );
-        self.db()
-            .execute_raw(statement(
-                self.backend(),
-                sql,
-                [self.0.membership.name().into(), delta.into()],
-            ))
-            .await?;
+        self.ledger().register(self.name(), self.delta()).await?;
         self.0.cursor.store(self.highest_position().await?, Ordering::SeqCst);
         self.0.membership.beat(began);
         self.points().reach("membership.registered").await;
@@ -95,14 +82,7 @@ impl Node {
     pub(crate) async fn heartbeat(&self) -> Result<bool, DbErr> {
         self.points().reach("membership.heartbeat").await;
         let began = self.uptime();
-        let now = now_micros(self.backend());
-        let sql = format!("UPDATE coherence_nodes SET seen_at = {now} WHERE node = $1");
-        let hit = self
-            .db()
-            .execute_raw(statement(self.backend(), sql, [self.0.membership.name().into()]))
-            .await?
-            .rows_affected()
-            > 0;
+        let hit = self.ledger().heartbeat(self.name()).await?;
         if hit {
             self.0.membership.beat(began);
         } else {
@@ -115,36 +95,18 @@ impl Node {
 
     /// Tells writers how far this node has applied.
     pub(crate) async fn acknowledge(&self, position: i64) -> Result<(), DbErr> {
-        let sql = "UPDATE coherence_nodes SET acknowledged = $1 WHERE node = $2";
-        self.db()
-            .execute_raw(statement(
-                self.backend(),
-                sql,
-                [position.into(), self.0.membership.name().into()],
-            ))
-            .await
-            .map(|_| ())
+        self.ledger().acknowledge(self.name(), position).await
     }
 
     /// Deletes the rows of nodes that have been silent for 10 of their own Δ.
     pub(crate) async fn reap(&self) -> Result<u64, DbErr> {
-        let now = now_micros(self.backend());
-        let sql = format!("DELETE FROM coherence_nodes WHERE seen_at < {now} - delta_ms * 10000");
-        Ok(self
-            .db()
-            .execute_raw(statement(self.backend(), sql, []))
-            .await?
-            .rows_affected())
+        self.ledger().reap().await
     }
 
     /// Takes this node out: nobody waits for it from now on. It decides nothing from memory any more.
     pub(crate) async fn leave(&self) -> Result<(), DbErr> {
         self.0.membership.lose();
         self.forget_everything();
-        let sql = "DELETE FROM coherence_nodes WHERE node = $1";
-        self.db()
-            .execute_raw(statement(self.backend(), sql, [self.0.membership.name().into()]))
-            .await
-            .map(|_| ())
+        self.ledger().leave(self.name()).await
     }
 }

@@ -31,11 +31,16 @@ use self::{
     counters::Counters, flight::Flights, l1::L1, membership::Membership, policy::Policies, role_tables::RoleTables,
     trust::Trust, usage::Usage,
 };
-use crate::{failpoint::Failpoints, keys::ChangeKey, providers::Providers, shared::SharedCache};
+use crate::{
+    coherence::{IdentityCache, Ledger, Runtime, within},
+    failpoint::Failpoints,
+    keys::ChangeKey,
+    providers::Providers,
+    shared::SharedCache,
+};
 
 pub(crate) use hints::hints;
 pub use metrics::{Metrics, MetricsSnapshot};
-pub(crate) use policy::{lines as policy_lines, page as policy_page};
 
 /// How memory is used and how long it is trusted.
 #[derive(Clone, Debug)]
@@ -71,6 +76,8 @@ impl Default for CacheSettings {
 pub(crate) struct Inner {
     db: DatabaseConnection,
     backend: DbBackend,
+    ledger: Arc<dyn Ledger>,
+    runtime: Arc<dyn Runtime>,
     clock: Arc<dyn Clock>,
     models: Vec<ModelSpec>,
     providers: Providers,
@@ -78,7 +85,8 @@ pub(crate) struct Inner {
     delta: Duration,
     poll: Duration,
     refresh_wait: Duration,
-    shared: Option<SharedCache>,
+    shared: Option<Arc<SharedCache>>,
+    cache: Option<Arc<dyn IdentityCache>>,
     counters: Counters,
     trust: Trust,
     l1: L1,
@@ -114,12 +122,18 @@ pub(crate) struct Node(Arc<Inner>);
 /// What a node is made of.
 pub(crate) struct NodeParts {
     pub(crate) db: DatabaseConnection,
+    pub(crate) backend: DbBackend,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) models: Vec<ModelSpec>,
     pub(crate) providers: Providers,
     pub(crate) guards: Vec<Arc<AuthGuard>>,
     pub(crate) settings: CacheSettings,
-    pub(crate) shared: Option<SharedCache>,
+    /// Redis, for those who look into it.
+    pub(crate) shared: Option<Arc<SharedCache>>,
+    /// The shared cache of the protocol: Redis, if there is one.
+    pub(crate) cache: Option<Arc<dyn IdentityCache>>,
     pub(crate) policy: Option<Arc<dyn PolicyCompiler>>,
     pub(crate) name: String,
     pub(crate) meter: Arc<dyn Meter>,
@@ -127,15 +141,16 @@ pub(crate) struct NodeParts {
 
 impl Node {
     pub(crate) fn new(parts: NodeParts) -> Self {
-        let backend = parts.db.get_database_backend();
-        let by_backend = if backend == DbBackend::Sqlite {
+        let by_backend = if parts.backend == DbBackend::Sqlite {
             Duration::from_secs(1)
         } else {
             Duration::from_secs(5)
         };
         Self(Arc::new(Inner {
             db: parts.db,
-            backend,
+            backend: parts.backend,
+            ledger: parts.ledger,
+            runtime: parts.runtime,
             clock: parts.clock,
             models: parts.models,
             providers: parts.providers,
@@ -144,6 +159,7 @@ impl Node {
             poll: parts.settings.poll,
             refresh_wait: parts.settings.refresh_wait,
             shared: parts.shared,
+            cache: parts.cache,
             counters: Counters::new(),
             trust: Trust::default(),
             l1: L1::new(parts.settings.l1_bytes),
@@ -165,6 +181,14 @@ impl Node {
 
     pub(crate) fn db(&self) -> &DatabaseConnection {
         &self.0.db
+    }
+
+    pub(crate) fn ledger(&self) -> &dyn Ledger {
+        &*self.0.ledger
+    }
+
+    pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {
+        &self.0.runtime
     }
 
     pub(crate) fn backend(&self) -> DbBackend {
@@ -212,14 +236,14 @@ impl Node {
     }
 
     pub(crate) fn shared(&self) -> Option<&SharedCache> {
-        self.0.shared.as_ref()
+        self.0.shared.as_deref()
     }
 
     /// The shared cache as far as this principal's identity may be in it: not where each node may be given another account.
-    pub(crate) fn shared_for(&self, key: &PrincipalKey) -> Option<&SharedCache> {
+    pub(crate) fn shared_for(&self, key: &PrincipalKey) -> Option<&dyn IdentityCache> {
         let provider = self.0.providers.of(key.model());
         let is_same = provider.is_none_or(|provider| provider.is_same_for_all_nodes());
-        self.shared().filter(|_| is_same)
+        self.0.cache.as_deref().filter(|_| is_same)
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -270,8 +294,8 @@ impl Node {
             self.meter().applied(self.uptime().saturating_sub(committed));
         }
         tracing::debug!(position, keys = keys.len(), "change of rights committed");
-        if let Some(shared) = self.shared() {
-            shared.hint();
+        if let Some(cache) = &self.0.cache {
+            cache.hint();
         }
     }
 
@@ -293,7 +317,7 @@ impl Node {
     /// [`CacheSettings::refresh_wait`] says. A failure is counted, never the writer's.
     pub(crate) async fn refresh_beside(&self, keys: Vec<ChangeKey>) {
         let all = futures_util::future::join_all(keys.iter().map(|key| self.refresh_now(key)));
-        if tokio::time::timeout(self.0.refresh_wait, all).await.is_err() {
+        if within(&**self.runtime(), self.0.refresh_wait, all).await.is_none() {
             self.metrics().refresh_failures.fetch_add(1, Ordering::Relaxed);
         }
     }

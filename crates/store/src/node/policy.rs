@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use bekci_core::{Authorizer, BrokenPolicy, PolicyCompiler, PolicyLine, Stamp};
 use parking_lot::RwLock;
-use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use sea_orm::DbErr;
+use tokio::sync::oneshot;
 
 use super::Node;
-use crate::sql::statement;
 
 #[derive(Debug, Default)]
 struct Slot {
@@ -74,53 +74,20 @@ impl Policies {
     }
 }
 
-/// All lines, in their order.
-pub(crate) async fn lines<C: ConnectionTrait>(db: &C) -> Result<Vec<PolicyLine>, DbErr> {
-    let sql = "SELECT kind, v0, v1, v2, v3, v4, v5 FROM bekci_policies ORDER BY id";
-    let rows = db.query_all_raw(statement(db.get_database_backend(), sql, [])).await?;
-    rows.iter().map(line).collect()
-}
-
-/// At most `limit` lines, each with its number, from behind a number.
-pub(crate) async fn page<C: ConnectionTrait>(
-    db: &C,
-    after: i64,
-    limit: usize,
-) -> Result<Vec<(i64, PolicyLine)>, DbErr> {
-    let sql =
-        format!("SELECT id, kind, v0, v1, v2, v3, v4, v5 FROM bekci_policies WHERE id > $1 ORDER BY id LIMIT {limit}");
-    let query = statement(db.get_database_backend(), sql, [after.into()]);
-    let rows = db.query_all_raw(query).await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get("", "id")?, line(row)?)))
-        .collect()
-}
-
-fn line(row: &QueryResult) -> Result<PolicyLine, DbErr> {
-    let mut values = Vec::with_capacity(6);
-    for column in ["v0", "v1", "v2", "v3", "v4", "v5"] {
-        values.push(row.try_get::<String>("", column)?);
-    }
-    // A casbin line is as long as its last value that is not empty.
-    while values.last().is_some_and(String::is_empty) {
-        values.pop();
-    }
-    Ok(PolicyLine {
-        kind: row.try_get("", "kind")?,
-        values,
-    })
-}
-
 impl Node {
     /// Compiles lines where blocking is allowed.
     pub(crate) async fn compile(&self, lines: Vec<PolicyLine>) -> Result<Arc<dyn Authorizer>, String> {
         let Some(compiler) = self.0.policies.compiler.clone() else {
             return Err("no policy model is configured".to_owned());
         };
-        let compiling = tokio::task::spawn_blocking(move || compiler.compile(&lines));
-        compiling
+        let (done, compiled) = oneshot::channel();
+        self.runtime().spawn_blocking(Box::new(move || {
+            // The reader may have been given up meanwhile.
+            let _reader_gone = done.send(compiler.compile(&lines));
+        }));
+        compiled
             .await
-            .unwrap_or_else(|lost| Err(format!("the compiler ended: {lost}")))
+            .unwrap_or_else(|_| Err("the compiler ended without a result".to_owned()))
     }
 
     pub(crate) fn asks_policy(&self) -> bool {
@@ -133,13 +100,12 @@ impl Node {
         policy.fault().map(str::to_owned)
     }
 
-    /// The policy as a snapshot of the database has it; one that does not load denies.
-    pub(crate) async fn load_policy<C: ConnectionTrait>(&self, db: &C) -> Result<Arc<dyn Authorizer>, DbErr> {
-        let lines = lines(db).await?;
-        Ok(self.compile(lines).await.unwrap_or_else(|reason| {
+    /// These lines compiled; a policy that does not load denies.
+    pub(crate) async fn compile_or_deny(&self, lines: Vec<PolicyLine>) -> Arc<dyn Authorizer> {
+        self.compile(lines).await.unwrap_or_else(|reason| {
             tracing::error!(target: "bekci::audit", event = "policy.broken", %reason, "the policy does not load; routes that ask it are denied");
             Arc::new(BrokenPolicy { reason: format!("the policy does not load: {reason}").into() })
-        }))
+        })
     }
 
     /// Brings the policy up to a version that was just seen, before it is acknowledged.
@@ -149,7 +115,8 @@ impl Node {
         }
         self.points().reach("poll.compile").await;
         // What is read may be newer than `version`; it is kept under the older label, and the newer change brings it once more.
-        let policy = self.load_policy(self.db()).await?;
+        let lines = self.ledger().policy_lines().await?;
+        let policy = self.compile_or_deny(lines).await;
         self.0.policies.put(version, &policy, || true);
         Ok(())
     }

@@ -19,7 +19,7 @@ use bekci_core::{
     Authorizer, BoxFuture, Consistency, Identity, IdentitySource, IdentityVersion, Need, RoleTable, RoleView,
     SessionId, SourceUnavailable, Stamp, TenantName, Ticket, View, ViewSource,
 };
-use sea_orm::{AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, TransactionTrait};
+use sea_orm::{DatabaseTransaction, DbErr};
 
 use super::{
     Node,
@@ -27,20 +27,13 @@ use super::{
     flight::{FlightKey, Seat, arrival},
     l1::Entry,
 };
-use crate::{keys::ChangeKey, load, providers::Given, sql::statement};
+use crate::{
+    coherence::{Snapshot, SqlLedger, Versions},
+    providers::Given,
+};
 
 /// How often a provider is asked in one read while the version of its account moves.
 const PROVIDER_TRIES: u32 = 16;
-
-/// The versions that a view is judged by, all of one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Versions {
-    key: u64,
-    global: u64,
-    tenant: u64,
-    policies: u64,
-    all: u64,
-}
 
 type Policy = Option<Arc<dyn Authorizer>>;
 
@@ -150,7 +143,7 @@ impl Node {
                 None => None,
             }
         };
-        let (versions, shared) = tokio::join!(self.versions(self.db(), need), shared);
+        let (versions, shared) = tokio::join!(self.ledger().versions(need), shared);
         let versions = versions.map_err(unavailable)?;
         self.0.metrics.version_reads.fetch_add(1, Ordering::Relaxed);
         let found = self.labelled(need, versions, shared);
@@ -220,36 +213,9 @@ impl Node {
         }
     }
 
-    async fn versions<C: ConnectionTrait>(&self, db: &C, need: &Need<'_>) -> Result<Versions, DbErr> {
-        let global = ChangeKey::Roles(need.guard.clone(), None).to_string();
-        let tenant = need
-            .tenant
-            .map(|tenant| ChangeKey::Roles(need.guard.clone(), Some(tenant.clone())).to_string())
-            .unwrap_or_default();
-        let values = [need.key.as_str().into(), global.clone().into(), tenant.clone().into()];
-        let sql = "SELECT key, version FROM identity_versions WHERE key IN ($1, $2, $3, '@policies', '@all')";
-        let mut versions = Versions::default();
-        for row in db.query_all_raw(statement(self.backend(), sql, values)).await? {
-            let key: String = row.try_get("", "key")?;
-            let version = u64::try_from(row.try_get::<i64>("", "version")?).unwrap_or_default();
-            match key.as_str() {
-                "@all" => versions.all = version,
-                "@policies" => versions.policies = version,
-                key if key == global => versions.global = version,
-                key if key == tenant => versions.tenant = version,
-                _ => versions.key = version,
-            }
-        }
-        Ok(versions)
-    }
-
     /// A transaction that reads, and sees one moment of the database. There is nothing to commit in it.
     pub(crate) async fn snapshot(&self) -> Result<DatabaseTransaction, DbErr> {
-        // SQLite has neither mode, and needs none: sea-orm would warn at every load.
-        let has_modes = self.backend() != DbBackend::Sqlite;
-        let isolation = has_modes.then_some(IsolationLevel::RepeatableRead);
-        let reading = has_modes.then_some(AccessMode::ReadOnly);
-        self.db().begin_with_config(isolation, reading).await
+        SqlLedger::read_only(self.db()).await
     }
 
     /// Loads what is missing in one snapshot that begins with the versions. An account that a provider gave was read after the versions beside it: `None` where they
@@ -260,10 +226,9 @@ impl Node {
         stamp: Stamp,
         given: (Given, Versions),
     ) -> Result<Option<View>, DbErr> {
-        let snapshot = self.snapshot().await?;
-        let loaded = self.load_within(need, &snapshot, given).await;
-        // A snapshot has nothing to commit; one that cannot be closed goes with its connection.
-        let _closed = snapshot.rollback().await;
+        let snapshot = self.ledger().snapshot().await?;
+        let loaded = self.load_within(need, &*snapshot, given).await;
+        snapshot.close().await;
         let Some(Loaded {
             versions,
             identity,
@@ -294,10 +259,10 @@ impl Node {
     async fn load_within(
         &self,
         need: &Need<'_>,
-        snapshot: &DatabaseTransaction,
+        snapshot: &dyn Snapshot,
         (given, before): (Given, Versions),
     ) -> Result<Option<Loaded>, DbErr> {
-        let versions = self.versions(snapshot, need).await?;
+        let versions = snapshot.versions(need).await?;
         self.points().reach("read.versions").await;
         if given.is_some() && (versions.key, versions.all) != (before.key, before.all) {
             return Ok(None);
@@ -307,7 +272,7 @@ impl Node {
         let (identity, fresh) = match held {
             Some(entry) => (entry.identity, false),
             None => {
-                let identity = load::identity_of(self, snapshot, need.key, &given).await?;
+                let identity = snapshot.identity(self, need.key, &given).await?;
                 self.0.metrics.identity_loads.fetch_add(1, Ordering::Relaxed);
                 self.meter().identity_loaded(ViewSource::Database);
                 (Arc::new(identity), true)
@@ -323,7 +288,7 @@ impl Node {
             None => None,
         };
         let policy = match need.policy.then(|| self.0.policies.at(versions.policies)) {
-            Some(None) if self.asks_policy() => Some(self.load_policy(snapshot).await?),
+            Some(None) if self.asks_policy() => Some(self.compile_or_deny(snapshot.policy_lines().await?).await),
             held => held.flatten(),
         };
         Ok(Some(Loaded {
@@ -337,7 +302,7 @@ impl Node {
 
     async fn role_table(
         &self,
-        snapshot: &DatabaseTransaction,
+        snapshot: &dyn Snapshot,
         guard: &bekci_core::GuardName,
         tenant: Option<&TenantName>,
         version: u64,
@@ -351,9 +316,7 @@ impl Node {
             return Ok(table);
         }
         self.0.metrics.role_table_loads.fetch_add(1, Ordering::Relaxed);
-        load::role_table(self, snapshot, guard, tenant, version)
-            .await
-            .map(Arc::new)
+        snapshot.role_table(guard, tenant, version).await.map(Arc::new)
     }
 
     fn keep(&self, need: &Need<'_>, stamp: &Stamp, identity: &Arc<Identity>, versions: Versions) {

@@ -1,0 +1,175 @@
+//! The database as the protocol uses it: versions, outbox, positions, nodes, snapshots.
+//!
+//! Each method is one statement or one short transaction. None of them waits for a node or retries: that is the protocol's part.
+
+use std::time::Duration;
+
+use bekci_core::{GuardName, Identity, Need, PolicyLine, PrincipalKey, RoleTable, TenantName};
+use sea_orm::DbErr;
+
+use crate::{keys::ChangeKey, node::Node, providers::Given};
+
+/// The versions that a view is judged by, all of one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Versions {
+    pub(crate) key: u64,
+    pub(crate) global: u64,
+    pub(crate) tenant: u64,
+    pub(crate) policies: u64,
+    pub(crate) all: u64,
+}
+
+/// A numbered row of the outbox.
+#[derive(Clone, Debug)]
+pub(crate) struct AppliedChange {
+    pub(crate) position: i64,
+    pub(crate) key: ChangeKey,
+    pub(crate) version: u64,
+    /// How old the row is, by the database's clock.
+    pub(crate) age: Duration,
+}
+
+/// The outbox past a cursor, all of one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outbox {
+    pub(crate) changes: Vec<AppliedChange>,
+    /// How many committed rows have no position.
+    pub(crate) unnumbered: usize,
+    /// The position up to which rows were deleted.
+    pub(crate) pruned: i64,
+}
+
+/// The row of a node, as a writer reads it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NodeRow {
+    pub(crate) acknowledged: i64,
+    pub(crate) delta: Duration,
+    /// How long ago its last heartbeat was, by the database's clock.
+    pub(crate) silent: Duration,
+}
+
+/// A key that a transaction named in the outbox.
+#[derive(Clone, Debug)]
+pub(crate) struct ChangedKey {
+    pub(crate) key: ChangeKey,
+    /// Whether every row of it only adds rights.
+    pub(crate) adds: bool,
+    /// Whether a hook asks that it is loaded again after the commit.
+    pub(crate) refresh: bool,
+}
+
+/// Rows of the outbox that one transaction numbers.
+#[derive(Clone, Debug)]
+pub(crate) enum OutboxRows {
+    /// Those that the transaction appended itself.
+    Own,
+    /// Those with these ids, which the transaction has locked.
+    Ids(Vec<i64>),
+}
+
+/// A COMMIT that did not return success.
+#[derive(Debug)]
+pub(crate) enum CommitFailure {
+    /// The database refused it; nothing was committed.
+    Refused(DbErr),
+    /// The connection was lost; whether it was committed is unknown.
+    Unknown(DbErr),
+}
+
+/// The database.
+#[async_trait::async_trait]
+pub(crate) trait Ledger: Send + Sync + std::fmt::Debug {
+    /// Writes a node's row, with nothing acknowledged.
+    async fn register(&self, node: &str, delta: Duration) -> Result<(), DbErr>;
+
+    /// Notes that a node lives. `false`: it has no row.
+    async fn heartbeat(&self, node: &str) -> Result<bool, DbErr>;
+
+    /// Writes how far a node has applied.
+    async fn acknowledge(&self, node: &str, position: i64) -> Result<(), DbErr>;
+
+    /// Deletes the rows of nodes that have been silent for 10 of their own Δ; returns how many.
+    async fn reap(&self) -> Result<u64, DbErr>;
+
+    /// Deletes a node's row.
+    async fn leave(&self, node: &str) -> Result<(), DbErr>;
+
+    /// The rows of all nodes but the one with this name.
+    async fn nodes(&self, but: &str) -> Result<Vec<NodeRow>, DbErr>;
+
+    /// The highest position that was given.
+    async fn highest_position(&self) -> Result<i64, DbErr>;
+
+    /// The outbox past a cursor.
+    async fn outbox(&self, cursor: i64) -> Result<Outbox, DbErr>;
+
+    /// How many rows of the outbox are past a cursor or have no position.
+    async fn unapplied(&self, cursor: i64) -> Result<u64, DbErr>;
+
+    /// Deletes outbox rows that every node has acknowledged and that are older than this; returns how many.
+    async fn prune(&self, keep_micros: i64) -> Result<u64, DbErr>;
+
+    /// The versions that a need is judged by.
+    async fn versions(&self, need: &Need<'_>) -> Result<Versions, DbErr>;
+
+    /// All policy lines, in their order.
+    async fn policy_lines(&self) -> Result<Vec<PolicyLine>, DbErr>;
+
+    /// Begins a transaction that writes.
+    async fn begin(&self) -> Result<Box<dyn Change>, DbErr>;
+
+    /// Begins a transaction that reads one moment of the database.
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, DbErr>;
+}
+
+/// A transaction that numbers rows of the outbox and commits. Dropped without an end, it is rolled back.
+#[async_trait::async_trait]
+pub(crate) trait Change: Send + Sync {
+    /// The keys of the rows that this transaction appended, sorted.
+    async fn changed_keys(&self) -> Result<Vec<ChangedKey>, DbErr>;
+
+    /// Locks committed rows without a position, at most so many, and returns their ids. Rows that another transaction has locked are skipped.
+    async fn lock_unnumbered(&self, limit: u32) -> Result<Vec<i64>, DbErr>;
+
+    /// Raises the version of each key of these rows by one, in order of key.
+    async fn raise_versions(&self, rows: &OutboxRows) -> Result<Vec<(ChangeKey, u64)>, DbErr>;
+
+    /// Takes the commit lock and the next position. The lock is held until the transaction ends.
+    async fn next_position(&self) -> Result<i64, DbErr>;
+
+    /// Gives these rows the position and the versions of their keys.
+    async fn number(&self, rows: &OutboxRows, position: i64) -> Result<(), DbErr>;
+
+    /// All policy lines, as this transaction sees them.
+    async fn policy_lines(&self) -> Result<Vec<PolicyLine>, DbErr>;
+
+    /// Commits.
+    async fn commit(self: Box<Self>) -> Result<(), CommitFailure>;
+
+    /// Rolls back.
+    async fn rollback(self: Box<Self>) -> Result<(), DbErr>;
+}
+
+/// A transaction that reads one moment of the database.
+#[async_trait::async_trait]
+pub(crate) trait Snapshot: Send + Sync {
+    /// The versions that a need is judged by.
+    async fn versions(&self, need: &Need<'_>) -> Result<Versions, DbErr>;
+
+    /// The identity of a principal, with what its model's provider returned.
+    async fn identity(&self, node: &Node, key: &PrincipalKey, given: &Given) -> Result<Identity, DbErr>;
+
+    /// What the roles of a guard permit, globally or in one tenant.
+    async fn role_table(
+        &self,
+        guard: &GuardName,
+        tenant: Option<&TenantName>,
+        version: u64,
+    ) -> Result<RoleTable, DbErr>;
+
+    /// All policy lines, in their order.
+    async fn policy_lines(&self) -> Result<Vec<PolicyLine>, DbErr>;
+
+    /// Ends it. There is nothing to commit; one that cannot be ended goes with its connection.
+    async fn close(self: Box<Self>);
+}
