@@ -39,7 +39,12 @@ pub(crate) fn run(action: &Action, file: Option<&Path>) -> Result<Answer, Failur
         .as_ref()
         .map_or_else(|| "the built-in defaults".to_owned(), |file| file.display().to_string());
     let warning = |problem: &RouteProblem| format!("{}: {problem}", loaded.place_of(&["routes", problem.route()]));
-    let warnings: Vec<String> = unreachable.iter().map(warning).collect();
+    let warnings: Vec<String> = loaded
+        .warnings
+        .iter()
+        .cloned()
+        .chain(unreachable.iter().map(warning))
+        .collect();
     let mut text = format!(
         "{read}: good, {} guards, {} routes",
         guards.len(),

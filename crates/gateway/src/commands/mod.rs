@@ -216,7 +216,11 @@ async fn dispatch(arguments: Arguments) -> Result<Option<Answer>, Failure> {
 /// The configuration for a command that does its work and ends: warnings are logged, and what it changed.
 fn quietly(file: Option<&std::path::Path>) -> Result<Config, Failure> {
     log_to_stderr("warn,bekci::audit=info", LogFormat::Human);
-    Ok(load(file)?.config)
+    let loaded = load(file)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(loaded.config)
 }
 
 /// The configuration of a file, or what there is without one, and of this process's variables.
@@ -234,6 +238,9 @@ pub(crate) fn load(file: Option<&std::path::Path>) -> Result<Loaded, Failure> {
 }
 
 async fn serve_it(loaded: Loaded, metrics: Arc<Metrics>, output: Output) -> Result<(), Failure> {
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
     let running = serve::start(loaded, read, metrics).await.map_err(Failure::of)?;
     tracing::info!(listen = %running.address, ops = %running.ops_address, "listening");
     let (url, ops) = (running.url(), format!("http://{}", running.ops_address));

@@ -10,7 +10,7 @@ use super::problem::{Place, Problems};
 use super::schema::{Bounds, Facts, Fallback, Key, Kind, Refusal, Syntax};
 use super::suggest;
 use super::tree::{self, Entry, Node, Value};
-use super::values::secret::{Secret, SecretRule, SecretSource};
+use super::values::secret::{MASK, Secret, SecretRule, SecretSource};
 
 /// More words than these are not listed where another one is refused.
 const LISTED: usize = 12;
@@ -38,10 +38,7 @@ impl<'a> Checker<'a> {
     /// The value in force, or nothing where it was refused.
     pub(crate) fn check(&mut self, kind: &Kind, key: &str, node: Node) -> Option<Node> {
         match kind {
-            Kind::Bool => match node.value {
-                Value::Bool(_) => Some(node),
-                _ => self.refuse_type("true or false", key, &node),
-            },
+            Kind::Bool => self.flag(key, node),
             Kind::Integer(bounds) => self.number(*bounds, key, node),
             Kind::Text(syntax) => self.text(syntax, key, node),
             Kind::Secret(rule) => self.secret(rule, key, &node),
@@ -67,7 +64,28 @@ impl<'a> Checker<'a> {
         self.refuse(&node.place, key, message)
     }
 
+    /// The value of the variable that `{ env = ".." }` names, read as the type of the key; any other value as it is.
+    fn dereferenced(&mut self, key: &str, mut node: Node, read: impl Fn(&str) -> Option<Value>) -> Option<Node> {
+        if let Value::Table(entries) = &node.value
+            && is_reference(entries)
+        {
+            let (_, name) = self.reference(&["env"], key, &node)?;
+            let text = self.variable(&name, key, &node.place)?;
+            node.value = read(text.trim()).unwrap_or(Value::Text(text));
+        }
+        Some(node)
+    }
+
+    fn flag(&mut self, key: &str, node: Node) -> Option<Node> {
+        let node = self.dereferenced(key, node, |text| text.parse().ok().map(Value::Bool))?;
+        match node.value {
+            Value::Bool(_) => Some(node),
+            _ => self.refuse_type("true or false", key, &node),
+        }
+    }
+
     fn number(&mut self, bounds: Bounds, key: &str, node: Node) -> Option<Node> {
+        let node = self.dereferenced(key, node, |text| text.parse().ok().map(Value::Integer))?;
         let Value::Integer(number) = node.value else {
             return self.refuse_type("a whole number", key, &node);
         };
@@ -140,6 +158,13 @@ impl<'a> Checker<'a> {
             },
             _ => return self.refuse_type("a text, { file = \"..\" } or { env = \"..\" }", key, node),
         };
+        if matches!(&node.value, Value::Text(text) if text == MASK) {
+            return self.refuse(
+                &node.place,
+                key,
+                "is masked, as `bekci config show` prints it: write the secret, { file = \"..\" } or { env = \"..\" }",
+            );
+        }
         match secret.and_then(|secret| secret.checked(rule)) {
             Ok(secret) => Some(Node {
                 value: Value::Secret(secret),

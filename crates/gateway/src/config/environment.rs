@@ -191,3 +191,21 @@ pub(crate) fn variable_of(segments: &[&str]) -> String {
     let parts: Vec<String> = segments.iter().map(|segment| upper(segment)).collect();
     format!("{PREFIX}{}", parts.join("__"))
 }
+
+/// Names of variables that look like a key of ours and are not read, since an underscore is missing.
+pub(crate) fn probable_mistakes(variables: &Variables, keys: &'static [Key]) -> Vec<String> {
+    let meant = |name: &str| {
+        let rest = name.strip_prefix("BEKCI_").filter(|_| !name.starts_with(PREFIX))?;
+        let named = |key: &&Key| {
+            let rest = rest.strip_prefix(&upper(key.name));
+            rest.is_some_and(|rest| rest.starts_with('_'))
+        };
+        let section = keys.iter().filter(named).max_by_key(|key| key.name.len())?;
+        let below = rest.get(upper(section.name).len()..)?.trim_start_matches('_');
+        Some(format!("{PREFIX}{}__{below}", upper(section.name)))
+    };
+    variables
+        .keys()
+        .filter_map(|name| Some(format!("{name} is not read; {} is probably meant", meant(name)?)))
+        .collect()
+}

@@ -77,18 +77,18 @@ fn json_of(node: &Node) -> Json {
 
 fn of_kind(kind: &Kind) -> Json {
     match kind {
-        Kind::Bool => json!({ "type": "boolean" }),
+        Kind::Bool => json!({ "anyOf": [{ "type": "boolean" }, { "$ref": "#/$defs/env" }] }),
         Kind::Integer(Bounds {
             min,
             max,
             or_zero: false,
-        }) => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        }) => json!({ "anyOf": [{ "type": "integer", "minimum": min, "maximum": max }, { "$ref": "#/$defs/env" }] }),
         Kind::Integer(Bounds {
             min,
             max,
             or_zero: true,
         }) => {
-            json!({ "anyOf": [{ "const": 0 }, { "type": "integer", "minimum": min, "maximum": max }] })
+            json!({ "anyOf": [{ "const": 0 }, { "type": "integer", "minimum": min, "maximum": max }, { "$ref": "#/$defs/env" }] })
         }
         Kind::Text(syntax) => json!({ "anyOf": [of_text(syntax), { "$ref": "#/$defs/env" }] }),
         Kind::Secret(_) => {

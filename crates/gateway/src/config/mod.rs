@@ -87,6 +87,8 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// The file it was read from; none where it is the defaults and the environment alone.
     pub(crate) file: Option<PathBuf>,
+    /// What is accepted and probably not meant.
+    pub(crate) warnings: Vec<String>,
     effective: Node,
 }
 
@@ -194,6 +196,7 @@ fn load_text(
                 return Ok(Loaded {
                     config,
                     file: file.map(Path::to_owned),
+                    warnings: environment::probable_mistakes(&variables, Config::KEYS),
                     effective,
                 });
             }

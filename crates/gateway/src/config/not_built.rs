@@ -4,8 +4,11 @@
 //! Building one is deleting its line.
 
 use super::path;
-use super::problem::Problems;
-use super::tree::{Node, Value};
+use super::problem::{Place, Problems};
+use super::schema::{Fallback, Kind};
+use super::sections::Config;
+use super::show;
+use super::tree::{self, Node, Value};
 
 /// A key, for which values it is refused, and what would have to be built.
 struct NotBuilt {
@@ -51,6 +54,9 @@ const NOT_BUILT: &[NotBuilt] = &[
     row("guards.*.security_cookie_rotate_seconds", is_more_than_zero, "the rotating security cookie"),
     row("guards.*.rate_limit.otp_start", any, "one-time codes"),
     row("guards.*.rate_limit.register", any, "registration"),
+    row("guards.*.otp_length", any, "one-time codes"),
+    row("guards.*.otp_ttl_seconds", any, "one-time codes"),
+    row("guards.*.otp_tries", any, "one-time codes"),
     row("guards.*.sign_in.*", |way| !is(way, "password"), "that way to sign in"),
     row("guards.*.register", |register| !is(register, "closed"), "registration"),
     row("mail", any, "mail"),
@@ -60,12 +66,16 @@ const NOT_BUILT: &[NotBuilt] = &[
     row("otel", any, "OpenTelemetry"),
 ];
 
-/// Reports every value that somebody gave and that nothing acts on.
+/// Reports every given value that nothing acts on. A value equal to the default asks for nothing, so that what `config show` prints can be used.
 pub(super) fn refuse(tree: &Node, problems: &mut Problems) {
     for row in NOT_BUILT {
         let segments: Vec<&str> = row.key.split('.').collect();
-        visit(tree, "", &segments, &mut |key, node| {
-            if node.place.is_given() && (row.refuses)(node) {
+        let root = Described {
+            kind: Some(&Kind::Table(Config::KEYS)),
+            fallback: None,
+        };
+        visit(tree, "", &segments, root, &mut |key, node, described| {
+            if node.place.is_given() && (row.refuses)(node) && !described.is_default(node) {
                 problems.add(
                     node.place.clone(),
                     key,
@@ -76,24 +86,81 @@ pub(super) fn refuse(tree: &Node, problems: &mut Problems) {
     }
 }
 
+/// What the table of settings says of a value.
+#[derive(Clone, Copy)]
+struct Described<'a> {
+    kind: Option<&'a Kind>,
+    fallback: Option<&'a Fallback>,
+}
+
+impl<'a> Described<'a> {
+    /// What it says of the value below.
+    fn below(self, segment: &str) -> Self {
+        let nothing = Described {
+            kind: None,
+            fallback: None,
+        };
+        match self.kind {
+            Some(Kind::Table(keys) | Kind::Array(keys) | Kind::Either { table: keys, .. }) => keys
+                .iter()
+                .find(|key| key.name == segment)
+                .map_or(nothing, |key| Described {
+                    kind: Some(&key.kind),
+                    fallback: Some(&key.fallback),
+                }),
+            Some(Kind::Map { of, .. } | Kind::List { of, .. }) => Described {
+                kind: Some(of),
+                fallback: None,
+            },
+            _ => nothing,
+        }
+    }
+
+    /// Whether the value is the default; a table is if each of its given values is.
+    fn is_default(self, node: &Node) -> bool {
+        if let (Some(Fallback::Toml(text)), false) = (self.fallback, matches!(node.value, Value::Table(_))) {
+            let default = tree::parse_value(text, &Place::BuiltIn);
+            return default.is_ok_and(|default| show::is_same(&default, node));
+        }
+        match (&node.value, self.kind) {
+            (Value::Table(entries), Some(Kind::Table(_))) => entries
+                .iter()
+                .all(|entry| !entry.node.place.is_given() || self.below(&entry.key).is_default(&entry.node)),
+            _ => false,
+        }
+    }
+}
+
 /// Each key of this table, with what its refused values need.
 pub(super) fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
     NOT_BUILT.iter().map(|row| (row.key, row.needs))
 }
 
-fn visit(node: &Node, key: &str, segments: &[&str], each: &mut dyn FnMut(&str, &Node)) {
+fn visit(
+    node: &Node,
+    key: &str,
+    segments: &[&str],
+    described: Described<'_>,
+    each: &mut dyn FnMut(&str, &Node, Described<'_>),
+) {
     match (segments.split_first(), &node.value) {
-        (None, _) => each(key, node),
+        (None, _) => each(key, node, described),
         (Some((&"*", rest)), Value::List(items)) => {
             for (index, item) in items.iter().enumerate() {
                 let id = item.get("id").and_then(Node::text);
                 let key = id.map_or_else(|| path::item(key, index), |id| path::key(key, id));
-                visit(item, &key, rest, each);
+                // An item of a list of tables is described as its table is.
+                let described = match described.kind {
+                    Some(Kind::Array(_)) => described,
+                    _ => described.below("*"),
+                };
+                visit(item, &key, rest, described, each);
             }
         }
         (Some((segment, rest)), Value::Table(entries)) => {
             for entry in entries.iter().filter(|entry| *segment == "*" || entry.key == *segment) {
-                visit(&entry.node, &path::key(key, &entry.key), rest, each);
+                let below = described.below(&entry.key);
+                visit(&entry.node, &path::key(key, &entry.key), rest, below, each);
             }
         }
         (Some(_), _) => {}

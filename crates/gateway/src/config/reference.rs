@@ -22,11 +22,11 @@ relative to the working directory.
 
 Every key has a variable, which wins over the file: `BEKCI__SECTION__KEY`, deeper `BEKCI__GUARDS__CUSTOMER__ACCESS_TTL_SECONDS`, a
 route by its id `BEKCI__ROUTES__SHOP__UPSTREAM`. Capitals, with `_` for `-`. Lists and tables are written as TOML: `'[\"10.0.0.0/8\"]'`. A
-`BEKCI__` variable that names no key is an error.
+`BEKCI__` variable that names no key is an error; one with a single underscore, as `BEKCI_SERVER_LISTEN`, is not read, and a warning names the key that is probably meant.
 
 ## Values from elsewhere
 
-Any text may be `{ env = \"NAME\" }`: the value of that variable. A secret may also be `{ file = \"/run/secrets/name\" }`: what that file
+Any text, number or flag may be `{ env = \"NAME\" }`: the value of that variable. A secret may also be `{ file = \"/run/secrets/name\" }`: what that file
 holds, without the line break at its end. Both can be said by a variable: `BEKCI__SECRETS__OTP__FILE=/run/secrets/otp`.
 
 ";

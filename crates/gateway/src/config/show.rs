@@ -183,7 +183,7 @@ fn differing(key: &str, old: &Node, new: &Node, keys: &mut Vec<String>) {
     keys.extend(added.map(|entry| path::key(key, &entry.key)));
 }
 
-fn is_same(old: &Node, new: &Node) -> bool {
+pub(super) fn is_same(old: &Node, new: &Node) -> bool {
     match (&old.value, &new.value) {
         (Value::Bool(old), Value::Bool(new)) => old == new,
         (Value::Integer(old), Value::Integer(new)) => old == new,

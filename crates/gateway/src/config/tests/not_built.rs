@@ -1,4 +1,6 @@
 use super::{load_with, loaded, refused};
+use crate::config::Loaded;
+
 use crate::config::not_built;
 use crate::config::schema::{Key, Kind};
 use crate::config::sections::Config;
@@ -18,6 +20,11 @@ fn is_below(kind: &Kind, segments: &[&str]) -> bool {
         (Kind::Table(keys) | Kind::Either { table: keys, .. }, segments) => is_key(keys, segments),
         _ => false,
     }
+}
+
+#[track_caller]
+fn loaded_whole(text: &str, variables: &[(&str, &str)]) -> Loaded {
+    load_with(text, variables).unwrap()
 }
 
 #[test]
@@ -52,7 +59,15 @@ fn what_is_not_built_is_refused_where_it_is_asked_for() {
             "guards.customer.require_verified_email: needs confirmation",
         ),
         ("[otel]\nenabled = true\n", "bekci.toml:1:2: otel: needs OpenTelemetry"),
-        ("[mail]\n", "bekci.toml:1:2: mail: needs mail"),
+        ("[mail]\nhost = 'mail.test'\n", "bekci.toml:1:2: mail: needs mail"),
+        (
+            "[guards.customer]\notp_length = 8\n",
+            "bekci.toml:2:14: guards.customer.otp_length: needs one-time codes",
+        ),
+        (
+            "[guards.customer]\notp_tries = 3\n",
+            "guards.customer.otp_tries: needs one-time codes",
+        ),
         (
             "[clients.x]\nsecret = '0123456789abcdef'\n",
             "bekci.toml:1:2: clients: needs introspection",
@@ -74,7 +89,7 @@ fn what_is_not_built_is_refused_where_it_is_asked_for() {
             "bekci.toml:2:13: guards.customer.rate_limit.otp_start: needs one-time codes",
         ),
         (
-            "[guards.customer]\nrate_limit = { register = '5/min' }\n",
+            "[guards.customer]\nrate_limit = { register = '6/min' }\n",
             "guards.customer.rate_limit.register: needs registration",
         ),
         (
@@ -121,4 +136,56 @@ fn a_default_asks_for_nothing_and_switching_off_neither() {
     loaded(
         "[guards.customer]\nsecurity_cookie_rotate_seconds = 0\nregister = 'closed'\nunique_session = true\nverification = 'off'\n",
     );
+}
+
+#[test]
+fn what_config_show_prints_is_accepted() {
+    for text in ["", include_str!("../../../../../config/bekci.toml")] {
+        let shown = loaded_whole(text, &[]).show();
+        let again = loaded_whole(&shown, &[]);
+        assert!(again.changes_in(&loaded_whole(text, &[])).is_empty(), "{shown}");
+    }
+}
+
+#[test]
+fn a_masked_secret_is_refused_as_such() {
+    let shown = loaded_whole("[secrets]\notp = '0123456789abcdefghijklmnopqrstuvwxyz'\n", &[]).show();
+    let problems = load_with(&shown, &[]).unwrap_err();
+    assert!(
+        problems
+            .concat()
+            .contains("secrets.otp: is masked, as `bekci config show` prints it"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn numbers_and_flags_may_come_from_a_variable() {
+    let text = "[server]\nworkers = { env = 'W' }\n[redis]\nenabled = { env = 'R' }\n";
+    let config = loaded_whole(text, &[("W", "3"), ("R", "true")]).config;
+    assert_eq!((config.server.workers, config.redis.enabled), (3, true));
+    let problems = load_with(text, &[("W", "three"), ("R", "true")]).unwrap_err().concat();
+    assert_eq!(
+        problems,
+        "bekci.toml:2:11: server.workers: must be a whole number, not a text"
+    );
+    let problems = load_with(text, &[("W", "3")]).unwrap_err().concat();
+    assert!(
+        problems.contains("redis.enabled: the environment variable R is not set"),
+        "{problems}"
+    );
+}
+
+#[test]
+fn a_variable_with_one_underscore_is_named_as_a_probable_mistake() {
+    let warnings = |name: &str| loaded_whole("", &[(name, "x")]).warnings;
+    let told = warnings("BEKCI_SERVER_LISTEN");
+    assert_eq!(
+        told,
+        ["BEKCI_SERVER_LISTEN is not read; BEKCI__SERVER__LISTEN is probably meant"]
+    );
+    assert_eq!(warnings("BEKCI_DATABASE__URL").len(), 1);
+    for other in ["BEKCI_TEST_LONG", "BEKCI", "BEKCI_CONFIG", "BEKCIX_SERVER_LISTEN"] {
+        assert_eq!(warnings(other), [""; 0], "{other}");
+    }
 }
