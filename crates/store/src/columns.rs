@@ -84,6 +84,11 @@ impl Columns {
         self.columns.iter().find(is_it)
     }
 
+    /// Whether the table has a column of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
     fn takes(&self, name: &str) -> Takes {
         self.get(name).map_or(Takes::Other, |column| column.takes)
     }

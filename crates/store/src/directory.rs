@@ -33,6 +33,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Directory {
     store: Store,
+    any_column: bool,
 }
 
 /// Which accounts are listed.
@@ -99,11 +100,22 @@ impl Store {
     /// Accounts, roles and blocks, for those who manage them.
     #[must_use]
     pub fn directory(&self) -> Directory {
-        Directory { store: self.clone() }
+        Directory {
+            store: self.clone(),
+            any_column: false,
+        }
     }
 }
 
 impl Directory {
+    /// Lets [`Directory::add`] and [`Directory::change`] write each column that the table has, but for the id and the password hash: for those who own the database, as the
+    /// command line does.
+    #[must_use]
+    pub fn with_any_column(mut self) -> Self {
+        self.any_column = true;
+        self
+    }
+
     fn backend(&self) -> DbBackend {
         self.store.node.backend()
     }

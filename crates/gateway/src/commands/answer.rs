@@ -59,6 +59,12 @@ impl Failure {
         }
     }
 
+    /// The same, with what comes before it: a place, or what was done.
+    pub(crate) fn after(mut self, place: impl std::fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     pub(crate) fn not_found(message: impl std::fmt::Display) -> Self {
         Self::coded(ErrorCode::NotFound, message)
     }

@@ -137,7 +137,12 @@ impl Desk<'_> {
                 .iter()
                 .filter(|role| role.scope.tenant.is_none() || role.scope.tenant == scope.tenant);
             let here = listed(here.map(|role| &role.name));
-            Failure::not_found(format!("guard {} has no role {name} here; it has: {here}", scope.guard))
+            let tenant = scope.tenant.as_ref().map(|tenant| format!(" --tenant {tenant}"));
+            Failure::not_found(format!(
+                "guard {guard} has no role {name} here; it has: {here}. To make it: bekci role add {name} --guard {guard}{}",
+                tenant.unwrap_or_default(),
+                guard = scope.guard
+            ))
         })
     }
 }

@@ -1,5 +1,7 @@
 //! `bekci grant`, `bekci revoke`, `bekci deny`: what a principal holds.
 
+use std::path::{Path, PathBuf};
+
 use bekci_core::{
     Consistency, GuardName, Held, Identity, IdentityVersion, Need, Permission, PrincipalKey, RoleName, TenantName,
 };
@@ -19,7 +21,11 @@ use crate::config::Config;
 #[command(group(ArgGroup::new("rights").args(["roles", "permissions"]).required(true).multiple(true)))]
 pub(crate) struct Rights {
     /// Whose, as customer:42
-    key: PrincipalKey,
+    #[arg(required_unless_present = "keys_from")]
+    key: Option<PrincipalKey>,
+    /// A file with a key on each line, `-` for standard input: the same for each of them
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    keys_from: Option<PathBuf>,
     /// A role; may be repeated
     #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<RoleName>,
@@ -64,39 +70,93 @@ impl Place {
     }
 }
 
+/// What is done with the rights of a principal.
+#[derive(Clone, Copy)]
+enum Change {
+    Grant,
+    Revoke,
+}
+
 pub(crate) async fn grant(rights: &Rights, config: &Config) -> Result<Answer, Failure> {
-    at_desk(config, async |desk| {
-        let key = desk.account(&rights.key).await?.key;
-        let scope = rights.place.scope(desk, &key)?;
-        for role in &rights.roles {
-            desk.role(&scope, role).await?;
-        }
-        let store = desk.store().rights();
-        if !rights.roles.is_empty() {
-            in_force(&store.assign_role(&key, &scope, &rights.roles).await?)?;
-        }
-        if !rights.permissions.is_empty() {
-            in_force(&store.give(&key, &scope, &rights.permissions).await?)?;
-        }
-        held_now(desk, &key, &scope, &[]).await
-    })
-    .await
+    at_desk(config, async |desk| for_each(rights, desk, Change::Grant).await).await
 }
 
 pub(crate) async fn revoke(rights: &Rights, config: &Config) -> Result<Answer, Failure> {
-    at_desk(config, async |desk| {
-        let key = desk.account(&rights.key).await?.key;
-        let scope = rights.place.scope(desk, &key)?;
-        let store = desk.store().rights();
-        if !rights.roles.is_empty() {
-            in_force(&store.remove_role(&key, &scope, &rights.roles).await?)?;
-        }
-        if !rights.permissions.is_empty() {
-            in_force(&store.withdraw(&key, &scope, &rights.permissions).await?)?;
-        }
-        held_now(desk, &key, &scope, &rights.permissions).await
-    })
-    .await
+    at_desk(config, async |desk| for_each(rights, desk, Change::Revoke).await).await
+}
+
+/// Changes the rights of the one principal, or of each in the file. Every key is looked up before the first change; a change is in force when the next begins, so that a run
+/// that was interrupted can be repeated.
+async fn for_each(rights: &Rights, desk: &Desk<'_>, change: Change) -> Result<Answer, Failure> {
+    let Some(file) = &rights.keys_from else {
+        let key = rights.key.as_ref().ok_or_else(|| Failure::usage("no key is given"))?;
+        let key = desk.account(key).await?.key;
+        let scope = apply(rights, desk, &key, change).await?;
+        let taken = match change {
+            Change::Grant => &[][..],
+            Change::Revoke => &rights.permissions,
+        };
+        return held_now(desk, &key, &scope, taken).await;
+    };
+    let keys = keys_of(desk, file).await?;
+    for (done, key) in keys.iter().enumerate() {
+        apply(rights, desk, key, change)
+            .await
+            .map_err(|failure| failure.after(format!("{done} of {} are done; {key}", keys.len())))?;
+    }
+    let word = match change {
+        Change::Grant => "granted to",
+        Change::Revoke => "revoked from",
+    };
+    Ok(Answer::new(
+        format!("{word} {} accounts", keys.len()),
+        json!({"accounts": keys.len()}),
+    ))
+}
+
+async fn keys_of(desk: &Desk<'_>, file: &Path) -> Result<Vec<PrincipalKey>, Failure> {
+    let text = match file.as_os_str() == "-" {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(file),
+    };
+    let text = text.map_err(|error| Failure::of(format!("{}: {error}", file.display())))?;
+    let mut keys = Vec::new();
+    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let place = || format!("{}:{}", file.display(), at + 1);
+        let key =
+            PrincipalKey::parse(line.trim()).map_err(|error| Failure::invalid(format!("{}: {error}", place())))?;
+        keys.push(desk.account(&key).await.map_err(|failure| failure.after(place()))?.key);
+    }
+    match keys.is_empty() {
+        true => Err(Failure::invalid(format!("{} has no key", file.display()))),
+        false => Ok(keys),
+    }
+}
+
+async fn apply(rights: &Rights, desk: &Desk<'_>, key: &PrincipalKey, change: Change) -> Result<Scope, Failure> {
+    let scope = rights.place.scope(desk, key)?;
+    let store = desk.store().rights();
+    let (roles, permissions) = (&rights.roles, &rights.permissions);
+    if !roles.is_empty() {
+        let committed = match change {
+            Change::Grant => {
+                for role in roles {
+                    desk.role(&scope, role).await?;
+                }
+                store.assign_role(key, &scope, roles).await?
+            }
+            Change::Revoke => store.remove_role(key, &scope, roles).await?,
+        };
+        in_force(&committed)?;
+    }
+    if !permissions.is_empty() {
+        let committed = match change {
+            Change::Grant => store.give(key, &scope, permissions).await?,
+            Change::Revoke => store.withdraw(key, &scope, permissions).await?,
+        };
+        in_force(&committed)?;
+    }
+    Ok(scope)
 }
 
 pub(crate) async fn deny(denial: &Denial, config: &Config) -> Result<Answer, Failure> {

@@ -2,6 +2,7 @@
 
 mod add;
 mod hash;
+mod password;
 mod show;
 mod status;
 
@@ -55,6 +56,12 @@ pub(crate) enum Action {
         /// As customer:42
         key: PrincipalKey,
     },
+    /// Sets the password of an account; its sessions end
+    #[command(
+        name = "set-password",
+        after_help = "Example:\n  bekci principal set-password customer:42 --password-stdin < password.txt"
+    )]
+    SetPassword(password::Change),
     /// Prints the hash of a password, for a users file
     #[command(after_help = "Example:\n  bekci principal hash --password-stdin < password.txt")]
     Hash(hash::Asked),
@@ -88,6 +95,7 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
         Action::Show { key } => at_desk(config, async |desk| show::run(desk, key).await).await,
         Action::Ban(order) => at_desk(config, async |desk| order.run(desk).await).await,
         Action::Unban { key } => at_desk(config, async |desk| status::unban(desk, key).await).await,
+        Action::SetPassword(change) => at_desk(config, async |desk| change.run(desk).await).await,
         Action::Hash(asked) => hash::run(asked, config).await,
         Action::Delete { yes: false, .. } => Err(Failure::of(
             "the account, its rights and its sessions would be lost; say --yes",

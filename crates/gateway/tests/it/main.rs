@@ -7,6 +7,7 @@
     reason = "a test that cannot go on shows where, and its helpers are for this binary alone"
 )]
 
+mod account_commands;
 mod aliases;
 mod attacks;
 mod browsers;

@@ -228,7 +228,7 @@ fn what_breaks_the_grammar_is_wrong_usage() {
     for (arguments, said) in [
         (&["principal", "show", "customer"][..], "<model>:<id>"),
         (&["principal", "ban", "customer:1", "--for", "soon"], "7d"),
-        (&["principal", "ban", "customer:1", "--for", "0d"], "no time"),
+        (&["principal", "ban", "customer:1", "--for", "0d"], "more than zero"),
         (&["principal", "ban", "customer:1", "--until", "tomorrow"], "RFC 3339"),
         (&["principal", "ban", "customer:1", "--reason", "a\nb"], "control"),
         (&["principal", "list", "--model", "customer", "--limit", "0"], "--limit"),

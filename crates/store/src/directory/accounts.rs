@@ -52,6 +52,15 @@ fn is_writable(spec: &ModelSpec, column: &str) -> bool {
     named && !decides
 }
 
+/// Whether a column is written by no value that is given: the id is the database's, and a password is hashed first.
+fn is_secret(spec: &ModelSpec, column: &str) -> bool {
+    column.eq_ignore_ascii_case(&spec.id_column)
+        || spec
+            .password_column
+            .as_ref()
+            .is_some_and(|own| column.eq_ignore_ascii_case(own))
+}
+
 fn without(spec: &ModelSpec, what: &str) -> DirectoryError {
     DirectoryError::Value(format!("model {} has no {what}", spec.name))
 }
@@ -265,7 +274,9 @@ impl Directory {
         let columns = Vec::new();
         let mut assigned = Assigned { columns, values };
         for (column, json) in &change.columns {
-            if !is_writable(spec, column) {
+            let is_named = is_writable(spec, column);
+            let is_open = self.any_column && of.has(column) && !is_secret(spec, column);
+            if !is_named && !is_open {
                 return Err(without(spec, &format!("column {column:?} to be written here")));
             }
             let no_value = || DirectoryError::Value("a list or an object is no value of a column".to_owned());
