@@ -56,7 +56,7 @@ pub struct NewSession {
     pub way: Cow<'static, str>,
     /// Whether a remember-me cookie opens it.
     pub remembered: bool,
-    /// The password hash that was verified for it: where the account has another one by now, no session is opened, so that a password that was just changed opens none.
+    /// The password hash that was verified for it. If the account has another one by now, no session is opened and the answer is [`Opened::HashChanged`].
     pub verified_hash: Option<SecretString>,
     /// What the client calls its device, at most 200 characters.
     pub device_name: Option<String>,
@@ -100,7 +100,10 @@ pub enum Opened {
     Inactive,
     /// The account does not belong to the tenant that was named; no session was opened.
     NotInTenant(TenantName),
-    /// The account is gone, or its password is not the one that was verified any more.
+    /// The account has another hash than the one that was verified; no session was opened. Either its password was changed or the same password was
+    /// hashed anew: only a new verification tells which.
+    HashChanged,
+    /// The account is gone.
     Gone,
 }
 
@@ -130,7 +133,9 @@ pub enum OpenedTemporary {
     Inactive,
     /// The account does not belong to the tenant that was named; nothing was opened.
     NotInTenant(TenantName),
-    /// The account is gone, or its password is not the one that was verified any more.
+    /// The account has another hash than the one that was verified, as in [`Opened::HashChanged`]; nothing was opened.
+    HashChanged,
+    /// The account is gone.
     Gone,
 }
 

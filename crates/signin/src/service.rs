@@ -39,6 +39,9 @@ use crate::{
 /// The generation of a session's first pair of tokens. Stores open sessions with it.
 const FIRST_GENERATION: u32 = 0;
 
+/// How often a password is verified in one sign-in while the account's hash changes under it. One rehash takes two.
+const MOST_VERIFICATIONS: usize = 4;
+
 /// The name of this way in.
 const PASSWORD: &str = "password";
 
@@ -117,7 +120,23 @@ impl SignIn {
         self.within(guard, &counted, self.try_password(guard, attempt)).await
     }
 
+    /// A hash that changed between the verification and the opening is no refusal: the same password may have been hashed anew by another sign-in, or by
+    /// another application on the same table. The password is verified again, against the hash that is there now.
     async fn try_password(&self, guard: &Arc<AuthGuard>, attempt: PasswordAttempt) -> Result<Granted, SignInError> {
+        for _ in 0..MOST_VERIFICATIONS {
+            if let Some(granted) = self.try_password_once(guard, attempt.clone()).await? {
+                return Ok(granted);
+            }
+        }
+        Err(SignInError::Busy)
+    }
+
+    /// `None`: the hash that was verified is no longer the account's.
+    async fn try_password_once(
+        &self,
+        guard: &Arc<AuthGuard>,
+        attempt: PasswordAttempt,
+    ) -> Result<Option<Granted>, SignInError> {
         let password = attempt.password.clone();
         let (credential, check) = self.prove(guard, &attempt.identifier, password).await?;
         let now = self.parts.clock.now();
@@ -138,42 +157,51 @@ impl SignIn {
         };
         let granted = match attempt.verification.unwrap_or(guard.verification) {
             Verification::Off => self.signed_in(guard, session).await?,
-            Verification::Custom => Granted::Temporary(Box::new(self.wait_for_verification(session).await?)),
+            Verification::Custom => {
+                let temporary = self.wait_for_verification(session).await?;
+                temporary.map(|temporary| Granted::Temporary(Box::new(temporary)))
+            }
+        };
+        let Some(granted) = granted else {
+            return Ok(None);
         };
         if check.outdated {
             self.rehash_later(guard, credential, attempt.password);
         }
-        Ok(granted)
+        Ok(Some(granted))
     }
 
-    async fn signed_in(&self, guard: &Arc<AuthGuard>, session: NewSession) -> Result<Granted, SignInError> {
+    async fn signed_in(&self, guard: &Arc<AuthGuard>, session: NewSession) -> Result<Option<Granted>, SignInError> {
         let id = session.id;
-        let facts = self.open(session).await?;
+        let Some(facts) = self.open(session).await? else {
+            return Ok(None);
+        };
         let given = self
             .give(guard, id, FIRST_GENERATION, facts, SignedInBy::Password)
             .await;
-        Ok(Granted::Full(Box::new(given?)))
+        Ok(Some(Granted::Full(Box::new(given?))))
     }
 
-    /// Opens a session, and tells what ended for it.
-    async fn open(&self, session: NewSession) -> Result<SessionFacts, SignInError> {
+    /// Opens a session, and reports what ended for it. `None`: the hash that was verified is no longer the account's.
+    async fn open(&self, session: NewSession) -> Result<Option<SessionFacts>, SignInError> {
         let opened = self.parts.store.open_session(&session).await?;
         self.told_of_opening(&session.guard, session.key, (session.id, session.now), opened)
     }
 
-    /// What a session's tokens need, or why there is no session.
+    /// What a session's tokens need, or why there is no session; `None` as in [`open`](Self::open).
     fn told_of_opening(
         &self,
         guard: &AuthGuard,
         key: PrincipalKey,
         (id, now): (SessionId, OffsetDateTime),
         opened: Opened,
-    ) -> Result<SessionFacts, SignInError> {
+    ) -> Result<Option<SessionFacts>, SignInError> {
         let (version, tenant, ended) = match opened {
             Opened::Open { version, tenant, ended } => (version, tenant, ended),
             Opened::NotInTenant(tenant) => return Err(SignInError::NotInTenant(tenant)),
             Opened::Banned(ban) => return Err(banned(ban)),
             Opened::Inactive => return Err(SignInError::Inactive),
+            Opened::HashChanged => return Ok(None),
             // Deleted since it was read: as if it had never been.
             Opened::Gone => return Err(SignInError::CredentialInvalid),
         };
@@ -181,12 +209,12 @@ impl SignIn {
         if guard.session.unique && !ended.is_empty() {
             audit::unique(guard, &key, id);
         }
-        Ok(SessionFacts {
+        Ok(Some(SessionFacts {
             refresh_ends: first_refresh_ends(guard, now),
             key,
             version,
             tenant,
-        })
+        }))
     }
 
     /// The account that the identifier and the password name. One hash is computed in every case.
@@ -319,6 +347,11 @@ impl SignIn {
             view,
         })
     }
+}
+
+/// A store compared a hash where none was verified.
+fn unverified_hash() -> SignInError {
+    SignInError::Internal("the store compared a hash where none was verified".into())
 }
 
 fn banned(ban: Option<Ban>) -> SignInError {

@@ -8,7 +8,7 @@ use bekci_core::{
 };
 use secrecy::SecretString;
 
-use super::{FIRST_GENERATION, SignIn};
+use super::{FIRST_GENERATION, SignIn, unverified_hash};
 use crate::{
     attempt::{Identifier, IssueOrder, SignedIn, SignedInBy, tidy_device_name},
     audit,
@@ -68,7 +68,7 @@ impl SignIn {
     ) -> Result<SignedIn, SignInError> {
         let session = self.issued_session(guard, key, order)?;
         let id = session.id;
-        let facts = self.open(session).await?;
+        let facts = self.open(session).await?.ok_or_else(unverified_hash)?;
         self.give(guard, id, FIRST_GENERATION, facts, SignedInBy::Issued).await
     }
 

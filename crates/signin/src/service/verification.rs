@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use serde_json::Map;
 use time::OffsetDateTime;
 
-use super::{FIRST_GENERATION, SignIn, banned};
+use super::{FIRST_GENERATION, SignIn, banned, unverified_hash};
 use crate::{
     attempt::{IssueOrder, SignedIn, SignedInBy, TemporarySignIn},
     audit,
@@ -26,8 +26,11 @@ use crate::{
 const VERIFICATION: &str = "verification";
 
 impl SignIn {
-    /// Opens a temporary identity and makes its token.
-    pub(super) async fn wait_for_verification(&self, session: NewSession) -> Result<TemporarySignIn, SignInError> {
+    /// Opens a temporary identity and makes its token. `None`: the hash that was verified is no longer the account's.
+    pub(super) async fn wait_for_verification(
+        &self,
+        session: NewSession,
+    ) -> Result<Option<TemporarySignIn>, SignInError> {
         let guard = Arc::clone(&session.guard);
         let expires_at = session.now.saturating_add(guard.temporary_ttl);
         let opened = self.parts.store.open_temporary(&session, expires_at).await?;
@@ -36,9 +39,10 @@ impl SignIn {
             OpenedTemporary::Banned(ban) => return Err(banned(ban)),
             OpenedTemporary::Inactive => return Err(SignInError::Inactive),
             OpenedTemporary::NotInTenant(tenant) => return Err(SignInError::NotInTenant(tenant)),
+            OpenedTemporary::HashChanged => return Ok(None),
             OpenedTemporary::Gone => return Err(SignInError::CredentialInvalid),
         };
-        self.temporary(&guard, session.key, temporary)
+        self.temporary(&guard, session.key, temporary).map(Some)
     }
 
     fn temporary(
@@ -122,6 +126,7 @@ impl SignIn {
             SignInError::CredentialInvalid => SignInError::VerificationInvalid,
             other => other,
         })?;
+        let facts = facts.ok_or_else(unverified_hash)?;
         self.give(guard, order.id, FIRST_GENERATION, facts, SignedInBy::Verified)
             .await
     }
@@ -137,7 +142,10 @@ impl SignIn {
         order: IssueOrder,
     ) -> Result<TemporarySignIn, SignInError> {
         let result = match self.issued_session(guard, key, order) {
-            Ok(session) => self.wait_for_verification(session).await,
+            Ok(session) => match self.wait_for_verification(session).await {
+                Ok(opened) => opened.ok_or_else(unverified_hash),
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error),
         };
         audit::beside(

@@ -26,11 +26,24 @@ pub(crate) struct Account {
     pub(crate) key: PrincipalKey,
     pub(crate) identifiers: Vec<String>,
     pub(crate) hash: Option<String>,
+    /// Hashes that come in its place, the last one first, each before the next session is opened.
+    pub(crate) next_hashes: Vec<String>,
     pub(crate) ban: Option<Ban>,
     /// The tenants that it belongs to; the first one is that of its column.
     pub(crate) tenants: Vec<TenantName>,
     pub(crate) attributes: serde_json::Map<String, Value>,
     pub(crate) version: u64,
+}
+
+impl Account {
+    /// Plays what happens between the verification and the opening, then compares as the real stores do.
+    fn is_rehashed(&mut self, session: &NewSession) -> bool {
+        if let Some(new) = self.next_hashes.pop() {
+            self.hash = Some(new);
+        }
+        let verified = session.verified_hash.as_ref().map(|hash| hash.expose_secret());
+        verified.is_some_and(|verified| self.hash.as_deref() != Some(verified))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -190,6 +203,9 @@ impl SignInStore for Store {
         let Some(account) = tables.account(&session.key) else {
             return Ok(Opened::Gone);
         };
+        if account.is_rehashed(session) {
+            return Ok(Opened::HashChanged);
+        }
         if let Some(ban) = banned(account, session.now) {
             return Ok(Opened::Banned(Some(ban)));
         }
@@ -238,6 +254,9 @@ impl SignInStore for Store {
         let Some(account) = tables.account(&session.key).cloned() else {
             return Ok(OpenedTemporary::Gone);
         };
+        if tables.account(&session.key).unwrap().is_rehashed(session) {
+            return Ok(OpenedTemporary::HashChanged);
+        }
         if let Some(ban) = banned(&account, session.now) {
             return Ok(OpenedTemporary::Banned(Some(ban)));
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bekci_core::{
-    ErrorCode, IdentityVersion, TenantName,
+    ErrorCode, IdentityVersion, Rate, TenantName, Verification,
     signin::{SignInTenant, StoreError},
 };
 use bekci_signin::{AttemptResult, PasswordAttempt, SignInError, SignedInBy};
@@ -167,6 +167,55 @@ async fn an_outdated_hash_is_replaced_and_the_password_still_works() {
     assert!(new.starts_with("$argon2id$"), "{new}");
     world.signed_in().await;
     assert_eq!(world.store.calls("rehash"), 1);
+}
+
+/// The hash that another sign-in, or another application on the table, writes before this one opens its session.
+async fn hash_of(world: &World, password: &str) -> String {
+    let hash = world.hasher.hash(password.into()).await.unwrap();
+    hash.expose_secret().to_owned()
+}
+
+#[tokio::test]
+async fn a_password_hashed_anew_during_the_sign_in_still_signs_in_and_counts_as_no_guess() {
+    for verification in [Verification::Off, Verification::Custom] {
+        let world = World::with(|guard| {
+            guard.limits.sign_in = Rate::per_minute(1);
+            guard.verification = verification;
+        })
+        .await;
+        world.set_hash(bcrypt::hash(PASSWORD, 4).unwrap());
+        for _ in 0..3 {
+            let new = hash_of(&world, PASSWORD).await;
+            world.store.tables().accounts[0].next_hashes.push(new);
+            let granted = world.sign_in.password(&world.customer, attempt(EMAIL, PASSWORD)).await;
+            assert!(granted.is_ok(), "{verification:?}: {granted:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_password_changed_during_the_sign_in_opens_no_session() {
+    let world = World::new().await;
+    let new = hash_of(&world, "another password here").await;
+    world.store.tables().accounts[0].next_hashes.push(new);
+    let refused = world.sign_in.password(&world.customer, attempt(EMAIL, PASSWORD)).await;
+    assert_eq!(refused.unwrap_err(), SignInError::CredentialInvalid);
+    assert_eq!(world.store.live(), []);
+}
+
+#[tokio::test]
+async fn a_hash_that_never_stands_still_is_busy_after_a_bounded_number_of_verifications() {
+    let world = World::with(|guard| guard.limits.sign_in = Rate::per_minute(1)).await;
+    for _ in 0..10 {
+        let new = hash_of(&world, PASSWORD).await;
+        world.store.tables().accounts[0].next_hashes.push(new);
+    }
+    let before = world.hasher.stats().computed;
+    let refused = world.sign_in.password(&world.customer, attempt(EMAIL, PASSWORD)).await;
+    assert_eq!(refused.unwrap_err(), SignInError::Busy);
+    assert_eq!(world.hasher.stats().computed - before, 4);
+    world.store.tables().accounts[0].next_hashes.clear();
+    world.signed_in().await;
 }
 
 #[tokio::test]

@@ -165,6 +165,7 @@ impl World {
             key: key(key_text),
             identifiers: vec![identifier.into()],
             hash,
+            next_hashes: Vec::new(),
             ban: None,
             tenants: Vec::new(),
             attributes: serde_json::Map::new(),

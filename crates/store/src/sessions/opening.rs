@@ -65,7 +65,7 @@ impl Sessions {
             None => self.same_password(transaction, session).await?,
         };
         if !is_same {
-            return Ok(Err(Opened::Gone));
+            return Ok(Err(Opened::HashChanged));
         }
         match identity.tenant_of_sign_in(&session.tenant) {
             Ok(tenant) => Ok(Ok((identity, tenant))),

@@ -233,9 +233,9 @@ async fn a_password_changed_at_the_provider_opens_no_session(scene: Scene) {
     session.verified_hash = credentials(&node, "ada").await.unwrap()[0].password_hash.clone();
     shelf.put("ada", |ada| ada.password_hash = Some("another".into()));
     let store = node.sign_in_store();
-    assert_eq!(store.open_session(&session).await.unwrap(), Opened::Gone);
+    assert_eq!(store.open_session(&session).await.unwrap(), Opened::HashChanged);
     shelf.put("ada", |ada| ada.password_hash = None);
-    assert_eq!(store.open_session(&session).await.unwrap(), Opened::Gone);
+    assert_eq!(store.open_session(&session).await.unwrap(), Opened::HashChanged);
     shelf.put("ada", |ada| ada.password_hash = Some("hash of ada".into()));
     assert!(matches!(
         store.open_session(&session).await.unwrap(),

@@ -1,10 +1,13 @@
 //! What signing in reads, and what is never written.
 
-use bekci_core::{ModelName, PrincipalKey};
+use bekci_core::{
+    ModelName, PrincipalKey,
+    signin::{NewSession, Opened, OpenedTemporary},
+};
 use bekci_store::{Store, StoreSettings};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use secrecy::{ExposeSecret, SecretString};
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use super::{open, outcome, presented};
 use crate::scene::{ADMIN, Ask, Scene, key, new_session, on_every_store, until};
@@ -13,6 +16,7 @@ on_every_store! {
     an_account_is_found_by_its_identifier_and_no_other_text,
     two_accounts_with_one_identifier_are_both_given,
     a_hash_is_replaced_only_if_it_is_the_one_that_was_read,
+    another_hash_than_the_one_verified_opens_nothing_and_is_no_account_gone,
     no_table_and_no_entry_holds_a_secret,
 }
 
@@ -172,6 +176,49 @@ async fn a_hash_is_replaced_only_if_it_is_the_one_that_was_read(scene: Scene) {
     }
 }
 
+async fn another_hash_than_the_one_verified_opens_nothing_and_is_no_account_gone(scene: Scene) {
+    let (here, there) = (scene.node().await, scene.node().await);
+    let who = key("customer:1");
+    let secret = |text: &str| SecretString::from(text.to_owned());
+    scene.outside("UPDATE customers SET password_hash = 'old' WHERE id = 1");
+    let verified = |hash: Option<&str>| NewSession {
+        verified_hash: hash.map(secret),
+        ..new_session(&scene.customer, &who)
+    };
+    let later = OffsetDateTime::now_utc() + Duration::hours(1);
+    let store = here.sign_in_store();
+    assert!(matches!(
+        store.open_session(&verified(Some("old"))).await.unwrap(),
+        Opened::Open { .. }
+    ));
+    assert!(
+        there
+            .sign_in_store()
+            .rehash(&who, &secret("old"), &secret("new"))
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        store.open_session(&verified(Some("old"))).await.unwrap(),
+        Opened::HashChanged
+    );
+    let temporary = store.open_temporary(&verified(Some("old")), later).await.unwrap();
+    assert_eq!(temporary, OpenedTemporary::HashChanged);
+    assert!(matches!(
+        store.open_session(&verified(Some("new"))).await.unwrap(),
+        Opened::Open { .. }
+    ));
+    scene.outside("UPDATE customers SET password_hash = NULL WHERE id = 1");
+    assert_eq!(
+        store.open_session(&verified(Some("new"))).await.unwrap(),
+        Opened::HashChanged
+    );
+    assert!(matches!(
+        store.open_session(&verified(None)).await.unwrap(),
+        Opened::Open { .. }
+    ));
+}
+
 /// Every row of every table as text, blobs in hexadecimal.
 async fn dump(db: &DatabaseConnection, postgres: bool) -> String {
     let backend = db.get_database_backend();
@@ -214,7 +261,7 @@ async fn no_table_and_no_entry_holds_a_secret(scene: Scene) {
     db.execute_unprepared(&set).await.unwrap();
     let guard = &scene.customer;
     for n in 0..5 {
-        let session = bekci_core::signin::NewSession {
+        let session = NewSession {
             device_hash: Some(vec![0xd5; 32]),
             device_name: Some(format!("Phone {n}")),
             ..new_session(guard, &who)
