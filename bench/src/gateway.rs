@@ -96,6 +96,7 @@ fn add_the_admin(config: &Path) {
     command.args([
         "principal",
         "add",
+        "--create",
         "--model",
         "admin",
         "--email",

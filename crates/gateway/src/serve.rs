@@ -59,6 +59,9 @@ pub(crate) struct Running {
 
 /// Puts the gateway together, brings the schema up to date where that is wanted, and listens. `read`: how the configuration was read, and is again.
 pub(crate) async fn start(loaded: Loaded, read: Read, metrics: Arc<Metrics>) -> Result<Running, ServeError> {
+    if let Some(path) = loaded.config.database.sqlite_path().filter(|path| !path.exists()) {
+        tracing::info!(database = %path.display(), "the database does not exist and is made");
+    }
     let ground = Ground {
         database: assemble::database(&loaded.config).await?,
         metrics,

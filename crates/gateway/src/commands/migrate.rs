@@ -50,6 +50,7 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
     if let (Action::Status, Some(path)) = (action, config.database.sqlite_path().filter(|path| !path.exists())) {
         return nothing_there(&path, &tables).await;
     }
+    let missing = config.database.sqlite_path().filter(|path| !path.exists());
     let db = assemble::database(config).await.map_err(Failure::of)?;
     match action {
         Action::Up { .. } => {
@@ -63,6 +64,10 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
                     listed(&report.created),
                     listed(&report.watched)
                 )
+            };
+            let text = match missing {
+                Some(path) => format!("made database {}\n{text}", path.display()),
+                None => text,
             };
             let json = json!({"applied": report.applied, "created": report.created, "watched": report.watched});
             Ok(Answer::new(text, json))

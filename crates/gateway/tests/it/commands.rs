@@ -245,6 +245,7 @@ fn a_password_that_is_no_good_makes_no_account() {
     let add = [
         "principal",
         "add",
+        "--create",
         "--model",
         "customer",
         "--email",
@@ -308,7 +309,7 @@ fn on_a_server_database_serve_makes_no_keys_and_no_schema_and_says_which_command
 /// `script` (of util-linux) gives the command a terminal; each line is typed when the command has asked for it.
 fn at_a_terminal(place: &Place, answers: [&str; 2]) -> (Option<i32>, String) {
     let command = format!(
-        "{} principal add --model admin --email a@b.test --config {}",
+        "{} principal add --create --model admin --email a@b.test --config {}",
         env!("CARGO_BIN_EXE_bekci"),
         place.config.display()
     );
@@ -358,21 +359,25 @@ fn a_password_is_asked_for_twice_at_the_terminal() {
 #[test]
 fn the_first_account_on_sqlite_makes_what_is_missing_for_its_owner_alone() {
     let place = Place::on("sqlite://data/bekci.db");
-    let add = |model| {
+    let add = |model, more: &[&str]| {
         let about = ["--model", model, "--email", "a@b.test", "--password-stdin"];
         run(
             &place.config,
-            &[&["principal", "add"][..], &about[..]].concat(),
+            &[&["principal", "add"][..], &about[..], more].concat(),
             PASSWORD,
         )
     };
-    add("admin").success();
+    let refused = add("admin", &[]);
+    assert!(refused.err.contains("--create makes it"), "{refused:?}");
+    assert!(!place.path().join("data").exists(), "nothing is made by the way");
+    let made = add("admin", &["--create"]).success();
+    assert!(made.out.starts_with("made database "), "{made:?}");
     let folder = std::fs::metadata(place.path().join("data")).unwrap();
     assert_eq!(
         std::os::unix::fs::PermissionsExt::mode(&folder.permissions()) & 0o777,
         0o700
     );
-    let wrong = add("admni");
+    let wrong = add("admni", &[]);
     assert_eq!(wrong.code, Some(1), "{wrong:?}");
     assert!(wrong.err.contains("there are: admin, customer"), "{wrong:?}");
 }

@@ -38,6 +38,9 @@ pub(crate) struct New {
     /// A role, global, in the guard that has the model's name, else in the first for it. It must exist or be named by the policy; `super-admin` is made, and permits everything
     #[arg(long)]
     role: Option<RoleName>,
+    /// Makes the SQLite database if its file does not exist
+    #[arg(long)]
+    create: bool,
     /// Reads the password from standard input, instead of asking for it at the terminal; it is never an argument
     #[arg(long)]
     password_stdin: bool,
@@ -59,6 +62,13 @@ pub(crate) async fn run(new: &New, config: &Config) -> Result<Answer, Failure> {
         let known: BTreeSet<_> = config.guards.values().map(|guard| &guard.model).collect();
         Failure::not_found(format!("no guard is for model {model}; there are: {}", listed(known)))
     })?;
+    let missing = config.database.sqlite_path().filter(|path| !path.exists());
+    if let (Some(path), false) = (&missing, new.create) {
+        return Err(Failure::of(format!(
+            "there is no database {}; --create makes it, and --config or a variable says where another one is",
+            path.display()
+        )));
+    }
     let password = input::new_password(new.password_stdin)?;
     let policy = bekci_signin::PasswordPolicy::new(usize::try_from(section.password_min_length).unwrap_or(15));
     let about: Vec<&str> = [Some(new.email.as_str()), new.name.as_deref(), Some("bekci")]
@@ -75,7 +85,11 @@ pub(crate) async fn run(new: &New, config: &Config) -> Result<Answer, Failure> {
     let bekci = assemble::quiet(config, database).await.map_err(Failure::of)?;
     let added = add(&bekci, new, guard, password).await;
     bekci.close().await;
-    added
+    let mut added = added?;
+    if let Some(path) = missing {
+        added.text = format!("made database {}\n{}", path.display(), added.text);
+    }
+    Ok(added)
 }
 
 async fn add(bekci: &Bekci, new: &New, guard: &GuardName, password: SecretString) -> Result<Answer, Failure> {

@@ -40,6 +40,8 @@ impl Gateway {
                 .replace("{folder}", folder.path().to_str().unwrap());
             std::fs::write(&config, text).unwrap();
             if !added {
+                run(&config, &["migrate", "up"], "").success();
+                run(&config, &["role", "add", "buyer", "--guard", "customer"], "").success();
                 let add = ["principal", "add", "--password-stdin", "--name", "Zoë"];
                 let about = ["--model", "customer", "--email", "zoe@customer.test", "--role", "buyer"];
                 run(&config, &[&add[..], &about[..]].concat(), PASSWORD).success();

@@ -110,7 +110,7 @@ impl Office {
             ("admin", email, "super-admin"),
             ("customer", "first@customer.test", "buyer"),
         ] {
-            let arguments = ["principal", "add", "--password-stdin", "--model", model];
+            let arguments = ["principal", "add", "--create", "--password-stdin", "--model", model];
             let about = ["--email", email, "--role", role];
             run(&config, &[&arguments[..], &about[..]].concat(), PASSWORD).success();
         }
