@@ -2,7 +2,7 @@
 
 use sea_orm_migration::DbErr;
 use sea_orm_migration::sea_orm::DbBackend;
-use sea_orm_migration::sea_query::{ColumnDef, Expr, Table, TableCreateStatement};
+use sea_orm_migration::sea_query::{Alias, ColumnDef, Expr, IntoTableRef as _, Table, TableCreateStatement};
 
 use crate::dialect::{self, Dialect};
 use crate::model::{IdKind, ModelTable, distinct};
@@ -18,14 +18,18 @@ const CREATED_AT: &str = "created_at";
 /// # Errors
 /// [`DbErr::Migration`] for a name that cannot stand in a database, [`DbErr::BackendNotSupported`].
 pub fn account_table_statements(backend: DbBackend, table: &ModelTable) -> Result<Vec<String>, DbErr> {
-    table.check()?;
     let dialect = dialect::of(backend)?;
+    table.check(dialect)?;
     Ok(vec![dialect.table(&create(dialect, table))])
 }
 
 fn create(dialect: &dyn Dialect, model: &ModelTable) -> TableCreateStatement {
     let mut table = Table::create();
-    table.table(model.table.clone()).if_not_exists().col(id(model));
+    let named = match model.schema_and_table() {
+        (Some(schema), name) => (Alias::new(schema), Alias::new(name)).into_table_ref(),
+        (None, name) => Alias::new(name).into_table_ref(),
+    };
+    table.table(named).if_not_exists().col(id(model));
     // A column may be named in several parts: the first says what it is.
     let named = [
         &model.status_column,

@@ -54,6 +54,15 @@ pub(crate) trait Dialect: Send + Sync {
     /// A query that has a row if a table of the name that it takes as its parameter is there.
     fn table_exists(&self) -> &'static str;
 
+    /// A table's name as that query, and others, take it.
+    fn table_parameter(&self, table: &str) -> String;
+
+    /// A query of the tables of applications: `name`, and `shown` as a configuration names the table.
+    fn application_tables(&self) -> &'static str;
+
+    /// Whether a table's name may begin with a schema.
+    fn has_schemas(&self) -> bool;
+
     /// Makes two processes that migrate at once take turns; run first in the transaction.
     fn lock(&self) -> Option<&'static str>;
 
@@ -80,6 +89,14 @@ pub(crate) fn of(backend: DbBackend) -> Result<&'static dyn Dialect, DbErr> {
 /// A table's or column's name, quoted.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A table's name, quoted: `members`, or `shop.members` in a schema.
+pub(crate) fn quoted_table(table: &str) -> String {
+    match table.split_once('.') {
+        Some((schema, name)) => format!("{}.{}", quoted(schema), quoted(name)),
+        None => quoted(table),
+    }
 }
 
 /// The key of the row behind an alias, as an expression that is NULL where there is no such row.

@@ -13,8 +13,11 @@
 //! The triggers have the writer's rights: a database user who may write to a watched table needs INSERT on `identity_outbox`, and to
 //! delete accounts or roles also UPDATE and DELETE on the `bekci_` tables. Without them the write is refused, never unseen.
 //!
+//! On PostgreSQL partitions and inheriting tables have the triggers too; one that is added later lacks them until [`up`] runs again,
+//! which [`missing_watches`] says.
+//!
 //! What the triggers cannot see: a writer that switches them off, `REPLACE` on SQLite without `PRAGMA recursive_triggers = ON` (the
-//! rows that it deletes), and on PostgreSQL writes to a partition by its own name or by logical replication.
+//! rows that it deletes), and on PostgreSQL writes by logical replication.
 //!
 //! ```
 //! use bekci_migration::{IdKind, ModelTable, down, status, up};
@@ -48,6 +51,7 @@ mod migrator;
 mod model;
 mod run;
 mod tables;
+mod unmatched;
 mod watch;
 mod watches;
 
@@ -56,4 +60,5 @@ pub use migrator::Migrator;
 pub use model::{IdKind, ModelTable};
 pub use run::{Report, Status, down, sql, status, up};
 pub use sea_orm_migration;
+pub use unmatched::{Unmatched, unmatched_tables};
 pub use watches::{missing_watches, table_exists, unwatch_statements, watch_statements};

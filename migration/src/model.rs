@@ -2,6 +2,8 @@
 
 use sea_orm_migration::DbErr;
 
+use crate::dialect::Dialect;
+
 /// How the key of an account table is stored, and so how it is written in `<model>:<id>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdKind {
@@ -21,7 +23,8 @@ pub enum IdKind {
 pub struct ModelTable {
     /// The model's name, first part of its keys: `customer` in `customer:42`. `[a-z](_?[a-z0-9])*`, at most 32 bytes.
     pub model: String,
-    /// The table, by its bare name: it is looked up as the connection looks up tables (PostgreSQL: `search_path`).
+    /// The table: `members`, looked up as the connection looks up tables (PostgreSQL: `search_path`), or `shop.members` in a
+    /// schema. Letters are as they are in the database.
     pub table: String,
     /// Its key, one column.
     pub id_column: String,
@@ -44,6 +47,14 @@ pub struct ModelTable {
 }
 
 impl ModelTable {
+    /// The schema, where the table's name begins with one, and the table.
+    pub(crate) fn schema_and_table(&self) -> (Option<&str>, &str) {
+        match self.table.split_once('.') {
+            Some((schema, table)) => (Some(schema), table),
+            None => (None, &self.table),
+        }
+    }
+
     /// Every column whose change is a change of the identity, the key first, each once.
     pub(crate) fn watched(&self) -> Vec<&str> {
         let named = [&self.status_column, &self.verified_column, &self.tenant_column];
@@ -58,7 +69,13 @@ impl ModelTable {
     ///
     /// # Errors
     /// [`DbErr::Migration`] with the name at fault.
-    pub(crate) fn check(&self) -> Result<(), DbErr> {
+    pub(crate) fn check(&self, dialect: &dyn Dialect) -> Result<(), DbErr> {
+        if self.schema_and_table().0.is_some() && !dialect.has_schemas() {
+            return Err(DbErr::Migration(format!(
+                "model {}: the table {:?} names a schema, which this database does not have",
+                self.model, self.table
+            )));
+        }
         if !is_model_name(&self.model) {
             return Err(DbErr::Migration(format!("{:?} is not the name of a model", self.model)));
         }
@@ -68,12 +85,13 @@ impl ModelTable {
             &self.verified_column,
             &self.tenant_column,
         ];
-        let mut names = [&self.table, &self.id_column]
-            .into_iter()
+        let columns = std::iter::once(&self.id_column)
             .chain(&self.identifiers)
             .chain(optional.into_iter().flatten())
             .chain(&self.attributes)
             .chain(&self.watched_columns);
+        let (schema, table) = self.schema_and_table();
+        let mut names = schema.into_iter().chain([table]).chain(columns.map(String::as_str));
         match names.find(|name| !is_identifier(name)) {
             Some(name) => Err(DbErr::Migration(format!(
                 "model {}: {name:?} cannot name a table or a column",

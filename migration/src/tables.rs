@@ -44,6 +44,12 @@ pub(crate) fn drop(dialect: &dyn Dialect) -> Vec<String> {
     statements
 }
 
+/// The names of all tables of Bekci.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    let all = [rights::TABLES, sessions::TABLES, coherence::TABLES, temporaries::TABLES];
+    all.into_iter().flatten().copied()
+}
+
 fn table(name: &'static str) -> TableCreateStatement {
     let mut table = Table::create();
     table.table(name).if_not_exists();

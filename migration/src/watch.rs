@@ -76,7 +76,12 @@ pub(crate) enum Aftermath<'a> {
     /// Nothing.
     None,
     /// Of an account that is no more (its key changed, or it was deleted): sessions end; roles, permissions, bans and blocks go.
-    Account { model: &'a str, id: &'a str, kind: IdKind },
+    Account {
+        model: &'a str,
+        table: &'a str,
+        id: &'a str,
+        kind: IdKind,
+    },
     /// Of a role: what it permits, and memberships. A new name takes the memberships along; a new guard, tenant or id is
     /// another role, so they go.
     Role,
@@ -100,7 +105,12 @@ pub(crate) fn account(table: &ModelTable) -> Watch<'_> {
         watched: table.watched(),
         key: Key::Account { model, id, kind },
         insert_adds: false,
-        aftermath: Aftermath::Account { model, id, kind },
+        aftermath: Aftermath::Account {
+            model,
+            table: &table.table,
+            id,
+            kind,
+        },
     }
 }
 

@@ -15,7 +15,7 @@ use crate::watch::{self, Watch};
 /// [`DbErr::Migration`] for a name that cannot stand in a key or a database, [`DbErr::BackendNotSupported`].
 pub fn watch_statements(backend: DbBackend, tables: &[ModelTable]) -> Result<Vec<String>, DbErr> {
     let dialect = dialect::of(backend)?;
-    for_each(tables, |watch| dialect.watch(watch))
+    for_each(dialect, tables, |watch| dialect.watch(watch))
 }
 
 /// What removes the triggers from account tables; no harm where there are none.
@@ -24,7 +24,7 @@ pub fn watch_statements(backend: DbBackend, tables: &[ModelTable]) -> Result<Vec
 /// As [`watch_statements`].
 pub fn unwatch_statements(backend: DbBackend, tables: &[ModelTable]) -> Result<Vec<String>, DbErr> {
     let dialect = dialect::of(backend)?;
-    for_each(tables, |watch| dialect.unwatch(watch))
+    for_each(dialect, tables, |watch| dialect.unwatch(watch))
 }
 
 /// The tables, Bekci's own among them, that lack a trigger of ours, have one of another version of Bekci or for other columns, or
@@ -41,7 +41,7 @@ pub async fn missing_watches<C: ConnectionTrait>(db: &C, tables: &[ModelTable]) 
     };
     let mut watches = watch::own();
     for table in tables {
-        table.check()?;
+        table.check(dialect)?;
         watches.push(watch::account(table));
     }
     watches.retain(|watch| !in_force(watch));
@@ -54,8 +54,10 @@ pub async fn missing_watches<C: ConnectionTrait>(db: &C, tables: &[ModelTable]) 
 /// Those of the database, [`DbErr::BackendNotSupported`].
 pub async fn table_exists<C: ConnectionTrait>(db: &C, table: &str) -> Result<bool, DbErr> {
     let backend = db.get_database_backend();
-    let query = dialect::of(backend)?.table_exists();
-    let found = db.query_one_raw(Statement::from_sql_and_values(backend, query, [table.into()]));
+    let dialect = dialect::of(backend)?;
+    let name = dialect.table_parameter(table);
+    let query = Statement::from_sql_and_values(backend, dialect.table_exists(), [name.into()]);
+    let found = db.query_one_raw(query);
     Ok(found.await?.is_some())
 }
 
@@ -77,8 +79,8 @@ pub(crate) async fn remove<C: ConnectionTrait>(db: &C, prefix: &str) -> Result<(
 
 /// Makes sure that each watched column is one: a trigger that names another would be made all the same, and refuse every write.
 pub(crate) async fn check_columns<C: ConnectionTrait>(db: &C, model: &ModelTable) -> Result<(), DbErr> {
-    model.check()?;
-    let table = dialect::quoted(&model.table);
+    model.check(dialect::of(db.get_database_backend())?)?;
+    let table = dialect::quoted_table(&model.table);
     for column in model.watched() {
         // By the table's name: alone in double quotes SQLite takes what is no column for a string.
         let query = format!("SELECT {table}.{} FROM {table} WHERE 1 = 0", dialect::quoted(column));
@@ -109,10 +111,14 @@ async fn installed<C: ConnectionTrait>(db: &C, dialect: &dyn Dialect) -> Result<
         .collect()
 }
 
-fn for_each(tables: &[ModelTable], statements: impl Fn(&Watch<'_>) -> Vec<String>) -> Result<Vec<String>, DbErr> {
+fn for_each(
+    dialect: &dyn Dialect,
+    tables: &[ModelTable],
+    statements: impl Fn(&Watch<'_>) -> Vec<String>,
+) -> Result<Vec<String>, DbErr> {
     let mut all = Vec::new();
     for table in tables {
-        table.check()?;
+        table.check(dialect)?;
         all.extend(statements(&watch::account(table)));
     }
     Ok(all)

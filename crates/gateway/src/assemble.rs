@@ -5,6 +5,7 @@ mod guards;
 mod outdated;
 mod policy;
 mod routes;
+mod schema;
 
 use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -38,6 +39,7 @@ pub(crate) use front::{cors, messages};
 pub(crate) use guards::{guards, models, tables};
 pub(crate) use policy::{policy_model, policy_seed};
 pub(crate) use routes::{host_pattern, route_specs, routes};
+pub(crate) use schema::{migrate, models_with_tables, schema};
 
 /// Why nothing could be put together.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +58,9 @@ pub(crate) enum AssembleError {
     /// The schema is not what this version needs.
     #[error("the schema is out of date: {0}; run `bekci migrate up`, or set database.auto_migrate = true")]
     SchemaOld(String),
+    /// Account tables are missing that may be there under other names.
+    #[error("{0}")]
+    TablesUnmatched(String),
     /// The database failed while the schema was looked at.
     #[error("the schema cannot be read or changed: {0}")]
     SchemaUnread(String),
@@ -110,22 +115,6 @@ pub(crate) enum AssembleError {
     /// The routes contradict each other.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Routes(Vec<RouteProblem>),
-}
-
-/// Looks whether the schema is what this version needs, and with `change` makes it so.
-pub(crate) async fn schema(config: &Config, database: &DatabaseConnection, change: bool) -> Result<(), AssembleError> {
-    let failed = |error: bekci_migration::sea_orm_migration::DbErr| AssembleError::SchemaUnread(error.to_string());
-    let tables = tables(config);
-    let status = bekci_migration::status(database, &tables).await.map_err(failed)?;
-    if status.is_current() {
-        return Ok(());
-    }
-    if !change {
-        return Err(AssembleError::SchemaOld(outdated::lacking(&status)));
-    }
-    let report = bekci_migration::up(database, &tables).await.map_err(failed)?;
-    tracing::info!(applied = ?report.applied, created = ?report.created, watched = ?report.watched, "the schema was brought up to date");
-    Ok(())
 }
 
 /// The algorithm of the configuration, as the key ring names it.

@@ -13,7 +13,7 @@ use crate::{
 /// A look at the database may take this long.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// Looks at database, schema, cache, keys and policy of the current generation, and whether a newer configuration was refused.
+/// Looks at database, schema, lease, keys, Redis and policy of the current generation, and whether a newer configuration was refused.
 #[derive(Debug)]
 pub(crate) struct Ready(pub(crate) Current);
 
@@ -52,7 +52,7 @@ impl Readiness for Ready {
             let generation = self.0.now();
             let bekci = generation.bekci();
             let (database, schema) = schema(bekci).await;
-            let cache =
+            let lease =
                 (!bekci.store().is_trusted()).then(|| "this node has not read the changes of others lately".to_owned());
             let needed = |name, problem| Check {
                 name,
@@ -69,7 +69,7 @@ impl Readiness for Ready {
             vec![
                 needed("database", database),
                 needed("schema", schema),
-                needed("cache", cache),
+                needed("lease", lease),
                 needed("keys", keys(bekci)),
                 wished("policy", policy(bekci)),
                 wished("configuration", self.0.refused()),

@@ -12,7 +12,7 @@ use crate::{
     directory::values::about_values,
     guarded::GuardedTransaction,
     load, providers,
-    sql::{micros, quoted, statement},
+    sql::{micros, quoted, quoted_table, statement},
 };
 
 /// A ban that is to be laid.
@@ -176,7 +176,7 @@ impl Store {
             .as_ref()
             .ok_or_else(|| StoreError::Refused(format!("model {} has no status", model.name)))?;
         let (condition, mut values) = load::by_id(backend, model, key.id()).ok_or_else(|| account_gone(key))?;
-        let (table, column) = (quoted(&model.table), quoted(name));
+        let (table, column) = (quoted_table(&model.table), quoted(name));
         let read = statement(
             backend,
             format!("SELECT CAST({column} AS TEXT) AS status FROM {table} WHERE {condition}"),
@@ -362,7 +362,7 @@ impl Store {
         let id = crate::sessions::id_as_text(backend, spec);
         let sql = format!(
             "INSERT INTO {} ({}) VALUES ({}) RETURNING {id} AS id",
-            quoted(&spec.table),
+            quoted_table(&spec.table),
             row.columns.join(", "),
             row.expressions.join(", ")
         );

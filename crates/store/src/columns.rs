@@ -5,14 +5,15 @@
 //! - SQLite takes any value anywhere; there a declared type says what the application's own readers expect.
 
 mod fitness;
+mod statuses;
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Value};
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
-pub(crate) use fitness::check;
-pub use fitness::{UnfitColumn, UnfitColumns};
+pub use fitness::{UnfitColumn, UnfitColumns, unfit_columns};
+pub use statuses::unknown_statuses;
 
-use crate::sql::{micros, statement};
+use crate::sql::{micros, quoted_table, statement};
 
 /// What kind of values a column takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +50,12 @@ pub(crate) struct Columns {
     columns: Vec<Column>,
 }
 
-/// The type below a domain is the domain's; `$1` is the table's name as the search path finds it.
+/// The type below a domain is the domain's; `$1` is the table's quoted name.
 const OF_POSTGRES: &str = "SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS shown, b.typname::text AS type, \
      b.typtype::text AS kind, CASE WHEN a.attnotnull THEN 1 ELSE 0 END AS required \
      FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
      JOIN pg_type b ON b.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END \
-     WHERE a.attrelid = to_regclass(quote_ident($1)) AND a.attnum > 0 AND NOT a.attisdropped";
+     WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped";
 
 const OF_SQLITE: &str =
     "SELECT name, type AS shown, type, '' AS kind, \"notnull\" AS required FROM pragma_table_xinfo($1)";
@@ -63,11 +64,11 @@ impl Columns {
     /// Reads the catalogue; no columns where there is no such table.
     pub(crate) async fn read<C: ConnectionTrait>(db: &C, table: &str) -> Result<Self, DbErr> {
         let backend = db.get_database_backend();
-        let sql = match backend {
-            DbBackend::Postgres => OF_POSTGRES,
-            _ => OF_SQLITE,
+        let (sql, name) = match backend {
+            DbBackend::Postgres => (OF_POSTGRES, quoted_table(table)),
+            _ => (OF_SQLITE, table.to_owned()),
         };
-        let rows = db.query_all_raw(statement(backend, sql, [table.into()])).await?;
+        let rows = db.query_all_raw(statement(backend, sql, [name.into()])).await?;
         let columns = rows.iter().map(|row| column(backend, row));
         Ok(Self {
             backend,

@@ -26,7 +26,7 @@ use crate::{
     guarded::GuardedTransaction,
     load,
     sessions::id_as_text,
-    sql::{quoted, statement},
+    sql::{quoted, quoted_table, statement},
 };
 
 /// Accounts, roles and blocks, for those who manage them; from [`Store::directory`].
@@ -198,7 +198,7 @@ impl Directory {
         let sql = format!(
             "SELECT {} FROM {} {condition} ORDER BY {column} LIMIT {}",
             columns.join(", "),
-            quoted(&spec.table),
+            quoted_table(&spec.table),
             limit + 1
         );
         let mut rows = self.rows(sql, values).await?;

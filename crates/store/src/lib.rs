@@ -52,7 +52,7 @@ use tokio::{sync::watch, task::JoinHandle};
 pub use accounts::{BanOrder, BlockOrder, NewAccount};
 pub use audit::Actor;
 pub use clock::SystemClock;
-pub use columns::{UnfitColumn, UnfitColumns};
+pub use columns::{UnfitColumn, UnfitColumns, unfit_columns, unknown_statuses};
 pub use commit::{Barrier, CommitError, Committed};
 pub use compared::{CachedEntry, Compared};
 pub use connect::{OpenError, connect};
@@ -143,7 +143,7 @@ impl Store {
         connect::check(&db).await?;
         let elsewhere = |model: &&ModelSpec| settings.providers.of(model.name.as_str()).is_some();
         let in_tables = settings.models.iter().filter(|model| !elsewhere(model));
-        let unfit = columns::check(&db, in_tables).await?;
+        let unfit = columns::unfit_columns(&db, in_tables).await?;
         if !unfit.is_empty() {
             return Err(OpenError::Columns(UnfitColumns(unfit)));
         }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     node::Node,
     providers::{self, Given},
-    sql::{from_micros, micros, quoted, statement},
+    sql::{as_text, from_micros, micros, quoted, quoted_table, statement},
 };
 
 /// The identity of a principal; one with `exists` false where its model or account is not there. Asks the model's provider, if it has one of its own.
@@ -86,9 +86,12 @@ pub(crate) fn by_id(backend: DbBackend, model: &ModelSpec, id: &str) -> Option<(
 
 /// The columns of an account's row that [`read_account`] reads.
 pub(crate) fn account_columns(backend: DbBackend, model: &ModelSpec) -> Vec<String> {
-    let as_text = |column: &str| format!("CAST({} AS TEXT)", quoted(column));
     let as_json = |column: &str| match backend {
-        DbBackend::Postgres => format!("to_jsonb({})::text", quoted(column)),
+        // `char(n)` is padded with blanks that are no part of its value; as text it is without them.
+        DbBackend::Postgres => format!(
+            "(CASE WHEN pg_typeof({0}) = 'bpchar'::regtype THEN to_jsonb({0}::text) ELSE to_jsonb({0}) END)::text",
+            quoted(column)
+        ),
         _ => format!(
             "json_quote(CASE typeof({0}) WHEN 'blob' THEN lower(hex({0})) ELSE {0} END)",
             quoted(column)
@@ -121,7 +124,7 @@ fn account_statement(backend: DbBackend, model: &ModelSpec, id: &str) -> Option<
         format!(
             "SELECT {} FROM {} WHERE {condition}",
             account_columns(backend, model).join(", "),
-            quoted(&model.table)
+            quoted_table(&model.table)
         ),
         values,
     ))

@@ -1,5 +1,7 @@
 //! Policy lines in the database: seeded once, changed while running, the same on every node before a call returns.
 
+use std::collections::BTreeMap;
+
 use bekci_core::{PolicyLine, signin::StoreError};
 use sea_orm::{ConnectionTrait, DbErr, TransactionTrait, Value};
 use serde_json::json;
@@ -96,6 +98,23 @@ impl Policies {
     /// [`StoreError::Unavailable`].
     pub async fn lines(&self) -> Result<Vec<PolicyLine>, StoreError> {
         policy_lines(self.store.node.db()).await.map_err(unavailable)
+    }
+
+    /// The guard and name of each role that is there, globally or in a tenant, and whether an account holds it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn known_roles(&self) -> Result<BTreeMap<(String, String), bool>, StoreError> {
+        let node = &self.store.node;
+        let sql = "SELECT DISTINCT r.guard AS guard, r.name AS name, CASE WHEN EXISTS (SELECT 1 FROM bekci_principal_roles m \
+                   WHERE m.guard = r.guard AND m.role = r.name) THEN 1 ELSE 0 END AS held FROM bekci_roles r";
+        let rows = node.db().query_all_raw(statement(node.backend(), sql, [])).await;
+        let read = |row: sea_orm::QueryResult| {
+            let held: i32 = row.try_get("", "held")?;
+            Ok(((row.try_get("", "guard")?, row.try_get("", "name")?), held != 0))
+        };
+        let roles: Result<_, DbErr> = rows.map_err(unavailable)?.into_iter().map(read).collect();
+        roles.map_err(unavailable)
     }
 
     /// A page of lines in the order in which they were added, each with its number, and the number after which the next page begins.

@@ -22,7 +22,7 @@ use crate::{
     load,
     node::Node,
     providers,
-    sql::{from_micros, micros, quoted, statement},
+    sql::{as_text, from_micros, micros, quoted, quoted_table, statement},
 };
 
 /// Sessions and credentials on the database.
@@ -99,10 +99,10 @@ impl SignInStore for Sessions {
         let hash = spec
             .password_column
             .as_ref()
-            .map_or_else(|| "NULL".to_owned(), |column| quoted(column));
+            .map_or_else(|| "NULL".to_owned(), |column| as_text(column));
         let sql = format!(
             "SELECT {id} AS id, {hash} AS hash FROM {} WHERE {} LIMIT 2",
-            quoted(&spec.table),
+            quoted_table(&spec.table),
             conditions.join(" OR ")
         );
         let rows = node
@@ -141,8 +141,11 @@ impl SignInStore for Sessions {
         let hash = spec
             .password_column
             .as_ref()
-            .map_or_else(|| "NULL".to_owned(), |column| quoted(column));
-        let sql = format!("SELECT {hash} AS hash FROM {} WHERE {condition}", quoted(&spec.table));
+            .map_or_else(|| "NULL".to_owned(), |column| as_text(column));
+        let sql = format!(
+            "SELECT {hash} AS hash FROM {} WHERE {condition}",
+            quoted_table(&spec.table)
+        );
         let row = node
             .db()
             .query_one_raw(statement(node.backend(), sql, values))
@@ -177,7 +180,7 @@ impl SignInStore for Sessions {
         let column = quoted(column);
         let sql = format!(
             "UPDATE {} SET {column} = ${new_at} WHERE {condition} AND {column} = ${old_at}",
-            quoted(&spec.table)
+            quoted_table(&spec.table)
         );
         Ok(self
             .committed(statement(node.backend(), sql, values), Barrier::Auto)
@@ -298,7 +301,7 @@ pub(crate) async fn lock_principal(transaction: &GuardedTransaction, key: &Princ
 pub(crate) fn id_as_text(backend: DbBackend, spec: &bekci_core::ModelSpec) -> String {
     match (backend, spec.id_kind) {
         (DbBackend::Sqlite, bekci_core::IdKind::Uuid) => sqlite_uuid(&spec.id_column),
-        _ => format!("CAST({} AS TEXT)", quoted(&spec.id_column)),
+        _ => as_text(&spec.id_column),
     }
 }
 

@@ -33,6 +33,20 @@ pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// A table of the configuration, quoted: `members`, or `shop.members` in a schema. Letters stay as they are.
+pub(crate) fn quoted_table(table: &str) -> String {
+    match table.split_once('.') {
+        Some((schema, name)) => format!("{}.{}", quoted(schema), quoted(name)),
+        None => quoted(table),
+    }
+}
+
+/// A column as text, whatever its type: the type of the result stays the same when the column's type changes, so a statement that
+/// was prepared before goes on. Without the blanks that pad `char(n)`.
+pub(crate) fn as_text(column: &str) -> String {
+    format!("CAST({} AS TEXT)", quoted(column))
+}
+
 /// Whether an error is the database's own answer. Anything else leaves open what the database did.
 pub(crate) fn answered(error: &DbErr) -> bool {
     let runtime = match error {

@@ -16,7 +16,7 @@ use sea_orm_migration::sea_query::{
     TableCreateStatement,
 };
 
-use super::{Dialect, key, quoted};
+use super::{Dialect, key, quoted, quoted_table};
 use crate::model::IdKind;
 use crate::watch::{EVERYBODY, OWNERS, Watch};
 
@@ -32,6 +32,25 @@ const EVENTS: [(&str, &str); 4] = [
     ("delete", "REFERENCING OLD TABLE AS old_rows "),
     ("truncate", ""),
 ];
+
+/// Each trigger of ours by `<trigger> ON <quoted table>`, with its schema and, where the search path finds the table, without. A
+/// trigger counts only where every partition and inheriting table has it too.
+const INSTALLED: &str = r#"WITH RECURSIVE found AS (
+  SELECT tgname, tgrelid, tgfoid, prosrc FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+  WHERE NOT tgisinternal AND tgenabled = 'A' AND starts_with(tgname::text, proname || '_')
+  AND starts_with(proname::text, 'bekci_') AND pg_function_is_visible(pg_proc.oid)),
+family AS (
+  SELECT tgrelid AS root, tgrelid AS member FROM found
+  UNION SELECT root, inhrelid FROM pg_inherits JOIN family ON inhparent = member),
+whole AS (
+  SELECT * FROM found WHERE NOT EXISTS (SELECT 1 FROM family WHERE root = found.tgrelid AND NOT EXISTS (
+    SELECT 1 FROM found AS its WHERE its.tgrelid = member AND its.tgname = found.tgname AND its.tgfoid = found.tgfoid))),
+named AS (
+  SELECT tgname, prosrc, '"' || replace(relname, '"', '""') || '"' AS named,
+    '"' || replace(nspname, '"', '""') || '"' AS schema, pg_table_is_visible(tgrelid) AS visible
+  FROM whole JOIN pg_class ON pg_class.oid = tgrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace)
+SELECT tgname || ' ON ' || schema || '.' || named AS name, prosrc AS body FROM named
+UNION ALL SELECT tgname || ' ON ' || named, prosrc FROM named WHERE visible"#;
 
 pub(super) struct Postgres;
 
@@ -88,16 +107,7 @@ impl Dialect for Postgres {
 
     fn watch(&self, watch: &Watch<'_>) -> Vec<String> {
         let mut statements = vec![function(&watch.name, &self.body(watch)), drop_triggers(&watch.name)];
-        let table = quoted(watch.table);
-        for (event, rows) in EVENTS {
-            let name = format!("{}_{event}", watch.name);
-            statements.push(format!(
-                "CREATE TRIGGER {name} AFTER {} ON {table} {rows}FOR EACH STATEMENT EXECUTE FUNCTION {}()",
-                event.to_uppercase(),
-                watch.name
-            ));
-            statements.push(format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}"));
-        }
+        statements.push(create_triggers(watch));
         statements
     }
 
@@ -106,16 +116,13 @@ impl Dialect for Postgres {
     }
 
     fn installed(&self) -> String {
-        "SELECT tgname || ' ON ' || relname AS name, prosrc AS body FROM pg_trigger \
-         JOIN pg_class ON pg_class.oid = tgrelid JOIN pg_proc ON pg_proc.oid = tgfoid \
-         WHERE NOT tgisinternal AND tgenabled = 'A' AND starts_with(tgname::text, proname || '_') \
-         AND starts_with(proname::text, 'bekci_') AND pg_table_is_visible(pg_class.oid) AND pg_function_is_visible(pg_proc.oid)"
-            .to_owned()
+        INSTALLED.to_owned()
     }
 
     fn expected(&self, watch: &Watch<'_>) -> Vec<(String, String)> {
         let body = self.body(watch);
-        let name = |event| format!("{}_{event} ON {}", watch.name, watch.table);
+        let table = quoted_table(watch.table);
+        let name = |event| format!("{}_{event} ON {table}", watch.name);
         EVENTS.map(|(event, _)| (name(event), body.clone())).to_vec()
     }
 
@@ -127,7 +134,25 @@ impl Dialect for Postgres {
     }
 
     fn table_exists(&self) -> &'static str {
-        "SELECT 1 WHERE to_regclass(quote_ident($1)) IS NOT NULL"
+        "SELECT 1 WHERE to_regclass($1) IS NOT NULL"
+    }
+
+    fn table_parameter(&self, table: &str) -> String {
+        quoted_table(table)
+    }
+
+    /// Those of extensions are no application's.
+    fn application_tables(&self) -> &'static str {
+        "SELECT relname::text AS name, CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE nspname || '.' END || relname AS shown \
+         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace \
+         WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT relispartition AND nspname <> 'information_schema' \
+         AND NOT starts_with(nspname::text, 'pg_') \
+         AND NOT EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') \
+         ORDER BY pg_table_is_visible(c.oid) DESC, shown"
+    }
+
+    fn has_schemas(&self) -> bool {
+        true
     }
 
     fn lock(&self) -> Option<&'static str> {
@@ -228,6 +253,31 @@ fn drop_triggers(name: &str) -> String {
          WHERE tgname IN ({names}) AND tgfoid = to_regproc('{name}') LOOP\n    \
          EXECUTE format('DROP TRIGGER %I ON %s', found.tgname, found.tgrelid::regclass);\n  END LOOP;\nEND\n$bekci$"
     )
+}
+
+/// The triggers on a table, its partitions and the tables that inherit from it: a write by the name of one of these runs its own
+/// statement triggers alone, and one by the name of the table runs those of the table alone.
+fn create_triggers(watch: &Watch<'_>) -> String {
+    let each: String = EVENTS
+        .iter()
+        .map(|(event, rows)| {
+            let name = format!("{}_{event}", watch.name);
+            format!(
+                "    EXECUTE format('CREATE TRIGGER {name} AFTER {} ON %s {rows}FOR EACH STATEMENT EXECUTE FUNCTION {}()', found.name);\n    \
+                 EXECUTE format('ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER {name}', found.name);\n",
+                event.to_uppercase(),
+                watch.name
+            )
+        })
+        .collect();
+    let table = quoted_table(watch.table).replace('\'', "''");
+    let body = format!(
+        "\nDECLARE found record;\nBEGIN\n  FOR found IN WITH RECURSIVE family AS (\n      \
+         SELECT '{table}'::regclass::oid AS member UNION SELECT inhrelid FROM pg_inherits JOIN family ON inhparent = member)\n    \
+         SELECT member::regclass AS name FROM family LOOP\n{each}  END LOOP;\nEND\n"
+    );
+    let tag = dollar_tag(&body);
+    format!("DO {tag}{body}{tag}")
 }
 
 /// A dollar quote that the text does not hold: a column may be called anything.

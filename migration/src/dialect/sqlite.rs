@@ -99,6 +99,19 @@ impl Dialect for Sqlite {
         "SELECT 1 FROM sqlite_master WHERE type = 'table' AND lower(name) = lower($1)"
     }
 
+    fn table_parameter(&self, table: &str) -> String {
+        table.to_owned()
+    }
+
+    fn application_tables(&self) -> &'static str {
+        "SELECT name, name AS shown FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+         ORDER BY name"
+    }
+
+    fn has_schemas(&self) -> bool {
+        false
+    }
+
     fn lock(&self) -> Option<&'static str> {
         None
     }

@@ -3,8 +3,8 @@
 use bekci_migration::sea_orm_migration::MigratorTrait as _;
 use bekci_migration::sea_orm_migration::sea_orm::ConnectionTrait as _;
 use bekci_migration::{
-    Migrator, Report, account_table_statements, down, missing_watches, sql, status, table_exists, unwatch_statements,
-    up, watch_statements,
+    Migrator, Report, account_table_statements, down, missing_watches, sql, status, table_exists, unmatched_tables,
+    unwatch_statements, up, watch_statements,
 };
 
 use crate::database::{Database, Postgres, Sqlite, connect, number};
@@ -26,6 +26,7 @@ on_every_database!(
     a_model_that_moves_to_another_table_leaves_the_first_alone,
     positions_begin_at_nothing,
     tables_are_found_by_name,
+    a_database_of_an_application_without_a_table_of_a_model_is_told_from_an_empty_one,
     a_database_of_the_first_version_keeps_its_rows_and_gets_what_is_new,
 );
 
@@ -195,6 +196,26 @@ async fn tables_are_found_by_name(db: impl Database) {
     assert!(table_exists(db.db(), "customers").await.unwrap());
     assert!(!table_exists(db.db(), "customer").await.unwrap());
     assert!(!table_exists(db.db(), "customers'; --").await.unwrap());
+}
+
+async fn a_database_of_an_application_without_a_table_of_a_model_is_told_from_an_empty_one(db: impl Database) {
+    let partners = [model("partner", "partners", IdKind::Integer)];
+    db.outside("DROP TABLE customers");
+    assert!(
+        unmatched_tables(db.db(), &partners).await.unwrap().is_empty(),
+        "Bekci's own tables are none"
+    );
+    db.outside("CREATE TABLE people (id integer PRIMARY KEY)");
+    let found = unmatched_tables(db.db(), &partners).await.unwrap();
+    let partner = found.first().unwrap();
+    assert_eq!(partner.others, ["people"]);
+    assert!(partner.to_string().contains("no table partners"), "{partner}");
+    // Where one model has its table, the table of another one may be made.
+    let with_people = [
+        model("partner", "partners", IdKind::Integer),
+        model("person", "people", IdKind::Integer),
+    ];
+    assert!(unmatched_tables(db.db(), &with_people).await.unwrap().is_empty());
 }
 
 #[tokio::test]

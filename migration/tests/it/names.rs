@@ -83,6 +83,17 @@ fn a_name_that_cannot_stand_in_a_key_or_a_database_is_refused() {
 }
 
 #[test]
+fn a_schema_is_refused_where_the_database_has_none() {
+    let table = [model("member", "shop.members", IdKind::Integer)];
+    assert!(watch_statements(DbBackend::Postgres, &table).is_ok());
+    let refused = watch_statements(DbBackend::Sqlite, &table).unwrap_err().to_string();
+    assert!(
+        refused.contains("shop.members") && refused.contains("schema"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn a_database_without_a_dialect_is_refused() {
     assert!(watch_statements(DbBackend::MySql, &[customers()]).is_err());
 }

@@ -1,6 +1,6 @@
 //! What PostgreSQL alone can do.
 
-use bekci_migration::missing_watches;
+use bekci_migration::{missing_watches, sql, status, unmatched_tables, up};
 
 use crate::database::{Database as _, Postgres, up_with};
 use crate::{IdKind, customers, model};
@@ -129,4 +129,175 @@ async fn roles_that_swap_their_names_swap_their_members_and_no_more() {
         db.outside("SELECT id || role FROM bekci_principal_roles ORDER BY 1"),
         "1b\n2a\n3a\n3b"
     );
+}
+
+/// A table in a schema, with capital letters in its name.
+const IN_A_SCHEMA: &str = "CREATE SCHEMA shop; CREATE TABLE shop.\"Members\" (id bigserial PRIMARY KEY, email text, status text, \
+  verified_at bigint, tenant text, name text)";
+
+#[tokio::test]
+async fn a_table_of_a_schema_is_the_one_that_is_watched() {
+    let db = Postgres::empty().await;
+    db.outside(IN_A_SCHEMA);
+    // A table of the same name where the search path finds it is another one.
+    db.outside("CREATE TABLE \"Members\" (id bigserial PRIMARY KEY, email text)");
+    let members = [model("member", "shop.Members", IdKind::Integer)];
+    assert_eq!(
+        missing_watches(db.db(), &members).await.unwrap().last().unwrap(),
+        "shop.Members"
+    );
+    let report = up(db.db(), &members).await.unwrap();
+    assert!(report.created.is_empty(), "{report:?}");
+    assert!(status(db.db(), &members).await.unwrap().is_current());
+    let insert = "INSERT INTO shop.\"Members\" (id, email) VALUES (1, 'a@x')";
+    assert_eq!(db.names(insert), ["member:1"]);
+    assert!(
+        db.names("INSERT INTO public.\"Members\" (id, email) VALUES (1, 'a@x')")
+            .is_empty()
+    );
+    db.outside("DROP TRIGGER bekci_account_member_update ON shop.\"Members\"");
+    assert_eq!(missing_watches(db.db(), &members).await.unwrap(), ["shop.Members"]);
+    // The table that the search path finds does not stand in for it.
+    up(db.db(), &[model("member", "Members", IdKind::Integer)])
+        .await
+        .unwrap_err();
+    up(db.db(), &members).await.unwrap();
+    assert_eq!(db.names("UPDATE shop.\"Members\" SET status = 'banned'"), ["member:1"]);
+}
+
+#[tokio::test]
+async fn a_missing_table_of_a_schema_is_made_there() {
+    let db = Postgres::empty().await;
+    db.outside("CREATE SCHEMA shop");
+    let report = up(db.db(), &[model("member", "shop.Members", IdKind::Integer)])
+        .await
+        .unwrap();
+    assert_eq!(report.created, ["shop.Members"]);
+    assert_eq!(
+        db.names("INSERT INTO shop.\"Members\" (email) VALUES ('a@x')"),
+        ["member:1"]
+    );
+    let script = sql(
+        db.db().get_database_backend(),
+        &[model("member", "shop.Members", IdKind::Integer)],
+    );
+    db.outside(&script.unwrap());
+}
+
+const PARTITIONED: &str =
+    "CREATE TABLE parts (id bigint NOT NULL, region text NOT NULL DEFAULT 'eu', email text, status text, \
+  verified_at bigint, tenant text, name text, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+  CREATE TABLE parts_eu PARTITION OF parts FOR VALUES IN ('eu');
+  CREATE TABLE parts_am PARTITION OF parts FOR VALUES IN ('us', 'br') PARTITION BY LIST (region);
+  CREATE TABLE parts_us PARTITION OF parts_am FOR VALUES IN ('us')";
+
+#[tokio::test]
+async fn a_write_to_a_partition_is_seen() {
+    let db = Postgres::empty().await;
+    db.outside(PARTITIONED);
+    let parts = [model("part", "parts", IdKind::Integer)];
+    up(db.db(), &parts).await.unwrap();
+    assert!(status(db.db(), &parts).await.unwrap().is_current());
+    assert_eq!(
+        db.names("INSERT INTO parts_eu (id, email) VALUES (1, 'a@x')"),
+        ["part:1"]
+    );
+    assert_eq!(
+        db.names("INSERT INTO parts (id, region) VALUES (2, 'us'), (3, 'eu')"),
+        ["part:2", "part:3"]
+    );
+    for table in ["parts", "parts_eu"] {
+        assert_eq!(
+            db.names(&format!("UPDATE {table} SET status = '{table}' WHERE id = 1")),
+            ["part:1"],
+            "{table}"
+        );
+    }
+    for table in ["parts", "parts_am", "parts_us"] {
+        assert_eq!(
+            db.names(&format!("UPDATE {table} SET status = '{table}' WHERE id = 2")),
+            ["part:2"],
+            "{table}"
+        );
+    }
+    db.outside("INSERT INTO bekci_bans (model, id, banned_at) VALUES ('part', '2', 1), ('part', '3', 1)");
+    // A row that moves to another partition is the same account.
+    assert_eq!(db.names_once("UPDATE parts SET region = 'us' WHERE id = 3"), [""; 0]);
+    assert_eq!(db.outside("SELECT count(*) FROM bekci_bans"), "2");
+    assert_eq!(db.names_once("DELETE FROM parts_us WHERE id = 2"), ["part:2"]);
+    assert_eq!(db.outside("SELECT id FROM bekci_bans"), "3");
+    // Account 3 is there, account 5 is in another partition.
+    db.outside(
+        "INSERT INTO parts (id) VALUES (5); INSERT INTO bekci_bans (model, id, banned_at) VALUES ('part', '5', 1)",
+    );
+    assert_eq!(db.names_once("TRUNCATE parts_us"), ["@all", "part:3"]);
+    assert_eq!(db.outside("SELECT id FROM bekci_bans"), "5");
+}
+
+#[tokio::test]
+async fn a_partition_that_was_added_is_found_and_watched() {
+    let db = Postgres::empty().await;
+    db.outside(PARTITIONED);
+    let parts = [model("part", "parts", IdKind::Integer)];
+    up(db.db(), &parts).await.unwrap();
+    db.outside("CREATE TABLE parts_br PARTITION OF parts_am FOR VALUES IN ('br')");
+    assert_eq!(missing_watches(db.db(), &parts).await.unwrap(), ["parts"]);
+    up(db.db(), &parts).await.unwrap();
+    assert!(status(db.db(), &parts).await.unwrap().is_current());
+    assert_eq!(
+        db.names("INSERT INTO parts_br (id, region) VALUES (4, 'br')"),
+        ["part:4"]
+    );
+    db.outside("ALTER TABLE parts_br DISABLE TRIGGER bekci_account_part_update");
+    assert_eq!(missing_watches(db.db(), &parts).await.unwrap(), ["parts"]);
+}
+
+#[tokio::test]
+async fn a_write_to_a_table_that_inherits_is_seen() {
+    let db = Postgres::migrated().await;
+    db.outside("CREATE TABLE vips (since bigint) INHERITS (customers)");
+    assert_eq!(missing_watches(db.db(), &[customers()]).await.unwrap(), ["customers"]);
+    up(db.db(), &[customers()]).await.unwrap();
+    assert_eq!(
+        db.names("INSERT INTO vips (id, email) VALUES (7, 'v@x')"),
+        ["customer:7"]
+    );
+    assert_eq!(db.names("UPDATE vips SET status = 'banned'"), ["customer:7"]);
+    assert_eq!(db.names("UPDATE customers SET status = 'active'"), ["customer:7"]);
+    assert_eq!(db.names("UPDATE ONLY customers SET status = 'banned'"), [""; 0]);
+    assert_eq!(db.names("DELETE FROM vips"), ["customer:7"]);
+}
+
+#[tokio::test]
+async fn a_table_of_other_letters_or_of_another_schema_is_named_before_an_empty_one_is_made() {
+    let db = Postgres::empty().await;
+    db.outside(IN_A_SCHEMA);
+    db.outside("CREATE TABLE \"MEMBERS\" (id bigserial PRIMARY KEY)");
+    let found = unmatched_tables(db.db(), &[model("member", "members", IdKind::Integer), customers()])
+        .await
+        .unwrap();
+    let (member, customer) = (found.first().unwrap(), found.last().unwrap());
+    assert_eq!(member.alike, ["MEMBERS", "shop.Members"]);
+    assert!(
+        member.to_string().contains("similar name: MEMBERS, shop.Members"),
+        "{}",
+        member
+    );
+    // The other model's table is missing as well, so that tables of an application may be meant.
+    assert_eq!((customer.model.as_str(), customer.others.len()), ("customer", 2));
+    let matched = [model("member", "shop.Members", IdKind::Integer), customers()];
+    assert!(unmatched_tables(db.db(), &matched).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn char_columns_are_named_without_their_padding() {
+    let db = Postgres::empty().await;
+    db.outside("CREATE TABLE codes (id char(10) PRIMARY KEY, email char(40), status char(12), verified_at bigint, tenant char(9), name char(20))");
+    up(db.db(), &[model("code", "codes", IdKind::Text)]).await.unwrap();
+    assert_eq!(
+        db.names("INSERT INTO codes (id, email, status) VALUES ('ab', 'a@x', 'active')"),
+        ["code:ab"]
+    );
+    assert_eq!(db.names("UPDATE codes SET status = 'active   '"), [""; 0]);
+    assert_eq!(db.names("UPDATE codes SET status = 'banned'"), ["code:ab"]);
 }

@@ -2,7 +2,9 @@
 
 mod files;
 mod finding;
+mod policy;
 mod servers;
+mod tables;
 
 use std::{path::Path, sync::Arc};
 
@@ -70,7 +72,7 @@ fn configuration(config: &Config, file: Option<&Path>) -> Vec<Finding> {
 /// The database, and what can be asked only where it is well.
 async fn database(config: &Config) -> Vec<Finding> {
     let behind = |why: &str| {
-        ["schema", "clock", "redis", "policy", "accounts"]
+        ["tables", "schema", "clock", "redis", "policy", "accounts"]
             .into_iter()
             .map(|check| Finding::skipped(check, why))
             .collect::<Vec<_>>()
@@ -90,12 +92,18 @@ async fn database(config: &Config) -> Vec<Finding> {
         findings.extend(behind("the database does not answer"));
         return findings;
     };
+    let (tables, fit) = tables::look(config, &database).await;
+    findings.extend(tables);
+    if !fit {
+        findings.extend(behind("the account tables do not fit their models").into_iter().skip(1));
+        return findings;
+    }
     let (schema, current) = servers::schema(config, &database).await;
     findings.extend(schema);
     let complete = current && files::are_complete(config);
     if !complete {
         let why = "the schema, a key or the root secret is missing";
-        findings.extend(behind(why).into_iter().skip(1));
+        findings.extend(behind(why).into_iter().skip(2));
         return findings;
     }
     match assemble::quiet(config, database).await {
@@ -118,7 +126,7 @@ async fn parts(config: &Config, bekci: &Bekci) -> Vec<Finding> {
         servers::clock(config, bekci, same_clock).await,
         servers::redis(config, bekci).await,
     ];
-    findings.push(servers::policy(config, bekci).await);
+    findings.extend(policy::look(config, bekci).await);
     findings.push(servers::accounts(config, bekci).await);
     findings
 }

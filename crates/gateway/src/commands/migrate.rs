@@ -20,6 +20,9 @@ pub(crate) enum Action {
         /// Prints the statements instead of running them
         #[arg(long)]
         sql: bool,
+        /// Makes account tables also where the database has tables of an application, or one of a similar name
+        #[arg(long)]
+        create_tables: bool,
     },
     /// Removes everything of Bekci but account tables: sessions, roles and bans are lost
     #[command(after_help = "Example:\n  bekci migrate down --yes")]
@@ -35,7 +38,7 @@ pub(crate) enum Action {
 
 pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Failure> {
     let tables = assemble::tables(config);
-    if let Action::Up { sql: true } = action {
+    if let Action::Up { sql: true, .. } = action {
         let backend = match config.database.kind() {
             DatabaseKind::Sqlite => migration::sea_orm_migration::sea_orm::DbBackend::Sqlite,
             _ => migration::sea_orm_migration::sea_orm::DbBackend::Postgres,
@@ -53,8 +56,10 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
     let missing = config.database.sqlite_path().filter(|path| !path.exists());
     let db = assemble::database(config).await.map_err(Failure::of)?;
     match action {
-        Action::Up { .. } => {
-            let report = migration::up(&db, &tables).await.map_err(Failure::of)?;
+        Action::Up { create_tables, .. } => {
+            let report = assemble::migrate(config, &db, *create_tables)
+                .await
+                .map_err(Failure::of)?;
             let text = if report == migration::Report::default() {
                 "nothing to do".to_owned()
             } else {

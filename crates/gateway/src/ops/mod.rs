@@ -23,7 +23,7 @@ pub use registry::{Counter, Family, Gauge, Histogram, Metric};
 /// One thing that should be well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What it is: `database`, `schema`, `cache`, `keys`, `policy`, `configuration`.
+    /// What it is: `database`, `schema`, `lease`, `keys`, `redis`, `policy`, `configuration`.
     pub name: &'static str,
     /// What is wrong with it; `None`: nothing. For those who run the gateway; no secret may stand in it.
     pub problem: Option<String>,

@@ -51,6 +51,7 @@ fn a_house_that_is_well_has_nothing_wrong_but_the_server_that_is_not_there(house
         "root secret",
         "keys",
         "database",
+        "tables",
         "schema",
         "clock",
         "redis",
@@ -159,7 +160,7 @@ fn a_column_of_a_type_that_cannot_be_used_is_found_and_one_of_the_applications_o
     };
     column("boolean");
     let said = "table customers, column email_verified_at (verified_column of model customer): is boolean; taken is timestamptz";
-    fails(&house.command(&DOCTOR, ""), "start", said);
+    fails(&house.command(&DOCTOR, ""), "tables", said);
     let refused = add("a@own.test");
     assert!(refused.code == Some(1) && refused.err.contains(said), "{refused:?}");
     for (at, kind) in ["timestamptz", "timestamp", "bigint"].iter().enumerate() {
@@ -171,7 +172,7 @@ fn a_column_of_a_type_that_cannot_be_used_is_found_and_one_of_the_applications_o
         ));
         assert_eq!(set, "t", "{kind}");
         let told = json(&house.command(&DOCTOR, ""));
-        assert!(of(&told, "start").is_empty(), "{told}");
+        assert_eq!(of(&told, "tables")[0].0, "ok", "{told}");
     }
 }
 
@@ -223,4 +224,102 @@ fn where_there_is_nothing_yet_nothing_is_made() {
     let config = folder.path().join("bekci.toml");
     std::fs::write(&config, "[server]\nlisten = \"nowhere\"\n").unwrap();
     fails(&run(&config, &DOCTOR, ""), "configuration", "bekci.toml:2:");
+}
+
+#[test]
+fn accounts_that_no_status_list_lets_in_are_counted_with_the_command_that_lets_them_in() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let house = House::new(kind, 0);
+        house.sql("INSERT INTO customers (email, status) VALUES ('p1@x.test', 'pending'), ('p2@x.test', 'pending'), ('d@x.test', 'deleted')");
+        let ran = house.command(&DOCTOR, "");
+        let (state, said) = &of(&json(&ran), "tables")[0];
+        assert_eq!(state, "warning", "{ran:?}");
+        for word in [
+            "model customer",
+            "2 have \\\"pending",
+            "1 have \\\"deleted",
+            "active_statuses",
+            "bekci principal unban",
+        ] {
+            assert!(said.contains(word), "{said} lacks {word}");
+        }
+    }
+}
+
+#[test]
+fn a_configuration_that_the_start_refuses_changes_no_trigger() {
+    let house = House::new(Kind::Postgres, 0);
+    let triggers = || house.sql("SELECT string_agg(prosrc, '') FROM pg_proc WHERE proname = 'bekci_account_customer'");
+    let before = triggers();
+    let wrong = "[models.customer]\npassword_column = \"password\"\nid_kind = \"uuid\"\n";
+    let with_wrong = |arguments: &[&str]| house.command_with("[models.customer]\n", wrong, arguments);
+    let said = "column password (password_column of model customer): is not there";
+    let refused = with_wrong(&["migrate", "up"]);
+    assert!(refused.code == Some(1) && refused.err.contains(said), "{refused:?}");
+    assert_eq!(triggers(), before);
+    let ran = with_wrong(&DOCTOR);
+    fails(&ran, "tables", said);
+    fails(&ran, "tables", "column id (id_column of model customer): is bigint");
+    assert_eq!(of(&json(&ran), "schema")[0].0, "skipped");
+    let refused = with_wrong(&["serve"]);
+    assert!(refused.code == Some(1) && refused.err.contains(said), "{refused:?}");
+}
+
+#[test]
+fn an_empty_table_beside_the_one_that_is_meant_is_made_only_when_it_is_said() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let house = House::new(kind, 0);
+        house.sql("CREATE TABLE orders (id integer)");
+        let other = "[models.customer]\ntable = \"Clients\"\n[models.admin]\ntable = \"staff\"\n";
+        let with_other = |arguments: &[&str]| house.command_with("[models.customer]\n", other, arguments);
+        let refused = with_other(&["migrate", "up"]);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        for word in [
+            "no table Clients",
+            "no table staff",
+            "orders",
+            "models.<name>.table",
+            "--create-tables",
+        ] {
+            assert!(refused.err.contains(word), "{refused:?} lacks {word}");
+        }
+        fails(&with_other(&DOCTOR), "tables", "no table Clients");
+        let refused = with_other(&["serve"]);
+        assert!(
+            refused.code == Some(1) && refused.err.contains("--create-tables"),
+            "{refused:?}"
+        );
+        with_other(&["migrate", "up", "--create-tables"]).success();
+        with_other(&["migrate", "up"]).success();
+    }
+    let house = House::new(Kind::Postgres, 0);
+    house.sql("CREATE TABLE \"PARTNERS\" (id integer)");
+    let partner = "[guards.partner]\n[models.partner]\n[models.customer]\n";
+    let refused = house.command_with("[models.customer]\n", partner, &["migrate", "up"]);
+    assert!(
+        refused.err.contains("a table of a similar name: PARTNERS"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn policy_lines_of_a_role_that_is_missing_or_that_no_account_holds_are_counted() {
+    let house = House::new(Kind::Sqlite, 0);
+    let line = "p, role:customer:reeder, *, /api/books/**, GET, allow";
+    house.command(&["policy", "add", line], "").success();
+    let found = of(&json(&house.command(&DOCTOR, "")), "policy");
+    let (state, said) = &found[0];
+    assert!(
+        state == "ok" && said.contains("no account holds: admin:support (2)"),
+        "{found:?}"
+    );
+    let (state, said) = &found[1];
+    assert_eq!(state, "warning", "{found:?}");
+    for word in [
+        "customer:reeder (1)",
+        "bekci role add reeder --guard customer",
+        "bekci policy remove",
+    ] {
+        assert!(said.contains(word), "{said} lacks {word}");
+    }
 }

@@ -71,7 +71,7 @@ fn a_gateway_is_alive_and_says_which_part_is_not_ready() {
     };
     let (status, told) = readiness();
     assert_eq!((status, &told["ready"]), (200, &true.into()));
-    for part in ["database", "schema", "cache", "keys", "policy", "configuration"] {
+    for part in ["database", "schema", "lease", "keys", "policy", "configuration"] {
         assert_eq!(told["checks"][part], "ok", "{told}");
     }
 

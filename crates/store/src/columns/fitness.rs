@@ -61,10 +61,14 @@ struct Part<'a> {
     fits: fn(DbBackend, &Column) -> bool,
 }
 
-/// The columns of these models that do not fit. A table that is not there has none that could.
-pub(crate) async fn check<C: ConnectionTrait>(
+/// The columns of these models, each of which has its accounts in a table, that Bekci cannot read or write as the model says. A table
+/// that is missing has none.
+///
+/// # Errors
+/// The database's.
+pub async fn unfit_columns<'a, C: ConnectionTrait>(
     db: &C,
-    models: impl Iterator<Item = &ModelSpec>,
+    models: impl Iterator<Item = &'a ModelSpec>,
 ) -> Result<Vec<UnfitColumn>, DbErr> {
     let mut unfit = Vec::new();
     for model in models {

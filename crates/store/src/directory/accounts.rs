@@ -16,7 +16,7 @@ use crate::{
     guarded::GuardedTransaction,
     load,
     sessions::{id_as_text, ids, lock_principal},
-    sql::{micros, quoted, statement},
+    sql::{micros, quoted, quoted_table, statement},
 };
 
 /// Columns with the expressions that they are set to, and the values of those.
@@ -90,7 +90,7 @@ impl Directory {
         let (columns, expressions): (Vec<String>, Vec<String>) = assigned.columns.into_iter().unzip();
         let sql = format!(
             "INSERT INTO {} ({}) VALUES ({}) RETURNING {} AS id",
-            quoted(&spec.table),
+            quoted_table(&spec.table),
             columns.join(", "),
             expressions.join(", "),
             id_as_text(backend, &spec)
@@ -131,7 +131,7 @@ impl Directory {
         }
         let sql = format!(
             "UPDATE {} SET {} WHERE {condition}",
-            quoted(&spec.table),
+            quoted_table(&spec.table),
             sets.join(", ")
         );
         let transaction = self.begin().await?;
@@ -204,7 +204,7 @@ impl Directory {
         let spec = self.spec(key.model())?;
         self.must_have_table(spec)?;
         let (condition, values) = load::by_id(self.backend(), spec, key.id()).ok_or(DirectoryError::Gone)?;
-        let sql = format!("DELETE FROM {} WHERE {condition}", quoted(&spec.table));
+        let sql = format!("DELETE FROM {} WHERE {condition}", quoted_table(&spec.table));
         let transaction = self.begin().await?;
         lock_principal(&transaction, key).await.map_err(refused)?;
         if self.run(&transaction, sql, values).await? == 0 {
@@ -235,7 +235,7 @@ impl Directory {
             return Ok(committed);
         }
         let (condition, mut values) = load::by_id(self.backend(), spec, key.id()).ok_or(DirectoryError::Gone)?;
-        let (table, column) = (quoted(&spec.table), quoted(name));
+        let (table, column) = (quoted_table(&spec.table), quoted(name));
         let transaction = self.begin().await?;
         let read = format!("SELECT CAST({column} AS TEXT) AS status FROM {table} WHERE {condition}");
         let row = transaction
@@ -326,7 +326,7 @@ impl Directory {
                 .iter()
                 .map(|(column, no_case)| equals(column, *no_case, at))
                 .collect();
-            let table = quoted(&spec.table);
+            let table = quoted_table(&spec.table);
             let sql = format!(
                 "SELECT 1 AS one FROM {table} WHERE {other}({}) LIMIT 1",
                 any.join(" OR ")

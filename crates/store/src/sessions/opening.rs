@@ -13,7 +13,7 @@ use super::{Sessions, ids, lock_principal};
 use crate::{
     guarded::GuardedTransaction,
     load, providers,
-    sql::{micros, quoted, statement},
+    sql::{as_text, micros, quoted_table, statement},
 };
 
 /// Whether a provider's account still has the password that was verified. It was read while sign-ins and sign-outs of the principal take turns, so that who changes a password
@@ -94,8 +94,8 @@ impl Sessions {
         };
         let sql = format!(
             "SELECT {} AS hash FROM {} WHERE {condition}{held}",
-            quoted(column),
-            quoted(&spec.table)
+            as_text(column),
+            quoted_table(&spec.table)
         );
         let row = transaction
             .query_one_raw(statement(node.backend(), sql, values))

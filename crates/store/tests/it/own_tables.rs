@@ -1,8 +1,9 @@
 //! Account tables that an application brings, with types of its own.
 
 use bekci_core::{ModelName, ModelSpec, PrincipalKey};
-use bekci_store::{AccountChange, BanOrder, DirectoryError, NewAccount, OpenError, Store, StoreSettings};
+use bekci_store::{AccountChange, AccountQuery, BanOrder, DirectoryError, NewAccount, OpenError, Store, StoreSettings};
 use sea_orm::{ConnectionTrait, Statement};
+use secrecy::ExposeSecret as _;
 
 use crate::scene::{Kind, Scene};
 
@@ -268,5 +269,121 @@ async fn a_column_that_bekci_does_not_fill_and_the_table_needs_is_named() {
         let said = refused.unwrap_err().to_string();
         assert!(said.contains("members") && said.contains("password_hash"), "{said}");
         store.close().await;
+    }
+}
+
+/// An account is made, found, signed in, banned and removed by the table of this model.
+async fn an_account_lives_through(store: &Store, model: &ModelSpec) {
+    let new = AccountChange {
+        columns: vec![named("a@x.test")],
+        password_hash: Some("hash".to_owned().into()),
+        ..AccountChange::default()
+    };
+    let directory = store.directory();
+    let (key, _) = directory.add(&model.name, &new).await.unwrap();
+    let taken = directory.add(&model.name, &new).await;
+    assert!(matches!(taken, Err(DirectoryError::Taken)), "{taken:?}");
+    let found = store
+        .sign_in_store()
+        .credentials(&model.name, "a@x.test")
+        .await
+        .unwrap();
+    assert_eq!(found[0].key, key);
+    assert_eq!(found[0].password_hash.as_ref().unwrap().expose_secret(), "hash");
+    let query = AccountQuery {
+        limit: 5,
+        ..AccountQuery::default()
+    };
+    let page = directory.list(&model.name, &query).await;
+    assert_eq!(page.unwrap().accounts.len(), 1);
+    directory.change(&key, &verified(true)).await.unwrap();
+    let ban = BanOrder {
+        status: "banned".to_owned(),
+        reason: None,
+        until: None,
+        by: None,
+    };
+    store.ban(&key, &ban).await.unwrap();
+    assert!(directory.find(&key).await.unwrap().unwrap().banned);
+    directory.restore(&key, "active").await.unwrap();
+    let identity = directory.find(&key).await.unwrap().unwrap();
+    assert_eq!((identity.banned, identity.inactive), (false, false));
+    assert_eq!(identity.attributes.get("email").unwrap(), "a@x.test");
+    directory.remove(&key).await.unwrap();
+    assert!(directory.find(&key).await.unwrap().is_none());
+}
+
+fn in_table(table: &str) -> ModelSpec {
+    let mut spec = ModelSpec::new(ModelName::new("member").unwrap(), table);
+    spec.cached_attributes = vec!["email".to_owned()];
+    spec
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_of_a_schema_with_capital_letters_is_read_and_written() {
+    let scene = Scene::new(Kind::Postgres).await;
+    scene.outside(
+        "CREATE SCHEMA shop; CREATE TABLE shop.\"Members\" (id bigserial PRIMARY KEY, email text NOT NULL UNIQUE, password_hash text, \
+         status text NOT NULL DEFAULT 'active', email_verified_at timestamptz)",
+    );
+    let spec = in_table("shop.Members");
+    let store = scene.quiet_node(settings(&scene, spec.clone())).await;
+    an_account_lives_through(&store, &spec).await;
+    store.close().await;
+    scene.outside("ALTER TABLE shop.\"Members\" ALTER COLUMN email_verified_at TYPE boolean USING false");
+    let refused = Store::open_quiet(scene.pool().await, settings(&scene, spec)).await;
+    assert!(refused.unwrap_err().to_string().contains("table shop.Members"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_of_char_are_read_and_compared_without_their_padding() {
+    let scene = Scene::new(Kind::Postgres).await;
+    scene.outside(
+        "CREATE TABLE members (id char(40) PRIMARY KEY, email char(60) NOT NULL UNIQUE, password_hash char(120), \
+         status char(12) NOT NULL DEFAULT 'active', email_verified_at char(40))",
+    );
+    let spec = ModelSpec {
+        id_kind: bekci_core::IdKind::Text,
+        ..in_table("members")
+    };
+    let store = scene.quiet_node(settings(&scene, spec.clone())).await;
+    an_account_lives_through(&store, &spec).await;
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_that_change_their_types_cost_no_statement_that_was_prepared_before() {
+    let scene = Scene::new(Kind::Postgres).await;
+    scene.outside(
+        "CREATE TABLE members (id serial PRIMARY KEY, email varchar(60) NOT NULL UNIQUE, password_hash varchar(120), \
+         status varchar(20) NOT NULL DEFAULT 'active', email_verified_at timestamp)",
+    );
+    let spec = in_table("members");
+    // Each statement has been prepared on the only connection.
+    let store = Store::open_quiet(scene.pool_of(1).await, settings(&scene, spec.clone()))
+        .await
+        .unwrap();
+    an_account_lives_through(&store, &spec).await;
+    for change in [
+        "ALTER COLUMN status TYPE text, ALTER COLUMN password_hash TYPE text",
+        "ALTER COLUMN id TYPE bigint, ALTER COLUMN email TYPE char(60)",
+        "ALTER COLUMN email_verified_at TYPE timestamptz, ADD COLUMN note text",
+    ] {
+        scene.outside(&format!("ALTER TABLE members {change}"));
+        an_account_lives_through(&store, &spec).await;
+    }
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statuses_that_no_list_knows_are_counted() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let scene = Scene::new(kind).await;
+        make(&scene, "email varchar(200)");
+        scene.outside("INSERT INTO members (status) VALUES ('active'), ('banned'), ('pending'), ('pending'), ('2')");
+        let found = bekci_store::unknown_statuses(&scene.pool().await, &spec())
+            .await
+            .unwrap();
+        assert_eq!(found, [("pending".to_owned(), 2), ("2".to_owned(), 1)]);
     }
 }

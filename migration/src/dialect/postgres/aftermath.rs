@@ -1,7 +1,7 @@
 //! What goes with rows, written for the rows of a whole statement.
 
 use super::{Dialect, NOW, Postgres};
-use crate::dialect::quoted;
+use crate::dialect::{quoted, quoted_table};
 use crate::watch::{Aftermath, GOES_WITH_ACCOUNT};
 
 /// Statements of a function, by event.
@@ -17,12 +17,18 @@ pub(super) struct Statements {
 pub(super) fn of(postgres: &Postgres, aftermath: &Aftermath<'_>) -> Statements {
     match aftermath {
         Aftermath::None => Statements::default(),
-        Aftermath::Account { model, id, kind } => {
+        Aftermath::Account { model, table, id, kind } => {
             let ids = |rows: &str| {
                 let text = postgres.id_text(*kind, &format!("{rows}.{}", quoted(id)));
                 format!("SELECT {text} FROM {rows}")
             };
-            account(model, &ids("old_rows"), &ids("new_rows"))
+            // A partition may be emptied alone: what belongs to accounts of the others stays.
+            let remains = format!(
+                "SELECT 1 FROM {} AS remaining WHERE {}",
+                quoted_table(table),
+                postgres.id_text(*kind, &format!("remaining.{}", quoted(id)))
+            );
+            account(model, &ids("old_rows"), &ids("new_rows"), &remains)
         }
         Aftermath::Role => Statements {
             declared: "DECLARE moved bekci_principal_roles[];\n".to_owned(),
@@ -34,14 +40,16 @@ pub(super) fn of(postgres: &Postgres, aftermath: &Aftermath<'_>) -> Statements {
     }
 }
 
-fn account(model: &str, old_ids: &str, new_ids: &str) -> Statements {
+fn account(model: &str, old_ids: &str, new_ids: &str, remains: &str) -> Statements {
     let some = each(
         model,
         " USING unnest(gone) AS lost (id)",
         " FROM unnest(gone) AS lost (id)",
         |column| format!(" AND {column} = lost.id"),
     );
-    let all = each(model, "", "", |_| String::new());
+    let all = each(model, "", "", |column| {
+        format!(" AND NOT EXISTS ({remains} = {column})")
+    });
     Statements {
         declared: "DECLARE gone text[];\n".to_owned(),
         update: format!(

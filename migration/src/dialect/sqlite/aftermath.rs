@@ -14,7 +14,7 @@ const MEMBERS: &str = "guard = OLD.guard AND role = OLD.name AND (tenant = OLD.t
 pub(super) fn of_delete(sqlite: &Sqlite, aftermath: &Aftermath<'_>) -> Vec<String> {
     match aftermath {
         Aftermath::None => Vec::new(),
-        Aftermath::Account { model, id, kind } => account(model, &id_of(sqlite, "OLD", id, *kind), ""),
+        Aftermath::Account { model, id, kind, .. } => account(model, &id_of(sqlite, "OLD", id, *kind), ""),
         Aftermath::Role => vec![
             "DELETE FROM bekci_role_permissions WHERE role_id = OLD.id".to_owned(),
             format!("DELETE FROM bekci_principal_roles WHERE {MEMBERS}"),
@@ -25,7 +25,7 @@ pub(super) fn of_delete(sqlite: &Sqlite, aftermath: &Aftermath<'_>) -> Vec<Strin
 pub(super) fn of_update(sqlite: &Sqlite, aftermath: &Aftermath<'_>) -> Vec<String> {
     match aftermath {
         Aftermath::None => Vec::new(),
-        Aftermath::Account { model, id, kind } => {
+        Aftermath::Account { model, id, kind, .. } => {
             let [old, new] = ["OLD", "NEW"].map(|row| id_of(sqlite, row, id, *kind));
             account(model, &old, &format!(" AND {old} IS NOT {new}"))
         }

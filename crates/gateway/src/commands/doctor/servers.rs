@@ -116,33 +116,6 @@ pub(super) async fn redis(config: &Config, bekci: &Bekci) -> Finding {
     }
 }
 
-pub(super) async fn policy(config: &Config, bekci: &Bekci) -> Finding {
-    let asking: Vec<&str> = config
-        .routes
-        .iter()
-        .filter(|route| route.policy)
-        .map(|route| route.id.as_str())
-        .collect();
-    if asking.is_empty() {
-        return Finding::ok("policy", "no route asks it");
-    }
-    let advice = "`bekci policy check` says which line; until then the routes that ask it are denied";
-    let lines = match bekci.store().policies().lines().await {
-        Ok(lines) => lines,
-        Err(error) => return Finding::failed("policy", error, "may the database user read bekci_policies?"),
-    };
-    match assemble::policy_model(config) {
-        Err(error) => Finding::failed("policy", error, advice),
-        Ok(model) => match bekci_policy::compile(&model, &lines) {
-            Ok(policy) => Finding::ok(
-                "policy",
-                format!("{} rules, asked by {}", policy.rules(), listed(asking)),
-            ),
-            Err(error) => Finding::failed("policy", error, advice),
-        },
-    }
-}
-
 /// Somebody must be able to manage the rest.
 pub(super) async fn accounts(config: &Config, bekci: &Bekci) -> Finding {
     let admin = config

@@ -112,6 +112,12 @@ fn models(config: &Config, findings: &mut Findings<'_>) {
             );
         }
         tables.push((name, model.table.as_str()));
+        if config.database.kind() == DatabaseKind::Sqlite && model.table.as_str().contains('.') {
+            findings.add(
+                &["models", name, "table"],
+                "names a schema; SQLite has none, so write the table's name alone",
+            );
+        }
         if let Some(both) = model
             .active_statuses
             .iter()

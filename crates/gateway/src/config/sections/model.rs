@@ -22,7 +22,8 @@ choice! {
 settings! {
     /// A kind of account: its table, and what its columns mean.
     Model {
-        /// The table. `bekci migrate up` makes it where it is missing, and never alters one that was there.
+        /// The table, with its schema before a dot where it has one (`shop.customers`; not with SQLite); letters as they are in the database. `bekci migrate up`
+        /// makes it if it is missing, and never alters one that was there.
         table: TableName = Computed { says: "the model's name and `s`", value: |facts| Value::Text(format!("{}s", facts.name)) };
         /// The column of the id.
         id_column: Column = Toml("'id'");

@@ -302,6 +302,12 @@ fn credentials_beside_sqlite_are_a_mistake() {
 }
 
 #[test]
+fn a_schema_before_a_table_needs_a_database_that_has_schemas() {
+    let model = "[models.customer]\ntable = 'shop.Customers'\n";
+    assert!(mistake(model).contains("models.customer.table: names a schema; SQLite has none"));
+}
+
+#[test]
 fn a_refused_value_has_no_consequences_told() {
     let text = route("guards = ['Customer!']");
     assert_eq!(refused(&text).len(), 1, "that no guard is left is no second mistake");
