@@ -5,7 +5,7 @@
 use crate::packages::{Dependency, Package};
 
 /// The whole of each crate's knowledge of the others. Dev-dependencies stand apart, but for the crates of tests.
-const NEIGHBOURS: [(&str, &[&str]); 12] = [
+const NEIGHBOURS: [(&str, &[&str]); 13] = [
     ("bekci-core", &[]),
     ("bekci-derive", &[]),
     ("bekci-migration", &[]),
@@ -28,6 +28,17 @@ const NEIGHBOURS: [(&str, &[&str]); 12] = [
     ("bekci-gateway", ALL),
     ("bekci-tests", ALL),
     ("bekci-test-support", &[]),
+    // It runs the gateway as processes of its own, and writes beside them as an application does.
+    (
+        "bekci-checker",
+        &[
+            "bekci-core",
+            "bekci-gateway",
+            "bekci-store",
+            "bekci-test-support",
+            "bekci-token",
+        ],
+    ),
     // It measures the gateway as a process of its own.
     (
         "bekci-bench",
@@ -67,7 +78,8 @@ struct Foreign {
 const FOREIGN: [Foreign; 5] = [
     Foreign {
         crates: &["sea-orm", "sea-query", "sea-schema", "sqlx"],
-        known_to: &["bekci-store", "bekci-migration", "bekci-tests"],
+        // The checker writes by entities, as an application does.
+        known_to: &["bekci-store", "bekci-migration", "bekci-checker", "bekci-tests"],
         known_to_tests_of: &["bekci"],
     },
     Foreign {

@@ -58,11 +58,23 @@ impl Postgres {
     /// # Errors
     /// A [`Failure`] that holds what the server wrote, or says what to install.
     pub fn try_start() -> Result<Self, Failure> {
+        Self::try_start_with(&[])
+    }
+
+    /// The same with variables in its environment, as those of a preloaded library that changes its clock.
+    ///
+    /// # Errors
+    /// As [`Postgres::try_start`].
+    pub fn try_start_with(environment: &[(&str, &str)]) -> Result<Self, Failure> {
         let folder = TempDir::try_new("postgres")?;
         let user = User::instead_of_root()?;
         make_data_folder(folder.path(), user)?;
         let server = Server::try_on_free_port(|port| {
-            Service::new("postgres", port, &folder)
+            let service = Service::new("postgres", port, &folder);
+            let set = |service: Service, (name, value): &(&str, &str)| service.env(name, value);
+            environment
+                .iter()
+                .fold(service, set)
                 .args(["-D", "data", "-p", &port.to_string()])
                 .args(["-c", &format!("unix_socket_directories={}", folder.path().display())])
                 .args(SETTINGS.iter().flat_map(|setting| ["-c", *setting]))

@@ -60,6 +60,7 @@ pub struct Service {
     port: u16,
     stop_signal: &'static str,
     user: Option<User>,
+    environment: Vec<OsString>,
     probe: Probe,
 }
 
@@ -73,6 +74,7 @@ impl Service {
             port,
             stop_signal: "KILL",
             user: None,
+            environment: Vec::new(),
             probe: Box::new(|port| connect(port).is_some()),
         }
     }
@@ -82,6 +84,16 @@ impl Service {
     pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.arguments
             .extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        let mut variable = OsString::from(name);
+        variable.push("=");
+        variable.push(value);
+        self.environment.push(variable);
         self
     }
 
@@ -159,10 +171,12 @@ impl Service {
         if let Some(user) = self.user {
             command.args(user.setpriv_arguments());
         }
-        command
-            .args(["--pdeathsig", self.stop_signal, "--"])
-            .arg(program)
-            .args(&self.arguments);
+        command.args(["--pdeathsig", self.stop_signal, "--"]);
+        if !self.environment.is_empty() {
+            // For the program alone: a library that is preloaded must not run in setpriv, before the change of user.
+            command.arg(find_program("env")?).args(&self.environment);
+        }
+        command.arg(program).args(&self.arguments);
 
         let failed = || Failure::io(format!("starting `{}`", self.program));
         let log = File::create(self.log_path()).map_err(failed())?;
@@ -250,9 +264,18 @@ impl Server {
     /// Starts it again on the same port and with the same data, after stopping it if it runs.
     #[track_caller]
     pub fn restart(&self) {
+        or_fail(self.try_restart());
+    }
+
+    /// As [`Server::restart`].
+    ///
+    /// # Errors
+    /// A [`Failure`] that holds what the program wrote; it is stopped then.
+    pub fn try_restart(&self) -> Result<(), Failure> {
         self.stop();
-        let child = or_fail(self.service.launch());
+        let child = self.service.launch()?;
         *self.child() = Some(child);
+        Ok(())
     }
 
     /// Stops it in its tracks: connections stay open and nothing is answered. Only its own process, not its children.

@@ -1,0 +1,68 @@
+//! The checker on real servers: it finds what is weak, and tells it with its history.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+use std::{
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+use bekci_test_support::{TempDir, find_program};
+
+/// Runs the checker to its end, which is bounded, and shows what it wrote where a test fails.
+fn run(arguments: &[&str]) -> (Output, PathBuf, TempDir) {
+    let folder = TempDir::new("report");
+    let out = folder.path().join("out");
+    let output = Command::new(find_program("timeout").unwrap())
+        .args(["240", env!("CARGO_BIN_EXE_bekci-checker"), "--out"])
+        .arg(&out)
+        .args(arguments)
+        .output()
+        .unwrap();
+    print(&output);
+    (output, out, folder)
+}
+
+/// Shown by the test harness where the test fails.
+#[expect(clippy::print_stdout, reason = "the report of a run that fails is what explains it")]
+fn print(output: &Output) {
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    println!("{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A weak protocol: the exit status 1, and the history of what was stale.
+fn finds(arguments: &[&str]) {
+    let (output, out, _folder) = run(arguments);
+    assert_eq!(output.status.code(), Some(1));
+    let picture = std::fs::read_to_string(out.join("coherence.svg")).unwrap();
+    assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n") && picture.contains("#c1121f"));
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("stale for") && table.contains("(may be seen)"));
+}
+
+#[test]
+fn positions_that_others_acknowledge_for_a_node_are_found() {
+    let weak = [
+        "--weak",
+        "early-acknowledgement",
+        "--faults",
+        "none",
+        "--poll-ms",
+        "200",
+    ];
+    finds(&[&weak[..], &["--seconds", "8"]].concat());
+    finds(&[&weak[..], &["--seconds", "8", "--database", "sqlite"]].concat());
+}
+
+#[test]
+fn writes_that_no_trigger_sees_are_found() {
+    let weak = ["--weak", "no-triggers", "--faults", "none", "--redis", "off"];
+    finds(&[&weak[..], &["--seconds", "6"]].concat());
+    finds(&[&weak[..], &["--seconds", "6", "--database", "sqlite"]].concat());
+}
+
+#[test]
+fn a_fault_that_is_none_is_refused() {
+    let (output, ..) = run(&["--faults", "earthquake"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("database-restart"));
+}
