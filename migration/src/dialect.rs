@@ -24,6 +24,12 @@ pub(crate) trait Dialect: Send + Sync {
     /// The transaction that runs, as an expression.
     fn transaction_id(&self) -> &'static str;
 
+    /// A random number that is not negative and fits a `BIGINT`, as an expression.
+    fn random(&self) -> &'static str;
+
+    /// A `DROP INDEX` that does no harm where there is none.
+    fn drop_index(&self, name: &str, table: &str) -> String;
+
     /// The indexes on unnumbered rows of the outbox.
     fn outbox_indexes(&self) -> Vec<IndexCreateStatement>;
 

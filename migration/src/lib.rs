@@ -58,7 +58,7 @@ mod watches;
 pub use account::account_table_statements;
 pub use migrator::Migrator;
 pub use model::{IdKind, ModelTable};
-pub use run::{Report, Status, down, sql, status, up};
+pub use run::{Report, Status, change_epoch, down, sql, status, up};
 pub use sea_orm_migration;
 pub use unmatched::{Unmatched, unmatched_tables};
 pub use watches::{missing_watches, table_exists, unwatch_statements, watch_statements};

@@ -2,6 +2,7 @@
 
 mod m20261121_000001_initial;
 mod m20261121_000002_temporaries;
+mod m20261130_000003_epoch;
 
 use sea_orm_migration::prelude::{MigrationTrait, MigratorTrait, async_trait};
 use sea_orm_migration::sea_orm::{DynIden, sea_query::IntoIden as _};
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261121_000001_initial::Migration),
             Box::new(m20261121_000002_temporaries::Migration),
+            Box::new(m20261130_000003_epoch::Migration),
         ]
     }
 

@@ -98,6 +98,21 @@ pub async fn down(db: &DatabaseConnection) -> Result<(), DbErr> {
     txn.commit().await
 }
 
+/// Gives the database another epoch: the step after it was restored from a backup, or after a failover that lost commits. From then on no entry of a
+/// shared cache that was stored before is used, and every running node drops what it holds in memory.
+///
+/// # Errors
+/// [`DbErr::Migration`] where there is no epoch yet; those of the database.
+pub async fn change_epoch(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let change = tables::change_epoch(dialect::of(db.get_database_backend())?);
+    match db.execute_unprepared(&change).await?.rows_affected() {
+        0 => Err(DbErr::Migration(
+            "the database has no epoch; run `bekci migrate up` first".to_owned(),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The script that does for a new database, or for one that has the migrations of this version, what [`up`] does: for those who
 /// let only their own tools change a schema. It may be run again.
 ///
@@ -108,6 +123,7 @@ pub fn sql(backend: DbBackend, models: &[ModelTable]) -> Result<String, DbErr> {
     let mut statements = vec![dialect.begin().to_owned(), migrations_table(dialect)];
     statements.extend(tables::create(dialect));
     statements.extend(tables::create_temporaries(dialect));
+    statements.extend(tables::create_epoch(dialect));
     statements.extend(watches::own_statements(dialect));
     for model in models {
         statements.extend(account_table_statements(backend, model)?);

@@ -33,6 +33,33 @@ pub(crate) fn drop_temporaries() -> Vec<String> {
     tables.map(|table| format!("DROP TABLE IF EXISTS {table}")).collect()
 }
 
+/// What gives the database its epoch and the outbox its index by key; each statement may be run again.
+pub(crate) fn create_epoch(dialect: &dyn Dialect) -> Vec<String> {
+    vec![
+        dialect.index(&coherence::by_key()),
+        format!(
+            "INSERT INTO coherence_meta (name, value) VALUES ('epoch', {}) ON CONFLICT (name) DO NOTHING",
+            dialect.random()
+        ),
+    ]
+}
+
+/// What removes them.
+pub(crate) fn drop_epoch(dialect: &dyn Dialect) -> Vec<String> {
+    vec![
+        dialect.drop_index(coherence::BY_KEY, "identity_outbox"),
+        "DELETE FROM coherence_meta WHERE name = 'epoch'".to_owned(),
+    ]
+}
+
+/// Gives the database another epoch.
+pub(crate) fn change_epoch(dialect: &dyn Dialect) -> String {
+    format!(
+        "UPDATE coherence_meta SET value = {} WHERE name = 'epoch'",
+        dialect.random()
+    )
+}
+
 /// What removes the tables of the first version, and all that is in them.
 pub(crate) fn drop(dialect: &dyn Dialect) -> Vec<String> {
     let tables = [rights::TABLES, sessions::TABLES, coherence::TABLES].concat();

@@ -71,6 +71,15 @@ impl Dialect for Postgres {
         "(pg_current_xact_id()::text::bigint)"
     }
 
+    /// Hashed, because a random UUID has bits that are always the same.
+    fn random(&self) -> &'static str {
+        "(('x' || substr(md5(gen_random_uuid()::text), 1, 15))::bit(60)::bigint)"
+    }
+
+    fn drop_index(&self, name: &str, _table: &str) -> String {
+        format!("DROP INDEX IF EXISTS {name}")
+    }
+
     fn outbox_indexes(&self) -> Vec<IndexCreateStatement> {
         let unnumbered = |name: &'static str, column: &'static str| {
             let mut index = Index::create();

@@ -43,6 +43,14 @@ impl Dialect for Sqlite {
         "0"
     }
 
+    fn random(&self) -> &'static str {
+        "(random() & 9223372036854775807)"
+    }
+
+    fn drop_index(&self, name: &str, _table: &str) -> String {
+        format!("DROP INDEX IF EXISTS {name}")
+    }
+
     fn outbox_indexes(&self) -> Vec<IndexCreateStatement> {
         let mut by_key = Index::create();
         by_key

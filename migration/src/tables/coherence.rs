@@ -51,6 +51,14 @@ fn outbox(dialect: &dyn Dialect) -> TableCreateStatement {
         .take()
 }
 
+/// The index of the outbox by key.
+pub(super) const BY_KEY: &str = "identity_outbox_key";
+
+/// For reads, which look for changes of their keys that are not applied yet.
+pub(super) fn by_key() -> IndexCreateStatement {
+    index(BY_KEY, "identity_outbox", &["key", "position"])
+}
+
 pub(super) fn indexes(dialect: &dyn Dialect) -> Vec<IndexCreateStatement> {
     let mut indexes = vec![index("identity_outbox_position", "identity_outbox", &["position"])];
     indexes.extend(dialect.outbox_indexes());

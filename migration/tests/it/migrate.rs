@@ -3,15 +3,19 @@
 use bekci_migration::sea_orm_migration::MigratorTrait as _;
 use bekci_migration::sea_orm_migration::sea_orm::ConnectionTrait as _;
 use bekci_migration::{
-    Migrator, Report, account_table_statements, down, missing_watches, sql, status, table_exists, unmatched_tables,
-    unwatch_statements, up, watch_statements,
+    Migrator, Report, account_table_statements, change_epoch, down, missing_watches, sql, status, table_exists,
+    unmatched_tables, unwatch_statements, up, watch_statements,
 };
 
 use crate::database::{Database, Postgres, Sqlite, connect, number};
 use crate::{IdKind, customers, model, on_every_database};
 
 /// All of them, in order.
-const MIGRATIONS: [&str; 2] = ["m20261121_000001_initial", "m20261121_000002_temporaries"];
+const MIGRATIONS: [&str; 3] = [
+    "m20261121_000001_initial",
+    "m20261121_000002_temporaries",
+    "m20261130_000003_epoch",
+];
 
 on_every_database!(
     up_twice_does_nothing_the_second_time,
@@ -27,6 +31,7 @@ on_every_database!(
     positions_begin_at_nothing,
     tables_are_found_by_name,
     a_database_of_an_application_without_a_table_of_a_model_is_told_from_an_empty_one,
+    the_epoch_is_random_stays_and_changes_when_it_is_to,
     a_database_of_the_first_version_keeps_its_rows_and_gets_what_is_new,
 );
 
@@ -80,23 +85,46 @@ async fn the_migrator_alone_can_go_down_too(db: impl Database) {
 }
 
 async fn a_database_of_the_first_version_keeps_its_rows_and_gets_what_is_new(db: impl Database) {
-    Migrator::down(db.db(), Some(1)).await.unwrap();
+    Migrator::down(db.db(), Some(2)).await.unwrap();
     assert!(!table_exists(db.db(), "bekci_temporaries").await.unwrap());
     db.outside(
         "INSERT INTO bekci_sessions (id, model, principal_id, guard, way, remembered, generation, rotated_at, created_at, authenticated_at, last_used_at) \
          VALUES ('s1', 'customer', '1', 'shop', 'password', false, 1, 1, 1, 1, 1)",
     );
     let found = status(db.db(), &[customers()]).await.unwrap();
-    assert_eq!(found.pending, [MIGRATIONS[1]]);
+    assert_eq!(found.pending, MIGRATIONS[1..]);
     assert!(found.missing_watches.is_empty(), "{found:?}");
     let report = up(db.db(), &[customers()]).await.unwrap();
-    assert_eq!(report.applied, [MIGRATIONS[1]]);
+    assert_eq!(report.applied, MIGRATIONS[1..]);
     assert!(report.watched.is_empty() && report.created.is_empty(), "{report:?}");
     assert!(table_exists(db.db(), "bekci_temporaries").await.unwrap());
     assert_eq!(db.outside("SELECT id FROM bekci_sessions"), "s1");
     // What waits for its verification is nobody's right: it names nobody.
     let waiting = "INSERT INTO bekci_temporaries (session_id, way, expires_at) VALUES ('s1', 'password', 1)";
     assert_eq!(db.names(waiting), [""; 0]);
+}
+
+async fn the_epoch_is_random_stays_and_changes_when_it_is_to(db: impl Database) {
+    let epoch = || db.outside("SELECT value FROM coherence_meta WHERE name = 'epoch'");
+    let first = epoch();
+    assert!(first.parse::<u64>().unwrap() > 1_000_000, "{first} is no random number");
+    up(db.db(), &[customers()]).await.unwrap();
+    assert_eq!(epoch(), first);
+    change_epoch(db.db()).await.unwrap();
+    let second = epoch();
+    assert!(
+        second.parse::<u64>().unwrap() > 1_000_000,
+        "{second} is no random number"
+    );
+    assert_ne!(first, second);
+    Migrator::down(db.db(), Some(1)).await.unwrap();
+    assert!(
+        change_epoch(db.db())
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("migrate up")
+    );
 }
 
 async fn a_trigger_that_was_dropped_is_found_and_made_again(db: impl Database) {

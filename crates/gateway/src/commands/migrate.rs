@@ -31,6 +31,9 @@ pub(crate) enum Action {
         #[arg(long)]
         yes: bool,
     },
+    /// Gives the database another epoch, after a restore or a failover that lost commits: no earlier entry of Redis or memory is used any more
+    #[command(after_help = "Example:\n  bekci migrate epoch")]
+    Epoch,
     /// Says what is missing
     #[command(after_help = "Example:\n  bekci migrate status --output json")]
     Status,
@@ -80,6 +83,10 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
         Action::Down { .. } => {
             migration::down(&db).await.map_err(Failure::of)?;
             Ok(Answer::new("removed", json!({"removed": true})))
+        }
+        Action::Epoch => {
+            migration::change_epoch(&db).await.map_err(Failure::of)?;
+            Ok(Answer::new("the database has a new epoch", json!({"changed": true})))
         }
         Action::Status => {
             let status = migration::status(&db, &tables).await.map_err(Failure::of)?;

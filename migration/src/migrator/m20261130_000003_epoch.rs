@@ -1,0 +1,33 @@
+//! The epoch of the database, and the index by which a read finds changes of its keys that no node has applied yet.
+#![expect(
+    elided_lifetimes_in_paths,
+    reason = "the trait's methods elide it, and async_trait gives another signature where it is said"
+)]
+
+use sea_orm_migration::prelude::{
+    ConnectionTrait as _, DbErr, DeriveMigrationName, MigrationTrait, SchemaManager, async_trait,
+};
+
+use crate::{dialect, tables, watches};
+
+#[derive(DeriveMigrationName)]
+pub(super) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let db = manager.get_connection();
+        let dialect = dialect::of(db.get_database_backend())?;
+        watches::run(db, &tables::create_epoch(dialect)).await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let db = manager.get_connection();
+        let dialect = dialect::of(db.get_database_backend())?;
+        watches::run(db, &tables::drop_epoch(dialect)).await
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}
