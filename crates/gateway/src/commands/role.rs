@@ -1,9 +1,12 @@
 //! `bekci role`: what there is to hold.
 
+use std::path::{Path, PathBuf};
+
 use bekci::admin::role_json;
 use bekci_core::{GuardName, Permission, RoleName, TenantName};
 use bekci_store::{NewRole, RoleEntry, Scope};
 use clap::{Args, Subcommand};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
@@ -65,6 +68,14 @@ pub(crate) enum Action {
         #[arg(long = "permission", value_name = "PERMISSION")]
         permissions: Vec<Permission>,
     },
+    /// Makes the roles of a file what the file says of them; other roles stay. A second time it changes nothing
+    #[command(
+        after_help = "Example:\n  bekci role import roles.toml\n\nA role of the file:\n  [[role]]\n  guard = \"admin\"\n  name = \"support\"\n  permissions = [\"orders.view\", \"tickets.*\"]"
+    )]
+    Import {
+        /// A TOML file of roles; `tenant` may be added for a tenant's own
+        file: PathBuf,
+    },
     /// Gives a role another name; who holds it goes on holding it
     #[command(after_help = "Example:\n  bekci role rename buyer shopper --guard customer")]
     Rename {
@@ -109,6 +120,7 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
         Action::List { guard, tenant, global } => list(desk, guard.as_ref(), tenant.as_ref(), *global).await,
         Action::Show(which) => Ok(shown(&find(desk, &which.name, &which.place).await?)),
         Action::Add { which, permissions } => add(desk, which, permissions).await,
+        Action::Import { file } => import(desk, file).await,
         Action::Rename { name, to, place } => {
             let role = find(desk, name, place).await?;
             in_force(
@@ -244,6 +256,67 @@ async fn add(desk: &Desk<'_>, which: &Which, permissions: &[Permission]) -> Resu
         .map_err(|error| taken(error, &format!("role {} of guard {}", role.name, role.scope.guard)))?;
     in_force(&committed)?;
     changed(desk, id).await
+}
+
+/// A file of roles.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RolesFile {
+    role: Vec<FileRole>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileRole {
+    guard: String,
+    tenant: Option<String>,
+    name: String,
+    permissions: Vec<String>,
+}
+
+/// The roles of a file, each with its scope and what it permits. Nothing is changed where one of them is wrong.
+fn read_roles(desk: &Desk<'_>, file: &Path) -> Result<Vec<NewRole>, Failure> {
+    let wrong = |why: &dyn std::fmt::Display| Failure::invalid(format!("{}: {why}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    let roles: RolesFile = toml::from_str(&text).map_err(|error| wrong(&error))?;
+    let read = |role: FileRole| {
+        let in_role = |why: &dyn std::fmt::Display| wrong(&format!("role {:?}: {why}", role.name));
+        let guard = GuardName::new(&role.guard).map_err(|why| in_role(&why))?;
+        let permissions: Result<Vec<Permission>, _> =
+            role.permissions.iter().map(|text| Permission::new(text)).collect();
+        Ok(NewRole {
+            scope: Scope {
+                guard: desk.known_guard(&guard)?,
+                tenant: role
+                    .tenant
+                    .as_deref()
+                    .map(TenantName::new)
+                    .transpose()
+                    .map_err(|why| in_role(&why))?,
+            },
+            name: RoleName::new(&role.name).map_err(|why| in_role(&why))?,
+            permissions: permissions.map_err(|why| in_role(&why))?,
+        })
+    };
+    roles.role.into_iter().map(read).collect()
+}
+
+async fn import(desk: &Desk<'_>, file: &Path) -> Result<Answer, Failure> {
+    let roles = read_roles(desk, file)?;
+    let mut changed = Vec::new();
+    for role in &roles {
+        let committed = desk
+            .bekci
+            .rights()
+            .put_role(&role.scope, &role.name, &role.permissions)
+            .await?;
+        in_force(&committed)?;
+        if committed.position.is_some() {
+            changed.push(json!({"guard": role.scope.guard, "tenant": role.scope.tenant, "name": role.name}));
+        }
+    }
+    let text = format!("{} roles, {} of them changed", roles.len(), changed.len());
+    Ok(Answer::new(text, json!({"roles": roles.len(), "changed": changed})))
 }
 
 async fn set(desk: &Desk<'_>, role: &RoleEntry, wanted: &[Permission]) -> Result<Answer, Failure> {

@@ -170,6 +170,14 @@ fn read(kind: &Kind, variable: &Variable<'_>) -> Result<Node, String> {
         return tree::parse_value(text.trim(), variable.place)
             .map_err(|error| format!("must be a TOML value, as ['a', 'b'] or {{ key = 'a' }}: {error}"));
     }
+    // What is no table stays a text: a secret may begin with a brace.
+    if matches!(kind, Kind::Text(_) | Kind::Secret(_))
+        && text.trim_start().starts_with('{')
+        && let Ok(node) = tree::parse_value(text.trim(), variable.place)
+        && matches!(node.value, Value::Table(_))
+    {
+        return Ok(node);
+    }
     let value = match (kind, text.parse::<bool>(), text.parse::<i64>()) {
         (Kind::Bool, Ok(flag), _) => Value::Bool(flag),
         (Kind::Integer(_), _, Ok(number)) => Value::Integer(number),

@@ -188,6 +188,55 @@ fn migrate_makes_the_schema_once_and_tells_what_is_missing() {
 }
 
 #[test]
+fn a_new_epoch_is_for_a_database_that_has_one() {
+    let place = Place::new("");
+    place.run(&["migrate", "up"]).success();
+    let changed = place.run(&["migrate", "epoch", "--output", "json"]).success();
+    assert_eq!(serde_json::from_str::<Value>(&changed.out).unwrap()["changed"], true);
+    let empty = Place::new("[database]\nauto_migrate = false\n");
+    let refused = empty.run(&["migrate", "epoch"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+}
+
+#[test]
+fn a_new_deployment_gets_its_roles_from_a_file_and_a_second_time_nothing_changes() {
+    let place = Place::new("");
+    place.run(&["migrate", "up"]).success();
+    let file = place.path().join("roles.toml");
+    let text = "[[role]]\nguard = 'admin'\nname = 'support'\npermissions = ['orders.view', 'tickets.*']\n\
+                [[role]]\nguard = 'customer'\ntenant = 'acme'\nname = 'buyer'\npermissions = []\n";
+    std::fs::write(&file, text).unwrap();
+    let import = || {
+        let arguments = ["role", "import", file.to_str().unwrap(), "--output", "json"];
+        serde_json::from_str::<Value>(&place.run(&arguments).success().out).unwrap()
+    };
+    let first = import();
+    assert_eq!(
+        (&first["roles"], first["changed"].as_array().unwrap().len()),
+        (&Value::from(2), 2)
+    );
+    let second = import();
+    assert_eq!(second["changed"].as_array().unwrap().len(), 0, "{second}");
+    let shown = place.run(&["role", "show", "support", "--guard", "admin"]).success();
+    assert!(
+        shown.out.contains("orders.view") && shown.out.contains("tickets.*"),
+        "{shown:?}"
+    );
+    // One mistake, and no role is made.
+    for wrong in [
+        "[[role]]\nguard = 'nobody'\nname = 'a'\npermissions = []\n",
+        "[[roles]]\n",
+        "[[role]]\nguard = 'admin'\nname = 'a b'\npermissions = []\n",
+    ] {
+        let good = "[[role]]\nguard = 'admin'\nname = 'fresh'\npermissions = []\n";
+        std::fs::write(&file, format!("{good}{wrong}")).unwrap();
+        let refused = place.run(&["role", "import", file.to_str().unwrap()]);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert_eq!(place.run(&["role", "show", "fresh", "--guard", "admin"]).code, Some(1));
+    }
+}
+
+#[test]
 fn migrate_status_makes_nothing_where_there_is_no_database() {
     let place = Place::new("");
     let there = || {

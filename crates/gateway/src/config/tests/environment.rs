@@ -106,6 +106,30 @@ fn a_secret_can_be_a_text_a_file_or_another_variable() {
 }
 
 #[test]
+fn a_text_or_a_secret_can_be_a_table_as_in_the_file() {
+    let long = "0123456789abcdefghijklmnopqrstuvwxyz";
+    let file = bekci_test_support::TempDir::new("environment");
+    let path = file.path().join("root");
+    std::fs::write(&path, long).unwrap();
+    let table = format!("{{ file = \"{}\" }}", path.display());
+    let variables = [
+        ("BEKCI__SECRETS__ROOT", table.as_str()),
+        ("BEKCI__SECRETS__OTP", " { env = 'OTP' } "),
+        ("BEKCI__REDIS__PREFIX", "{ env = 'PREFIX' }"),
+        ("OTP", long),
+        ("PREFIX", "shop:"),
+    ];
+    let config = with("", &variables);
+    assert!(matches!(config.secrets.root(), crate::config::types::Root::Ready(_)) && config.secrets.otp.is_some());
+    assert_eq!(config.redis.prefix.as_str(), "shop:");
+    // What is no table is the secret itself.
+    let braced = "{0123456789abcdefghijklmnopqrstuvwxyz}";
+    assert!(with("", &[("BEKCI__SECRETS__OTP", braced)]).secrets.otp.is_some());
+    let problem = mistake(("BEKCI__SECRETS__OTP", "{ fil = '/x' }"));
+    assert!(problem.starts_with("BEKCI__SECRETS__OTP: "), "{problem}");
+}
+
+#[test]
 fn a_variable_that_names_no_key_is_told() {
     for (name, hint) in [
         ("BEKCI__SERVER__LISTN", "unknown key listn; did you mean listen?"),
