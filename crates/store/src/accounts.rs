@@ -78,6 +78,41 @@ impl Store {
             }
         };
         let status = json!({"before": before, "after": after});
+        if !self.has_ban(&transaction, key, order).await? {
+            self.put_ban(&transaction, key, order, before).await?;
+        }
+        let committed = transaction.commit_with(Barrier::Always).await;
+        let details = json!({"status": status, "reason": order.reason, "until": order.until.and_then(moment)});
+        self.tell("account.banned", Some(key), &committed, &details);
+        Ok(committed?)
+    }
+
+    /// Whether this very ban is laid: laying it again changes nothing, and no version.
+    async fn has_ban(
+        &self,
+        transaction: &GuardedTransaction,
+        key: &PrincipalKey,
+        order: &BanOrder,
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT reason, until FROM bekci_bans WHERE model = $1 AND id = $2";
+        let values = [key.model().into(), key.id().into()];
+        let found = transaction
+            .query_one_raw(statement(self.node.backend(), sql, values))
+            .await
+            .map_err(unavailable)?;
+        let Some(row) = found else { return Ok(false) };
+        let until: Option<i64> = row.try_get("", "until").map_err(unavailable)?;
+        let reason: Option<String> = row.try_get("", "reason").map_err(unavailable)?;
+        Ok(reason == order.reason && until == order.until.map(micros))
+    }
+
+    async fn put_ban(
+        &self,
+        transaction: &GuardedTransaction,
+        key: &PrincipalKey,
+        order: &BanOrder,
+        before: Option<String>,
+    ) -> Result<(), StoreError> {
         let sql = "INSERT INTO bekci_bans (model, id, reason, until, status_before, banned_at, banned_by) VALUES ($1, $2, $3, $4, $5, $6, $7) \
                    ON CONFLICT (model, id) DO UPDATE SET reason = excluded.reason, until = excluded.until, banned_at = excluded.banned_at, banned_by = excluded.banned_by";
         let values = [
@@ -89,14 +124,10 @@ impl Store {
             micros(self.node.clock().now()).into(),
             order.by.as_ref().map(ToString::to_string).into(),
         ];
-        transaction
+        let laid = transaction
             .execute_raw(statement(self.node.backend(), sql, values))
-            .await
-            .map_err(unavailable)?;
-        let committed = transaction.commit_with(Barrier::Always).await;
-        let details = json!({"status": status, "reason": order.reason, "until": order.until.and_then(moment)});
-        self.tell("account.banned", Some(key), &committed, &details);
-        Ok(committed?)
+            .await;
+        laid.map(|_| ()).map_err(unavailable)
     }
 
     /// Lifts a ban: the status before comes back, or where none was kept the first that lets in.
@@ -211,6 +242,48 @@ impl Store {
             return Err(StoreError::Refused("a block names a token or a session".to_owned()));
         }
         let transaction = self.connection().begin().await.map_err(unavailable)?;
+        let id = match self.find_block(&transaction, order).await? {
+            // This very block is laid: laying it again changes nothing, and no version.
+            Some(id) => id,
+            None => self.put_block(&transaction, order).await?,
+        };
+        let committed = transaction.commit_with(Barrier::Always).await;
+        let mut details = named(order.jti, order.sid);
+        details.insert("reason".to_owned(), order.reason.as_str().into());
+        details.insert("until".to_owned(), order.until.and_then(moment).into());
+        self.tell("token.blocked", Some(&order.key), &committed, &Value::Object(details));
+        Ok((id, committed?))
+    }
+
+    async fn find_block(
+        &self,
+        transaction: &GuardedTransaction,
+        order: &BlockOrder,
+    ) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT id, jti, sid, until FROM bekci_blocks WHERE model = $1 AND principal_id = $2 AND reason = $3 ORDER BY id";
+        let values = [
+            order.key.model().into(),
+            order.key.id().into(),
+            order.reason.clone().into(),
+        ];
+        let rows = transaction
+            .query_all_raw(statement(self.node.backend(), sql, values))
+            .await
+            .map_err(unavailable)?;
+        for row in rows {
+            let text = |column: &str| row.try_get::<Option<String>>("", column).map_err(unavailable);
+            let until: Option<i64> = row.try_get("", "until").map_err(unavailable)?;
+            let is_same = text("jti")? == order.jti.map(|id| id.to_string())
+                && text("sid")? == order.sid.map(|id| id.to_string())
+                && until == order.until.map(micros);
+            if is_same {
+                return row.try_get("", "id").map(Some).map_err(unavailable);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn put_block(&self, transaction: &GuardedTransaction, order: &BlockOrder) -> Result<i64, StoreError> {
         let sql = "INSERT INTO bekci_blocks (model, principal_id, jti, sid, reason, until, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id";
         let values = [
             order.key.model().into(),
@@ -226,13 +299,7 @@ impl Store {
             .await
             .map_err(unavailable)?;
         let row = row.ok_or_else(|| StoreError::Unavailable("the database gave no number for the block".to_owned()))?;
-        let id = row.try_get("", "id").map_err(unavailable)?;
-        let committed = transaction.commit_with(Barrier::Always).await;
-        let mut details = named(order.jti, order.sid);
-        details.insert("reason".to_owned(), order.reason.as_str().into());
-        details.insert("until".to_owned(), order.until.and_then(moment).into());
-        self.tell("token.blocked", Some(&order.key), &committed, &Value::Object(details));
-        Ok((id, committed?))
+        row.try_get("", "id").map_err(unavailable)
     }
 
     /// Lifts a block; `false`: there is none of this number.

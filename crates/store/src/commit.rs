@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use bekci_core::{Authorizer, IdentityVersion, PrincipalKey, signin::StoreError};
+use bekci_core::{Authorizer, BoxFuture, IdentityVersion, PrincipalKey, signin::StoreError};
 use sea_orm::DbErr;
 use tokio::sync::oneshot;
 
@@ -165,7 +165,7 @@ async fn run(node: Node, transaction: Box<dyn Change>, barrier: Barrier) -> Resu
         node.put_policy(version, &policy);
     }
     let waits = barrier == Barrier::Always || !numbered.adds;
-    let refresh = node.refresh_beside(numbered.refresh);
+    let refresh = node.refresh_beside(numbered.refresh, Some((numbered.position, returned)));
     let effective = if waits {
         tokio::join!(node.barrier(Some(numbered.position), returned), refresh).0
     } else {
@@ -223,14 +223,16 @@ async fn number(node: &Node, transaction: &dyn Change) -> Result<Option<Numbered
 }
 
 /// Gives these outbox rows their keys' new versions and the next position. The commit lock is held from here to the end of the transaction.
-pub(crate) async fn give_numbers(
-    node: &Node,
-    transaction: &dyn Change,
-    rows: &OutboxRows,
-) -> Result<(Vec<(ChangeKey, u64)>, i64), DbErr> {
-    let keys = transaction.raise_versions(rows).await?;
-    node.points().reach("commit.versions").await;
-    let position = transaction.next_position().await?;
-    transaction.number(rows, position).await?;
-    Ok((keys, position))
+pub(crate) fn give_numbers<'a>(
+    node: &'a Node,
+    transaction: &'a dyn Change,
+    rows: &'a OutboxRows,
+) -> BoxFuture<'a, Result<(Vec<(ChangeKey, u64)>, i64), DbErr>> {
+    Box::pin(async move {
+        let keys = transaction.raise_versions(rows).await?;
+        node.points().reach("commit.versions").await;
+        let position = transaction.next_position(node.bound()).await?;
+        transaction.number(rows, position).await?;
+        Ok((keys, position))
+    })
 }

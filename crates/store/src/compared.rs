@@ -14,6 +14,8 @@ pub struct CachedEntry {
     pub ttl_seconds: Option<i64>,
     /// What it holds, with its label: version and epoch. `None`: its seal does not fit, and no node uses it.
     pub opened: Option<(Identity, IdentityVersion, u64)>,
+    /// The epoch of the database that it was loaded from.
+    pub database_epoch: Option<i64>,
 }
 
 /// An identity, twice.
@@ -29,6 +31,8 @@ pub struct Compared {
     pub version: IdentityVersion,
     /// The database's version of everything.
     pub epoch: u64,
+    /// The epoch of the database.
+    pub database_epoch: i64,
 }
 
 impl Store {
@@ -47,13 +51,14 @@ impl Store {
         let read = self.read_with_versions(&snapshot, key).await;
         // A snapshot has nothing to commit; one that cannot be closed goes with its connection.
         let _closed = snapshot.rollback().await;
-        let (truth, version, epoch) = read.map_err(unavailable)?;
+        let (truth, version, epoch, database_epoch) = read.map_err(unavailable)?;
         Ok(Compared {
             shared: self.node.shared().is_some(),
             entry,
             truth,
             version: IdentityVersion(version),
             epoch,
+            database_epoch,
         })
     }
 
@@ -61,18 +66,25 @@ impl Store {
         &self,
         snapshot: &DatabaseTransaction,
         key: &PrincipalKey,
-    ) -> Result<(Identity, u64, u64), DbErr> {
-        let sql = "SELECT key, version FROM identity_versions WHERE key IN ($1, '@all')";
+    ) -> Result<(Identity, u64, u64, i64), DbErr> {
+        let sql = "SELECT key, version FROM identity_versions WHERE key IN ($1, '@all') \
+                   UNION ALL SELECT '', value FROM coherence_meta WHERE name = 'epoch'";
         let asked = statement(self.node.backend(), sql, [key.as_str().into()]);
-        let (mut version, mut epoch) = (0, 0);
+        let (mut version, mut epoch, mut database) = (0, 0, 0);
         for row in snapshot.query_all_raw(asked).await? {
             let name: String = row.try_get("", "key")?;
-            let value = u64::try_from(row.try_get::<i64>("", "version")?).unwrap_or_default();
+            let value: i64 = row.try_get("", "version")?;
+            if name.is_empty() {
+                database = value;
+                continue;
+            }
+            let value = u64::try_from(value).unwrap_or_default();
             match name.as_str() {
                 "@all" => epoch = value,
                 _ => version = value,
             }
         }
-        Ok((load::identity(&self.node, snapshot, key).await?, version, epoch))
+        let identity = load::identity(&self.node, snapshot, key).await?;
+        Ok((identity, version, epoch, database))
     }
 }

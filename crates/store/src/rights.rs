@@ -379,13 +379,22 @@ impl Rights {
     ) -> Result<Committed, StoreError> {
         let transaction = self.begin_for(key).await?;
         let before = self.direct(&transaction, key, scope).await?;
-        let sql = "DELETE FROM bekci_principal_permissions WHERE model = $1 AND id = $2 AND guard = $3 AND tenant = $4";
-        self.run(
-            &transaction,
-            sql,
-            [key.model(), key.id(), scope.guard.as_str(), scope.tenant_text()].map(Value::from),
-        )
-        .await?;
+        let owner = || [key.model(), key.id(), scope.guard.as_str(), scope.tenant_text()].map(Value::from);
+        let condition = "model = $1 AND id = $2 AND guard = $3 AND tenant = $4";
+        let held = format!("SELECT permission FROM bekci_principal_permissions WHERE {condition}");
+        let rows = transaction
+            .query_all_raw(statement(self.backend(), held, owner()))
+            .await
+            .map_err(unavailable)?;
+        // One by one: what stays is not touched, so that equal ones change no version.
+        let delete = format!("DELETE FROM bekci_principal_permissions WHERE {condition} AND permission = $5");
+        for row in rows {
+            let held: String = row.try_get("", "permission").map_err(unavailable)?;
+            if !granted.iter().chain(denied).any(|wanted| wanted.as_str() == held) {
+                let values = owner().into_iter().chain([held.into()]);
+                self.run(&transaction, &delete, values).await?;
+            }
+        }
         for (permissions, denied) in [(granted, false), (denied, true)] {
             for permission in permissions {
                 self.put_permission(&transaction, key, scope, permission, denied)

@@ -4,6 +4,8 @@
 //! can write to Redis and not to the database: an entry that it does not fit is no entry. Redis is not in the path of a write, and a Redis that does not answer is left alone
 //! for a second.
 //!
+//! A label is (version, version of `@all`, epoch of the database). The epoch is random: a database that was restored gives versions out again, and never an epoch.
+//!
 //! The value under `<prefix><model>:<id>` is `{"mac":"…","entry":{…}}`; the MAC (HMAC-SHA-256, base64url) is over the prefix, a zero byte, and the very bytes of
 //! the entry, which names its key, so that an entry copied to another key, or to an installation with another prefix, does not fit there.
 
@@ -28,7 +30,7 @@ use sha2::Sha256;
 use crate::compared::CachedEntry;
 
 /// The layout of an entry. One of another layout is no entry.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 /// Longer values are not read as entries.
 const MOST_BYTES: usize = 1 << 20;
 const LEAVE_ALONE: Duration = Duration::from_secs(1);
@@ -67,8 +69,17 @@ pub enum SharedCacheError {
 #[derive(Clone, Debug)]
 pub(crate) struct Labelled {
     pub(crate) identity: Arc<Identity>,
+    pub(crate) label: Label,
+}
+
+/// Which state of an identity an entry holds. The versions count up within an epoch of the database; after a restore they are given out again, in another epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Label {
     pub(crate) version: IdentityVersion,
+    /// The version of everything.
     pub(crate) epoch: u64,
+    /// The epoch of the database.
+    pub(crate) database: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -76,6 +87,7 @@ struct Entry<I> {
     key: String,
     version: u64,
     epoch: u64,
+    database: i64,
     schema: u32,
     payload: I,
 }
@@ -226,13 +238,17 @@ impl SharedCache {
         let answer = tokio::time::timeout(self.answer_within * 5, asking).await;
         let answer = answer.map_err(|_| "Redis does not answer in time".to_owned())?;
         let found = answer.map_err(|error| error.to_string())?;
-        Ok(found.map(|(value, ttl)| CachedEntry {
-            bytes: value.len(),
-            ttl_seconds: (ttl >= 0).then_some(ttl),
-            opened: self.open(key, &value).map(|entry| {
-                let identity = Arc::unwrap_or_clone(entry.identity);
-                (identity, entry.version, entry.epoch)
-            }),
+        Ok(found.map(|(value, ttl)| {
+            let opened = self.open(key, &value);
+            CachedEntry {
+                bytes: value.len(),
+                ttl_seconds: (ttl >= 0).then_some(ttl),
+                database_epoch: opened.as_ref().map(|entry| entry.label.database),
+                opened: opened.map(|entry| {
+                    let identity = Arc::unwrap_or_clone(entry.identity);
+                    (identity, entry.label.version, entry.label.epoch)
+                }),
+            }
         }))
     }
 
@@ -251,8 +267,8 @@ impl SharedCache {
     }
 
     /// Stores an identity under its label.
-    pub(crate) async fn set(&self, identity: &Identity, version: IdentityVersion, epoch: u64) {
-        let Some(value) = self.sealed(identity, version, epoch) else {
+    pub(crate) async fn set(&self, identity: &Identity, label: Label) {
+        let Some(value) = self.sealed(identity, label) else {
             return;
         };
         let (name, ttl) = (self.name(&identity.key), self.ttl.as_secs().max(1));
@@ -304,11 +320,12 @@ impl SharedCache {
         Some(mac)
     }
 
-    pub(crate) fn sealed(&self, identity: &Identity, version: IdentityVersion, epoch: u64) -> Option<Vec<u8>> {
+    pub(crate) fn sealed(&self, identity: &Identity, label: Label) -> Option<Vec<u8>> {
         let entry = Entry {
             key: identity.key.to_string(),
-            version: version.0,
-            epoch,
+            version: label.version.0,
+            epoch: label.epoch,
+            database: label.database,
             schema: SCHEMA,
             payload: identity,
         };
@@ -327,8 +344,11 @@ impl SharedCache {
         let fits = entry.schema == SCHEMA && entry.key == key.as_str() && entry.payload.key == *key;
         fits.then(|| Labelled {
             identity: Arc::new(entry.payload),
-            version: IdentityVersion(entry.version),
-            epoch: entry.epoch,
+            label: Label {
+                version: IdentityVersion(entry.version),
+                epoch: entry.epoch,
+                database: entry.database,
+            },
         })
     }
 }

@@ -10,6 +10,14 @@ pub(crate) fn now_micros(backend: DbBackend) -> &'static str {
     }
 }
 
+/// A random number that is not negative, as an expression.
+pub(crate) fn random(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "(('x' || substr(md5(gen_random_uuid()::text), 1, 15))::bit(60)::bigint)",
+        _ => "(random() & 9223372036854775807)",
+    }
+}
+
 /// Rows of the outbox that the running transaction appended and nobody has numbered yet. On SQLite that is every unnumbered row: there is one
 /// writer, so what stands there unnumbered was committed by a writer from outside, and is numbered along.
 pub(crate) fn own_rows(backend: DbBackend) -> &'static str {

@@ -74,6 +74,10 @@ fn state(compared: &Compared) -> (&'static str, &'static str) {
                 "refused",
                 "Redis has something whose seal does not fit; every node refuses it and asks the database",
             ),
+            Some(_) if entry.database_epoch != Some(compared.database_epoch) => (
+                "outdated",
+                "the entry is of another epoch of the database, before it was restored; no node uses it",
+            ),
             Some((_, version, epoch)) if (*version, *epoch) != (compared.version, compared.epoch) => (
                 "outdated",
                 "the entry has another version than the database; no node uses it",

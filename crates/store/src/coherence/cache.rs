@@ -1,8 +1,8 @@
 //! The shared cache as the protocol uses it.
 
-use bekci_core::{Identity, IdentityVersion, PrincipalKey};
+use bekci_core::{Identity, PrincipalKey};
 
-use crate::shared::{Labelled, SharedCache};
+use crate::shared::{Label, Labelled, SharedCache};
 
 /// A place for identities that all nodes share. It may lose any entry, and may return any entry that was ever stored: the protocol goes by labels.
 #[async_trait::async_trait]
@@ -11,7 +11,7 @@ pub(crate) trait IdentityCache: Send + Sync + std::fmt::Debug {
     async fn get(&self, key: &PrincipalKey) -> Option<Labelled>;
 
     /// Stores an identity under its label.
-    async fn set(&self, identity: &Identity, version: IdentityVersion, epoch: u64);
+    async fn set(&self, identity: &Identity, label: Label);
 
     /// Wakes the loops of the other nodes, if it can.
     fn hint(&self);
@@ -23,8 +23,8 @@ impl IdentityCache for SharedCache {
         self.get(key).await
     }
 
-    async fn set(&self, identity: &Identity, version: IdentityVersion, epoch: u64) {
-        self.set(identity, version, epoch).await;
+    async fn set(&self, identity: &Identity, label: Label) {
+        self.set(identity, label).await;
     }
 
     fn hint(&self) {

@@ -9,6 +9,35 @@ use sea_orm::DbErr;
 
 use crate::{keys::ChangeKey, node::Node, providers::Given};
 
+/// Up to where a node has applied the outbox: the last row of it, by what no other row has.
+///
+/// Positions are in the order of commits, so a database that still has this row still has all that was committed before it. One that lost commits (a failover, a restore)
+/// and gave their positions out again has another row there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) position: i64,
+    /// The row's number; 0 where the outbox had none at this position, since it was pruned.
+    pub(crate) row: i64,
+    /// When the row was made, by the database's clock.
+    pub(crate) created_at: i64,
+}
+
+/// Where a node begins: the newest row of the outbox and the epoch of the database, of one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Start {
+    pub(crate) cursor: Cursor,
+    pub(crate) epoch: i64,
+}
+
+/// Keys of a need that a row of the outbox names which the node has not applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pending {
+    pub(crate) key: bool,
+    pub(crate) global: bool,
+    pub(crate) tenant: bool,
+    pub(crate) policies: bool,
+}
+
 /// The versions that a view is judged by, all of one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Versions {
@@ -17,6 +46,14 @@ pub(crate) struct Versions {
     pub(crate) tenant: u64,
     pub(crate) policies: u64,
     pub(crate) all: u64,
+    /// The epoch of the database.
+    pub(crate) epoch: i64,
+    /// What rows past the node's cursor name, or rows without a position.
+    pub(crate) pending: Pending,
+    /// Whether a row without a position names any of the keys: then no version says what the database holds.
+    pub(crate) unnumbered: bool,
+    /// Whether the database still has the row of the node's cursor.
+    pub(crate) continuous: bool,
 }
 
 /// A numbered row of the outbox.
@@ -25,6 +62,9 @@ pub(crate) struct AppliedChange {
     pub(crate) position: i64,
     pub(crate) key: ChangeKey,
     pub(crate) version: u64,
+    /// The row's number.
+    pub(crate) row: i64,
+    pub(crate) created_at: i64,
     /// How old the row is, by the database's clock.
     pub(crate) age: Duration,
 }
@@ -37,15 +77,22 @@ pub(crate) struct Outbox {
     pub(crate) unnumbered: usize,
     /// The position up to which rows were deleted.
     pub(crate) pruned: i64,
+    /// The epoch of the database.
+    pub(crate) epoch: i64,
+    /// What the node's own row says; `None`: it has none.
+    pub(crate) acknowledged: Option<i64>,
+    /// Whether the database still has the row of the cursor, or has pruned it.
+    pub(crate) continuous: bool,
 }
 
 /// The row of a node, as a writer reads it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct NodeRow {
+    pub(crate) node: String,
     pub(crate) acknowledged: i64,
     pub(crate) delta: Duration,
-    /// How long ago its last heartbeat was, by the database's clock.
-    pub(crate) silent: Duration,
+    /// Changes with each heartbeat. Its distance from now says nothing: the database's clock may jump.
+    pub(crate) seen_at: i64,
 }
 
 /// A key that a transaction named in the outbox.
@@ -79,17 +126,23 @@ pub(crate) enum CommitFailure {
 /// The database.
 #[async_trait::async_trait]
 pub(crate) trait Ledger: Send + Sync + std::fmt::Debug {
-    /// Writes a node's row, with nothing acknowledged.
-    async fn register(&self, node: &str, delta: Duration) -> Result<(), DbErr>;
+    /// The newest row of the outbox and the epoch.
+    async fn start(&self) -> Result<Start, DbErr>;
+
+    /// Writes a node's row.
+    async fn register(&self, node: &str, delta: Duration, acknowledged: i64) -> Result<(), DbErr>;
 
     /// Notes that a node lives. `false`: it has no row.
     async fn heartbeat(&self, node: &str) -> Result<bool, DbErr>;
 
-    /// Writes how far a node has applied.
-    async fn acknowledge(&self, node: &str, position: i64) -> Result<(), DbErr>;
+    /// Writes how far a node has applied. `false`: the node has no row, or the database has not the row of the cursor.
+    async fn acknowledge(&self, node: &str, cursor: &Cursor) -> Result<bool, DbErr>;
 
-    /// Deletes the rows of nodes that have been silent for 10 of their own Δ; returns how many.
-    async fn reap(&self) -> Result<u64, DbErr>;
+    /// Deletes a node's row if it has not acknowledged the position. `false`: it has, or it has no row.
+    async fn fence(&self, node: &str, position: i64) -> Result<bool, DbErr>;
+
+    /// Deletes a node's row if there was no heartbeat since this one.
+    async fn reap(&self, node: &str, seen_at: i64) -> Result<bool, DbErr>;
 
     /// Deletes a node's row.
     async fn leave(&self, node: &str) -> Result<(), DbErr>;
@@ -100,8 +153,11 @@ pub(crate) trait Ledger: Send + Sync + std::fmt::Debug {
     /// The highest position that was given.
     async fn highest_position(&self) -> Result<i64, DbErr>;
 
-    /// The outbox past a cursor.
-    async fn outbox(&self, cursor: i64) -> Result<Outbox, DbErr>;
+    /// The outbox past a cursor, and what concerns the node that reads it.
+    async fn outbox(&self, node: &str, cursor: &Cursor) -> Result<Outbox, DbErr>;
+
+    /// Gives the database another epoch, if it still has this one.
+    async fn change_epoch(&self, from: i64) -> Result<(), DbErr>;
 
     /// How many rows of the outbox are past a cursor or have no position.
     async fn unapplied(&self, cursor: i64) -> Result<u64, DbErr>;
@@ -110,10 +166,7 @@ pub(crate) trait Ledger: Send + Sync + std::fmt::Debug {
     async fn prune(&self, keep_micros: i64) -> Result<u64, DbErr>;
 
     /// The versions that a need is judged by.
-    async fn versions(&self, need: &Need<'_>) -> Result<Versions, DbErr>;
-
-    /// All policy lines, in their order.
-    async fn policy_lines(&self) -> Result<Vec<PolicyLine>, DbErr>;
+    async fn versions(&self, need: &Need<'_>, cursor: &Cursor) -> Result<Versions, DbErr>;
 
     /// Begins a transaction that writes.
     async fn begin(&self) -> Result<Box<dyn Change>, DbErr>;
@@ -134,8 +187,8 @@ pub(crate) trait Change: Send + Sync {
     /// Raises the version of each key of these rows by one, in order of key.
     async fn raise_versions(&self, rows: &OutboxRows) -> Result<Vec<(ChangeKey, u64)>, DbErr>;
 
-    /// Takes the commit lock and the next position. The lock is held until the transaction ends.
-    async fn next_position(&self) -> Result<i64, DbErr>;
+    /// Takes the commit lock and the next position. The lock is held until the transaction ends; a server database ends a transaction that does nothing for `idle`.
+    async fn next_position(&self, idle: Duration) -> Result<i64, DbErr>;
 
     /// Gives these rows the position and the versions of their keys.
     async fn number(&self, rows: &OutboxRows, position: i64) -> Result<(), DbErr>;
@@ -154,7 +207,10 @@ pub(crate) trait Change: Send + Sync {
 #[async_trait::async_trait]
 pub(crate) trait Snapshot: Send + Sync {
     /// The versions that a need is judged by.
-    async fn versions(&self, need: &Need<'_>) -> Result<Versions, DbErr>;
+    async fn versions(&self, need: &Need<'_>, cursor: &Cursor) -> Result<Versions, DbErr>;
+
+    /// The version of the policies; `None` where a row of the outbox without a position names them.
+    async fn policy_version(&self) -> Result<Option<u64>, DbErr>;
 
     /// The identity of a principal, with what its model's provider returned.
     async fn identity(&self, node: &Node, key: &PrincipalKey, given: &Given) -> Result<Identity, DbErr>;

@@ -9,6 +9,8 @@ mod runtime;
 mod sql_ledger;
 
 pub(crate) use cache::IdentityCache;
-pub(crate) use ledger::{Change, CommitFailure, Ledger, NodeRow, Outbox, OutboxRows, Snapshot, Versions};
+pub(crate) use ledger::{
+    Change, CommitFailure, Cursor, Ledger, NodeRow, Outbox, OutboxRows, Snapshot, Start, Versions,
+};
 pub(crate) use runtime::{Runtime, TokioRuntime, within};
 pub(crate) use sql_ledger::{SqlChange, SqlLedger, policy_lines, policy_page};

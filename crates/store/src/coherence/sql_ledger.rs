@@ -9,14 +9,15 @@ use sea_orm::{
 };
 
 use super::ledger::{
-    AppliedChange, Change, ChangedKey, CommitFailure, Ledger, NodeRow, Outbox, OutboxRows, Snapshot, Versions,
+    AppliedChange, Change, ChangedKey, CommitFailure, Cursor, Ledger, NodeRow, Outbox, OutboxRows, Snapshot, Start,
+    Versions,
 };
 use crate::{
     keys::ChangeKey,
     load,
     node::Node,
     providers::Given,
-    sql::{answered, now_micros, own_rows, statement},
+    sql::{answered, now_micros, own_rows, random, statement},
 };
 
 /// The tables of `bekci migrate up` on a connection pool.
@@ -61,14 +62,35 @@ impl SqlLedger {
 
 #[async_trait::async_trait]
 impl Ledger for SqlLedger {
-    async fn register(&self, node: &str, delta: Duration) -> Result<(), DbErr> {
+    async fn start(&self) -> Result<Start, DbErr> {
+        let sql = "SELECT 'newest' AS name, position, id, created_at FROM \
+                   (SELECT position, id, created_at FROM identity_outbox WHERE position IS NOT NULL ORDER BY position DESC, id DESC LIMIT 1) AS newest \
+                   UNION ALL SELECT name, value, 0, 0 FROM coherence_meta WHERE name IN ('epoch', 'pruned_position')";
+        let mut start = Start::default();
+        for row in self.db.query_all_raw(statement(self.backend, sql, [])).await? {
+            let value: i64 = row.try_get("", "position")?;
+            let cursor = Cursor {
+                position: value,
+                row: row.try_get("", "id")?,
+                created_at: row.try_get("", "created_at")?,
+            };
+            match row.try_get::<String>("", "name")?.as_str() {
+                "epoch" => start.epoch = value,
+                _ if value > start.cursor.position => start.cursor = cursor,
+                _ => {}
+            }
+        }
+        Ok(start)
+    }
+
+    async fn register(&self, node: &str, delta: Duration, acknowledged: i64) -> Result<(), DbErr> {
         let now = now_micros(self.backend);
         let delta = i64::try_from(delta.as_millis()).unwrap_or(i64::MAX);
         let sql = format!(
-            "INSERT INTO coherence_nodes (node, acknowledged, delta_ms, seen_at) VALUES ($1, 0, $2, {now}) \
-             ON CONFLICT (node) DO UPDATE SET acknowledged = 0, delta_ms = excluded.delta_ms, seen_at = excluded.seen_at"
+            "INSERT INTO coherence_nodes (node, acknowledged, delta_ms, seen_at) VALUES ($1, $2, $3, {now}) \
+             ON CONFLICT (node) DO UPDATE SET acknowledged = excluded.acknowledged, delta_ms = excluded.delta_ms, seen_at = excluded.seen_at"
         );
-        let values = [node.into(), delta.into()];
+        let values = [node.into(), acknowledged.into(), delta.into()];
         self.db
             .execute_raw(statement(self.backend, sql, values))
             .await
@@ -77,25 +99,39 @@ impl Ledger for SqlLedger {
 
     async fn heartbeat(&self, node: &str) -> Result<bool, DbErr> {
         let now = now_micros(self.backend);
-        let sql = format!("UPDATE coherence_nodes SET seen_at = {now} WHERE node = $1");
+        // Another value each time, also where the clock went back: by it others see that the node lives.
+        let sql = format!(
+            "UPDATE coherence_nodes SET seen_at = CASE WHEN {now} > seen_at THEN {now} ELSE seen_at + 1 END WHERE node = $1"
+        );
         let hit = self.db.execute_raw(statement(self.backend, sql, [node.into()])).await?;
         Ok(hit.rows_affected() > 0)
     }
 
-    async fn acknowledge(&self, node: &str, position: i64) -> Result<(), DbErr> {
-        let sql = "UPDATE coherence_nodes SET acknowledged = $1 WHERE node = $2";
-        let values = [position.into(), node.into()];
-        self.db
-            .execute_raw(statement(self.backend, sql, values))
-            .await
-            .map(|_| ())
+    async fn acknowledge(&self, node: &str, cursor: &Cursor) -> Result<bool, DbErr> {
+        let sql = "UPDATE coherence_nodes SET acknowledged = $1 WHERE node = $2 \
+                   AND EXISTS (SELECT 1 FROM identity_outbox WHERE position = $1 AND id = $3 AND created_at = $4)";
+        let values = [
+            cursor.position.into(),
+            node.into(),
+            cursor.row.into(),
+            cursor.created_at.into(),
+        ];
+        let hit = self.db.execute_raw(statement(self.backend, sql, values)).await?;
+        Ok(hit.rows_affected() > 0)
     }
 
-    async fn reap(&self) -> Result<u64, DbErr> {
-        let now = now_micros(self.backend);
-        let sql = format!("DELETE FROM coherence_nodes WHERE seen_at < {now} - delta_ms * 10000");
-        let gone = self.db.execute_raw(statement(self.backend, sql, [])).await?;
-        Ok(gone.rows_affected())
+    async fn fence(&self, node: &str, position: i64) -> Result<bool, DbErr> {
+        let sql = "DELETE FROM coherence_nodes WHERE node = $1 AND acknowledged < $2";
+        let values = [node.into(), position.into()];
+        let gone = self.db.execute_raw(statement(self.backend, sql, values)).await?;
+        Ok(gone.rows_affected() > 0)
+    }
+
+    async fn reap(&self, node: &str, seen_at: i64) -> Result<bool, DbErr> {
+        let sql = "DELETE FROM coherence_nodes WHERE node = $1 AND seen_at = $2";
+        let values = [node.into(), seen_at.into()];
+        let gone = self.db.execute_raw(statement(self.backend, sql, values)).await?;
+        Ok(gone.rows_affected() > 0)
     }
 
     async fn leave(&self, node: &str) -> Result<(), DbErr> {
@@ -107,9 +143,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn nodes(&self, but: &str) -> Result<Vec<NodeRow>, DbErr> {
-        let now = now_micros(self.backend);
-        let sql =
-            format!("SELECT acknowledged, delta_ms, {now} - seen_at AS silent FROM coherence_nodes WHERE node <> $1");
+        let sql = "SELECT node, acknowledged, delta_ms, seen_at FROM coherence_nodes WHERE node <> $1";
         let rows = self
             .db
             .query_all_raw(statement(self.backend, sql, [but.into()]))
@@ -117,9 +151,10 @@ impl Ledger for SqlLedger {
         rows.into_iter()
             .map(|row| {
                 Ok(NodeRow {
+                    node: row.try_get("", "node")?,
                     acknowledged: row.try_get("", "acknowledged")?,
                     delta: Duration::from_millis(unsigned(row.try_get("", "delta_ms")?)),
-                    silent: Duration::from_micros(unsigned(row.try_get("", "silent")?)),
+                    seen_at: row.try_get("", "seen_at")?,
                 })
             })
             .collect()
@@ -133,28 +168,42 @@ impl Ledger for SqlLedger {
         row.map_or(Ok(0), |row| row.try_get("", "greatest_position"))
     }
 
-    async fn outbox(&self, cursor: i64) -> Result<Outbox, DbErr> {
+    async fn outbox(&self, node: &str, cursor: &Cursor) -> Result<Outbox, DbErr> {
         let now = now_micros(self.backend);
         let sql = format!(
-            "SELECT key, version, position, 0 AS pruned, {now} - created_at AS age FROM identity_outbox \
-             WHERE position > $1 OR position IS NULL \
-             UNION ALL SELECT '', NULL, value, 1, 0 FROM coherence_meta WHERE name = 'pruned_position'"
+            "SELECT key, version, position, 0 AS kind, {now} - created_at AS age, id, created_at FROM identity_outbox \
+             WHERE position >= $1 OR position IS NULL \
+             UNION ALL SELECT name, NULL, value, 1, 0, 0, 0 FROM coherence_meta WHERE name IN ('epoch', 'pruned_position') \
+             UNION ALL SELECT '', NULL, acknowledged, 2, 0, 0, 0 FROM coherence_nodes WHERE node = $2"
         );
         let mut outbox = Outbox::default();
-        let rows = self
-            .db
-            .query_all_raw(statement(self.backend, sql, [cursor.into()]))
-            .await?;
+        let values = [cursor.position.into(), node.into()];
+        let rows = self.db.query_all_raw(statement(self.backend, sql, values)).await?;
         for row in rows {
-            let position: Option<i64> = row.try_get("", "position")?;
-            let pruned = row.try_get::<i32>("", "pruned")? != 0;
-            match position {
-                Some(position) if pruned => outbox.pruned = position,
-                Some(position) => outbox.changes.push(applied_change(position, &row)?),
-                None => outbox.unnumbered += 1,
+            let Some(position) = row.try_get::<Option<i64>>("", "position")? else {
+                outbox.unnumbered += 1;
+                continue;
+            };
+            match row.try_get::<i32>("", "kind")? {
+                1 if row.try_get::<String>("", "key")? == "epoch" => outbox.epoch = position,
+                1 => outbox.pruned = position,
+                2 => outbox.acknowledged = Some(position),
+                _ if position > cursor.position => outbox.changes.push(applied_change(position, &row)?),
+                _ => {
+                    let at = (row.try_get::<i64>("", "id")?, row.try_get::<i64>("", "created_at")?);
+                    outbox.continuous |= at == (cursor.row, cursor.created_at);
+                }
             }
         }
+        outbox.continuous |= outbox.pruned >= cursor.position;
         Ok(outbox)
+    }
+
+    async fn change_epoch(&self, from: i64) -> Result<(), DbErr> {
+        let random = random(self.backend);
+        let sql = format!("UPDATE coherence_meta SET value = {random} WHERE name = 'epoch' AND value = $1");
+        let changed = statement(self.backend, sql, [from.into()]);
+        self.db.execute_raw(changed).await.map(|_| ())
     }
 
     async fn unapplied(&self, cursor: i64) -> Result<u64, DbErr> {
@@ -193,12 +242,8 @@ impl Ledger for SqlLedger {
         Ok(gone.rows_affected())
     }
 
-    async fn versions(&self, need: &Need<'_>) -> Result<Versions, DbErr> {
-        versions(&self.db, need).await
-    }
-
-    async fn policy_lines(&self) -> Result<Vec<PolicyLine>, DbErr> {
-        policy_lines(&self.db).await
+    async fn versions(&self, need: &Need<'_>, cursor: &Cursor) -> Result<Versions, DbErr> {
+        versions(&self.db, need, cursor).await
     }
 
     async fn begin(&self) -> Result<Box<dyn Change>, DbErr> {
@@ -217,29 +262,58 @@ fn applied_change(position: i64, row: &QueryResult) -> Result<AppliedChange, DbE
         position,
         key,
         version,
+        row: row.try_get("", "id")?,
+        created_at: row.try_get("", "created_at")?,
         age: Duration::from_micros(unsigned(row.try_get("", "age")?)),
     })
 }
 
-async fn versions<C: ConnectionTrait>(db: &C, need: &Need<'_>) -> Result<Versions, DbErr> {
+async fn versions<C: ConnectionTrait>(db: &C, need: &Need<'_>, cursor: &Cursor) -> Result<Versions, DbErr> {
     let global = ChangeKey::Roles(need.guard.clone(), None).to_string();
     let tenant = need
         .tenant
         .map(|tenant| ChangeKey::Roles(need.guard.clone(), Some(tenant.clone())).to_string())
         .unwrap_or_default();
-    let values = [need.key.as_str().into(), global.clone().into(), tenant.clone().into()];
-    let sql = "SELECT key, version FROM identity_versions WHERE key IN ($1, $2, $3, '@policies', '@all')";
+    let values = [
+        need.key.as_str().into(),
+        global.clone().into(),
+        tenant.clone().into(),
+        cursor.position.into(),
+        cursor.row.into(),
+        cursor.created_at.into(),
+    ];
+    let keys = "($1, $2, $3, '@policies', '@all')";
+    let sql = format!(
+        "SELECT key, version, 0 AS kind FROM identity_versions WHERE key IN {keys} \
+         UNION ALL SELECT key, 0, 1 FROM identity_outbox WHERE key IN {keys} AND position > $4 \
+         UNION ALL SELECT key, 0, 2 FROM identity_outbox WHERE key IN {keys} AND position IS NULL \
+         UNION ALL SELECT name, value, 3 FROM coherence_meta WHERE name IN ('epoch', 'pruned_position') \
+         UNION ALL SELECT '', 0, 4 FROM identity_outbox WHERE position = $4 AND id = $5 AND created_at = $6"
+    );
     let mut versions = Versions::default();
     let asked = statement(db.get_database_backend(), sql, values);
     for row in db.query_all_raw(asked).await? {
         let key: String = row.try_get("", "key")?;
-        let version = unsigned(row.try_get("", "version")?);
-        match key.as_str() {
-            "@all" => versions.all = version,
-            "@policies" => versions.policies = version,
-            key if key == global => versions.global = version,
-            key if key == tenant => versions.tenant = version,
-            _ => versions.key = version,
+        let value: i64 = row.try_get("", "version")?;
+        match row.try_get::<i32>("", "kind")? {
+            0 => match key.as_str() {
+                "@all" => versions.all = unsigned(value),
+                "@policies" => versions.policies = unsigned(value),
+                key if key == global => versions.global = unsigned(value),
+                key if key == tenant => versions.tenant = unsigned(value),
+                _ => versions.key = unsigned(value),
+            },
+            3 if key == "epoch" => versions.epoch = value,
+            3 => versions.continuous |= value >= cursor.position,
+            4 => versions.continuous = true,
+            kind => {
+                versions.unnumbered |= kind == 2;
+                let (pending, is_all) = (&mut versions.pending, key == "@all");
+                pending.policies |= is_all || key == "@policies";
+                pending.global |= is_all || key == global;
+                pending.tenant |= is_all || (!tenant.is_empty() && key == tenant);
+                pending.key |= is_all || key == need.key.as_str();
+            }
         }
     }
     Ok(versions)
@@ -344,13 +418,16 @@ impl Change for SqlChange {
             .collect()
     }
 
-    async fn next_position(&self) -> Result<i64, DbErr> {
+    async fn next_position(&self, idle: Duration) -> Result<i64, DbErr> {
         let backend = self.0.get_database_backend();
         let next = match backend {
-            DbBackend::Postgres => {
-                "WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(7306365843041087337)) SELECT nextval('bekci_position') AS position FROM held"
-            }
-            _ => "UPDATE coherence_meta SET value = value + 1 WHERE name = 'position' RETURNING value AS position",
+            DbBackend::Postgres => format!(
+                "WITH held AS MATERIALIZED (SELECT set_config('idle_in_transaction_session_timeout', '{}', true), \
+                 pg_advisory_xact_lock(7306365843041087337)) SELECT nextval('bekci_position') AS position FROM held",
+                idle.as_millis().max(1)
+            ),
+            _ => "UPDATE coherence_meta SET value = value + 1 WHERE name = 'position' RETURNING value AS position"
+                .to_owned(),
         };
         let row = self.0.query_one_raw(statement(backend, next, [])).await?;
         row.ok_or_else(|| {
@@ -394,8 +471,21 @@ impl Change for SqlChange {
 
 #[async_trait::async_trait]
 impl Snapshot for SqlSnapshot {
-    async fn versions(&self, need: &Need<'_>) -> Result<Versions, DbErr> {
-        versions(&self.0, need).await
+    async fn versions(&self, need: &Need<'_>, cursor: &Cursor) -> Result<Versions, DbErr> {
+        versions(&self.0, need, cursor).await
+    }
+
+    async fn policy_version(&self) -> Result<Option<u64>, DbErr> {
+        let sql = "SELECT version, 0 AS unnumbered FROM identity_versions WHERE key = '@policies' \
+                   UNION ALL SELECT 0, 1 FROM identity_outbox WHERE key = '@policies' AND position IS NULL";
+        let mut version = Some(0);
+        let asked = statement(self.0.get_database_backend(), sql, []);
+        for row in self.0.query_all_raw(asked).await? {
+            let is_unnumbered = row.try_get::<i32>("", "unnumbered")? != 0;
+            let found = unsigned(row.try_get("", "version")?);
+            version = version.filter(|_| !is_unnumbered).map(|held| found.max(held));
+        }
+        Ok(version)
     }
 
     async fn identity(&self, node: &Node, key: &PrincipalKey, given: &Given) -> Result<Identity, DbErr> {

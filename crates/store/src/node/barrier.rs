@@ -1,27 +1,31 @@
-//! The barrier: a writer waits until no other node can decide by the old state.
+//! The barrier: a writer waits until no node can decide by the old state.
 //!
 //! Every other node has either acknowledged the position, after applying it, or its trust has run out: it leased at most its own Δ from the beginning of a poll that
 //! missed the row, so before COMMIT returned, and 5 % are added for clocks that do not run alike. The rows are read after the COMMIT: a node that registers later polls
-//! later, and finds the change. A node that has been silent for over 6 of its own Δ has no trust left, since a poll renews it only within 5 Δ of a heartbeat.
+//! later, and finds the change.
+//!
+//! A node that was waited out is fenced: its row is deleted, unless it has acknowledged meanwhile. From then on it has no lease and gains none before it registers anew (the argument is in
+//! `polling`), so that no later writer waits for it. Nothing rests on the database's clock.
+//!
+//! The writer's own node is a node like the others: a change of another writer, which a call that changes nothing waits for, may not have come here yet. The writer polls in the place of its loop, and
+//! where it cannot, it waits for the lease.
+//!
+//! A call that changes nothing waits for the highest position that it finds, from the moment that it found it: whatever it repeats was committed before.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
 use sea_orm::DbErr;
 
 use super::Node;
-use crate::coherence::NodeRow;
-
-impl NodeRow {
-    fn may_trust(&self) -> bool {
-        self.silent <= self.delta * 6
-    }
-}
+use crate::coherence::within;
 
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LONGEST_LOOK: Duration = Duration::from_millis(20);
+/// How much longer than its Δ another node's lease is taken to last: clocks do not run alike.
+const CLOCKS_DIFFER: f64 = 1.05;
 
 impl Node {
-    /// Waits for the other nodes to reach a position, or the highest one there is. `committed`: when COMMIT returned. `false`: it could not be told,
+    /// Waits for every node to reach a position, or the highest one there is. `committed`: when COMMIT returned. `false`: it could not be told,
     /// since the database cannot be asked who the others are.
     pub(crate) async fn barrier(&self, position: Option<i64>, committed: Duration) -> bool {
         let is_told = self.barrier_from(position, committed).await;
@@ -30,39 +34,79 @@ impl Node {
     }
 
     async fn barrier_from(&self, position: Option<i64>, committed: Duration) -> bool {
-        let metrics = self.metrics();
-        metrics.barriers.fetch_add(1, Ordering::Relaxed);
-        let Ok((position, mut others)) = self.barrier_begin(position).await else {
+        self.metrics().barriers.fetch_add(1, Ordering::Relaxed);
+        self.points().reach("barrier.begin").await;
+        let (position, since) = match position {
+            Some(position) => (position, committed),
+            None => match self.highest_position().await {
+                Ok(highest) => (highest, self.uptime()),
+                Err(_) => return false,
+            },
+        };
+        let ((), is_told) = tokio::join!(self.catch_up(position, since), self.wait_for_others(position, since));
+        let elapsed = self.uptime().saturating_sub(committed);
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or_default();
+        self.metrics().barrier_micros.fetch_add(micros, Ordering::Relaxed);
+        is_told
+    }
+
+    /// Brings this node to a position, or waits until it has no lease that is older.
+    pub(crate) async fn catch_up(&self, position: i64, since: Duration) {
+        let mut look = FIRST_LOOK;
+        while self.0.membership.is_registered() && self.place().cursor.position < position {
+            let lease = self.delta().saturating_sub(self.uptime().saturating_sub(since));
+            if lease.is_zero() {
+                return;
+            }
+            let polled = within(&**self.runtime(), lease, self.poll_up_to(position)).await;
+            if !matches!(polled, Some(Ok(()))) {
+                self.runtime().sleep(look).await;
+                look = (look * 2).min(LONGEST_LOOK);
+            }
+        }
+    }
+
+    async fn wait_for_others(&self, position: i64, since: Duration) -> bool {
+        let Ok(mut others) = self.ledger().nodes(self.name()).await else {
             return false;
         };
-        let waits = others
-            .iter()
-            .any(|other| other.may_trust() && other.acknowledged < position);
-        if waits {
-            metrics.barrier_waits.fetch_add(1, Ordering::Relaxed);
+        if others.iter().any(|other| other.acknowledged < position) {
+            self.metrics().barrier_waits.fetch_add(1, Ordering::Relaxed);
         }
         let mut longest = Duration::ZERO;
         let mut look = FIRST_LOOK;
         loop {
             self.points().reach("barrier.look").await;
             longest = others.iter().map(|other| other.delta).fold(longest, Duration::max);
-            let waiting = others
-                .iter()
-                .any(|other| other.may_trust() && other.acknowledged < position);
-            let elapsed = self.uptime().saturating_sub(committed);
-            if !waiting || elapsed >= longest.mul_f64(1.05) {
-                metrics.barrier_micros.fetch_add(
-                    u64::try_from(elapsed.as_micros()).unwrap_or_default(),
-                    Ordering::Relaxed,
-                );
+            others.retain(|other| other.acknowledged < position);
+            if others.is_empty() {
+                return true;
+            }
+            if self.uptime().saturating_sub(since) >= longest.mul_f64(CLOCKS_DIFFER) {
+                for other in &others {
+                    self.fence(&other.node, position).await;
+                }
                 return true;
             }
             self.runtime().sleep(look).await;
             look = (look * 2).min(LONGEST_LOOK);
             // Where the database cannot be asked, what was read last stands, and the time runs out.
-            if let Ok(now) = self.others().await {
+            if let Ok(now) = self.bounded(self.ledger().nodes(self.name())).await {
                 others = now;
             }
+        }
+    }
+
+    /// Takes the row of a node that was waited out. Where that fails, the next writer waits too.
+    async fn fence(&self, node: &str, position: i64) {
+        match self.bounded(self.ledger().fence(node, position)).await {
+            Ok(true) => tracing::warn!(
+                node,
+                position,
+                "a node did not acknowledge a change within its lease: it has to register anew before it decides from memory"
+            ),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(node, %error, "a node that was waited out could not be fenced"),
         }
     }
 
@@ -76,28 +120,11 @@ impl Node {
         let position = if position == 0 { highest } else { position };
         // This node has a row like any other, so it counts without being told apart.
         let nodes = self.ledger().nodes("").await?;
-        Ok(Some(
-            nodes
-                .iter()
-                .all(|node| node.acknowledged >= position || !node.may_trust()),
-        ))
-    }
-
-    async fn barrier_begin(&self, position: Option<i64>) -> Result<(i64, Vec<NodeRow>), DbErr> {
-        self.points().reach("barrier.begin").await;
-        let position = match position {
-            Some(position) => position,
-            None => self.highest_position().await?,
-        };
-        Ok((position, self.others().await?))
+        Ok(Some(nodes.iter().all(|node| node.acknowledged >= position)))
     }
 
     /// The highest position that was given.
     pub(crate) async fn highest_position(&self) -> Result<i64, DbErr> {
         self.ledger().highest_position().await
-    }
-
-    async fn others(&self) -> Result<Vec<NodeRow>, DbErr> {
-        self.ledger().nodes(self.name()).await
     }
 }

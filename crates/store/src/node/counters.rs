@@ -55,9 +55,7 @@ impl Counters {
     }
 
     pub(crate) fn unmoved(&self, stamp: &Stamp) -> bool {
-        self.identity_unmoved(stamp)
-            && self.roles_unmoved(stamp)
-            && self.policies.load(Ordering::SeqCst) == stamp.policies
+        self.identity_unmoved(stamp) && self.roles_unmoved(stamp) && self.policies_unmoved(stamp)
     }
 
     pub(crate) fn identity_unmoved(&self, stamp: &Stamp) -> bool {
@@ -69,7 +67,7 @@ impl Counters {
     }
 
     pub(crate) fn policies_unmoved(&self, stamp: &Stamp) -> bool {
-        self.policies.load(Ordering::SeqCst) == stamp.policies
+        self.policies.load(Ordering::SeqCst) == stamp.policies && self.all.load(Ordering::SeqCst) == stamp.all
     }
 
     pub(crate) fn move_key(&self, hash: u64) {

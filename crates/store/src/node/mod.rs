@@ -18,12 +18,14 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use bekci_core::{AuthGuard, Clock, GuardName, IdentityVersion, Meter, ModelSpec, Need, PolicyCompiler, PrincipalKey};
+use bekci_core::{
+    AuthGuard, BoxFuture, Clock, GuardName, IdentityVersion, Meter, ModelSpec, Need, PolicyCompiler, PrincipalKey,
+};
 use sea_orm::{DatabaseConnection, DbBackend};
 use tokio::sync::Notify;
 
@@ -32,7 +34,7 @@ use self::{
     trust::Trust, usage::Usage,
 };
 use crate::{
-    coherence::{IdentityCache, Ledger, Runtime, within},
+    coherence::{IdentityCache, Ledger, Runtime, Start, within},
     failpoint::Failpoints,
     keys::ChangeKey,
     providers::Providers,
@@ -93,7 +95,10 @@ pub(crate) struct Inner {
     epoch_floor: AtomicU64,
     roles: RoleTables,
     policies: Policies,
-    cursor: AtomicI64,
+    /// Up to where the outbox is applied, and in which epoch of the database.
+    place: parking_lot::Mutex<Start>,
+    /// One round at a time.
+    turn: tokio::sync::Mutex<()>,
     membership: Membership,
     tickets: AtomicU64,
     flights: Flights,
@@ -166,7 +171,8 @@ impl Node {
             epoch_floor: AtomicU64::new(0),
             roles: RoleTables::default(),
             policies: Policies::new(parts.policy),
-            cursor: AtomicI64::new(0),
+            place: parking_lot::Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
             membership: Membership::new(parts.name),
             tickets: AtomicU64::new(0),
             flights: Flights::default(),
@@ -294,6 +300,7 @@ impl Node {
             self.meter().applied(self.uptime().saturating_sub(committed));
         }
         tracing::debug!(position, keys = keys.len(), "change of rights committed");
+        self.wake();
         if let Some(cache) = &self.0.cache {
             cache.hint();
         }
@@ -303,9 +310,10 @@ impl Node {
     pub(crate) fn forget_everything(&self) {
         self.0.trust.drop();
         self.0.counters.move_all();
+        self.0.epoch_floor.store(0, Ordering::SeqCst);
         self.0.l1.clear();
         self.0.roles.clear();
-        self.0.policies.clear();
+        self.0.policies.forget();
     }
 
     /// Wakes the node loop.
@@ -315,8 +323,17 @@ impl Node {
 
     /// Loads what hooks named again, so that the next request finds it warm; at most as long as
     /// [`CacheSettings::refresh_wait`] says. A failure is counted, never the writer's.
-    pub(crate) async fn refresh_beside(&self, keys: Vec<ChangeKey>) {
-        let all = futures_util::future::join_all(keys.iter().map(|key| self.refresh_now(key)));
+    /// `committed`: the position and when it was committed; what is loaded before this node is there is not kept.
+    pub(crate) async fn refresh_beside(&self, keys: Vec<ChangeKey>, committed: Option<(i64, Duration)>) {
+        if keys.is_empty() {
+            return;
+        }
+        let all: BoxFuture<'_, ()> = Box::pin(async move {
+            if let Some((position, since)) = committed {
+                self.catch_up(position, since).await;
+            }
+            self.refresh_all(keys).await;
+        });
         if within(&**self.runtime(), self.0.refresh_wait, all).await.is_none() {
             self.metrics().refresh_failures.fetch_add(1, Ordering::Relaxed);
         }
@@ -324,11 +341,21 @@ impl Node {
 
     /// A hook outside a transaction: its write is in force already.
     pub(crate) async fn refresh_soon(&self, key: &ChangeKey) {
-        self.refresh_beside(vec![key.clone()]).await;
+        self.refresh_beside(vec![key.clone()], None).await;
     }
 
-    async fn refresh_now(&self, key: &ChangeKey) {
-        let ChangeKey::Principal(principal) = key else { return };
+    fn refresh_all(&self, keys: Vec<ChangeKey>) -> BoxFuture<'_, ()> {
+        let loads: Vec<BoxFuture<'_, ()>> = keys
+            .into_iter()
+            .map(|key| -> BoxFuture<'_, ()> { Box::pin(self.refresh_now(key)) })
+            .collect();
+        Box::pin(async move {
+            futures_util::future::join_all(loads).await;
+        })
+    }
+
+    async fn refresh_now(&self, key: ChangeKey) {
+        let ChangeKey::Principal(principal) = &key else { return };
         let Some(guard) = self.guard_for(principal) else { return };
         let need = Need {
             key: principal,

@@ -2,7 +2,7 @@
 //!
 //! A change through the guarded connection is compiled before its COMMIT, and refused if it does not load. What raw SQL broke is applied as broken: routes that
 //! ask policy are denied, others go on. The node loop compiles a change before it acknowledges it, so that a writer does not return while a node decides by the old
-//! policy; a policy that takes longer to compile than Δ only makes the writer wait for the lease instead.
+//! policy; only what is of the version that the loop applies is kept, so that memory is of one state. A policy that takes longer to compile than Δ only makes the writer wait for the lease instead.
 
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ use super::Node;
 struct Slot {
     snapshot: Option<(u64, Arc<dyn Authorizer>)>,
     floor: u64,
+    /// What a commit of this node compiled, until the loop has come to it.
+    compiled: Option<(u64, Arc<dyn Authorizer>)>,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +74,17 @@ impl Policies {
     pub(crate) fn clear(&self) {
         self.slot.write().snapshot = None;
     }
+
+    /// Forgets the floor too.
+    pub(crate) fn forget(&self) {
+        *self.slot.write() = Slot::default();
+    }
+
+    fn take_compiled(&self, version: u64) -> Option<Arc<dyn Authorizer>> {
+        let mut slot = self.slot.write();
+        let compiled = slot.compiled.take_if(|(held, _)| *held <= version);
+        compiled.filter(|(held, _)| *held == version).map(|(_, policy)| policy)
+    }
 }
 
 impl Node {
@@ -114,16 +127,31 @@ impl Node {
             return Ok(());
         }
         self.points().reach("poll.compile").await;
-        // What is read may be newer than `version`; it is kept under the older label, and the newer change brings it once more.
-        let lines = self.ledger().policy_lines().await?;
-        let policy = self.compile_or_deny(lines).await;
-        self.0.policies.put(version, &policy, || true);
+        let stamp = self.0.counters.stamp(0);
+        let policy = match self.0.policies.take_compiled(version) {
+            Some(policy) => policy,
+            None => {
+                let snapshot = self.bounded(self.ledger().snapshot()).await?;
+                let read = self.bounded(async {
+                    // What is newer than the version that is applied here belongs to a later round.
+                    match snapshot.policy_version().await? {
+                        Some(found) if found == version => snapshot.policy_lines().await.map(Some),
+                        _ => Ok(None),
+                    }
+                });
+                let lines = read.await;
+                snapshot.close().await;
+                let Some(lines) = lines? else { return Ok(()) };
+                self.compile_or_deny(lines).await
+            }
+        };
+        self.keep_policy(version, &policy, &stamp);
         Ok(())
     }
 
-    /// Keeps what a commit of this node compiled.
+    /// Sets aside what a commit of this node compiled, for when the loop comes to it: before that it is newer than all else that memory holds.
     pub(crate) fn put_policy(&self, version: u64, policy: &Arc<dyn Authorizer>) {
-        self.0.policies.put(version, policy, || true);
+        self.0.policies.slot.write().compiled = Some((version, Arc::clone(policy)));
     }
 
     /// Keeps what a read of the database brought, if no change came in between.

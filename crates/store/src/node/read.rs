@@ -7,6 +7,16 @@
 //! cache. An entry, of memory or of the shared cache, is used only if its label is exactly those versions. Whatever is missing then is loaded in one snapshot
 //! that begins with the versions: identity and role tables are of one moment, so that no interleaving of changes can be seen half.
 //!
+//! Where a committed row of the outbox that names one of the keys has no position yet (raw SQL that no node has numbered), no version says what the database holds: everything is loaded from the
+//! snapshot, used once, and kept nowhere.
+//!
+//! **What memory holds is of one state: that of the node's cursor.** A read that finds a row past the cursor for the identity, a role table or the policy uses it and does not keep it. A change that
+//! comes after the read is applied, moves a counter, and the read keeps nothing either. So what stands in memory is, item by item, what it was at the position up to which this node has applied changes;
+//! applying only drops. A decision from memory takes a stamp before and compares it after: it is the decision of one state that the database had, never an old identity with a newer role table or policy, nor the
+//! other way round.
+//!
+//! Labels count up within an epoch of the database. Where the epoch is another than memory's, or the database has not the row of the cursor any more, no label of memory is compared.
+//!
 //! An account that a provider of its own has is of no snapshot: the provider is asked between two reads of the versions, the second of which begins the snapshot of all else,
 //! and where key or `@all` moved in between the read begins again. So the account is as of after the version that labels it, and what the database says is as of after the
 //! account: who is given a role after the role lost a permission does not get that permission.
@@ -28,14 +38,33 @@ use super::{
     l1::Entry,
 };
 use crate::{
-    coherence::{Snapshot, SqlLedger, Versions},
+    coherence::{Snapshot, SqlLedger, Start, Versions},
     providers::Given,
+    shared::{Label, Labelled},
 };
 
 /// How often a provider is asked in one read while the version of its account moves.
 const PROVIDER_TRIES: u32 = 16;
 
 type Policy = Option<Arc<dyn Authorizer>>;
+
+/// Whether the database is the one that memory was filled from: same epoch, and it still has what this node has applied last.
+fn is_same(place: &Start, versions: Versions) -> bool {
+    versions.epoch == place.epoch && versions.continuous
+}
+
+/// Whether labels name states of this database alone: not where it was set back and has its epoch still.
+fn labels_stand(place: &Start, versions: Versions) -> bool {
+    versions.epoch != place.epoch || versions.continuous
+}
+
+fn label(versions: Versions) -> Label {
+    Label {
+        version: IdentityVersion(versions.key),
+        epoch: versions.all,
+        database: versions.epoch,
+    }
+}
 
 /// What a load brought, all of one snapshot.
 struct Loaded {
@@ -136,6 +165,8 @@ impl Node {
     async fn try_read(&self, need: &Need<'_>) -> Result<Option<View>, SourceUnavailable> {
         let unavailable = |error: DbErr| SourceUnavailable(error.to_string());
         let stamp = self.0.counters.stamp(Counters::hash(need.key));
+        // After the stamp: what was applied before is no change to this read, and what is applied later moves a counter.
+        let place = self.place();
         self.points().reach("read.begin").await;
         let shared = async {
             match self.shared_for(need.key) {
@@ -143,51 +174,68 @@ impl Node {
                 None => None,
             }
         };
-        let (versions, shared) = tokio::join!(self.ledger().versions(need), shared);
+        let (versions, shared) = tokio::join!(self.ledger().versions(need, &place.cursor), shared);
         let versions = versions.map_err(unavailable)?;
         self.0.metrics.version_reads.fetch_add(1, Ordering::Relaxed);
-        let found = self.labelled(need, versions, shared);
-        let global = self
-            .0
-            .roles
-            .get(need.guard, None)
-            .filter(|table| table.version() == versions.global);
-        let tenant = self.tenant_table(need.guard, need.tenant, versions.tenant);
-        let policy = if need.policy {
-            self.0.policies.at(versions.policies).map(Some)
-        } else {
-            Some(None)
-        };
-        if let (Some((identity, source)), Some(global), Some(tenant), Some(policy)) = (found, global, tenant, policy) {
+        if versions.epoch != place.epoch || !versions.continuous {
+            // The loop has to see it soon.
+            self.wake();
+        }
+        if let Some((identity, roles, policy, source)) = self.at_hand(need, &place, versions, shared) {
             if source == ViewSource::Redis {
                 self.meter().identity_loaded(source);
             }
-            self.keep(need, &stamp, &identity, versions);
-            let view = self.view(stamp, identity, versions, (RoleView { global, tenant }, policy), source);
-            return Ok(Some(view));
+            self.keep(need, &stamp, &identity, (versions, &place));
+            return Ok(Some(self.view(stamp, identity, versions, (roles, policy), source)));
         }
         let given = self.given(need.key).await;
         let given = given.map_err(|error| SourceUnavailable(error.to_string()))?;
         self.points().reach("read.given").await;
-        self.load_snapshot(need, stamp, (given, versions))
+        self.load_snapshot(need, (stamp, place), (given, versions))
             .await
             .map_err(unavailable)
+    }
+
+    /// All that a need asks for from memory and the shared cache, if each has exactly the label that the database has.
+    fn at_hand(
+        &self,
+        need: &Need<'_>,
+        place: &Start,
+        versions: Versions,
+        shared: Option<Labelled>,
+    ) -> Option<(Arc<Identity>, RoleView, Policy, ViewSource)> {
+        if versions.unnumbered {
+            return None;
+        }
+        let (identity, source) = self.labelled(need, place, versions, shared)?;
+        let global = self.held_table(need.guard, None, versions.global)?;
+        let tenant = match need.tenant {
+            Some(tenant) => Some(self.held_table(need.guard, Some(tenant), versions.tenant)?),
+            None => None,
+        };
+        let policy = if need.policy {
+            Some(self.0.policies.at(versions.policies)?)
+        } else {
+            None
+        };
+        // Held under the labels of another epoch, or of a state that the database has lost: they say nothing.
+        is_same(place, versions).then_some((identity, RoleView { global, tenant }, policy, source))
     }
 
     /// The identity from memory or the shared cache, if its label is exactly these versions.
     fn labelled(
         &self,
         need: &Need<'_>,
+        place: &Start,
         versions: Versions,
-        shared: Option<crate::shared::Labelled>,
+        shared: Option<Labelled>,
     ) -> Option<(Arc<Identity>, ViewSource)> {
-        let held = self.0.l1.get(need.key, Counters::hash(need.key));
-        if let Some(entry) = held.filter(|entry| entry.version.0 == versions.key && entry.epoch == versions.all) {
+        if let Some(entry) = self.held(need, place, versions) {
             // Its label came from the database, and Redis had no part in it.
             return Some((entry.identity, ViewSource::Database));
         }
         let shared = shared?;
-        if (shared.version.0, shared.epoch) == (versions.key, versions.all) {
+        if shared.label == label(versions) && labels_stand(place, versions) {
             self.0.metrics.shared_hits.fetch_add(1, Ordering::Relaxed);
             return Some((shared.identity, ViewSource::Redis));
         }
@@ -195,22 +243,21 @@ impl Node {
         None
     }
 
-    /// `Some(None)`: no tenant is asked about. `None`: the table is not here in this version.
-    fn tenant_table(
+    /// The entry of memory, if its label is exactly these versions.
+    fn held(&self, need: &Need<'_>, place: &Start, versions: Versions) -> Option<Entry> {
+        let held = self.0.l1.get(need.key, Counters::hash(need.key))?;
+        let is_that = held.version.0 == versions.key && held.epoch == versions.all;
+        (is_that && is_same(place, versions) && !versions.unnumbered).then_some(held)
+    }
+
+    fn held_table(
         &self,
         guard: &bekci_core::GuardName,
         tenant: Option<&TenantName>,
         version: u64,
-    ) -> Option<Option<Arc<RoleTable>>> {
-        match tenant {
-            None => Some(None),
-            Some(tenant) => self
-                .0
-                .roles
-                .get(guard, Some(tenant))
-                .filter(|table| table.version() == version)
-                .map(Some),
-        }
+    ) -> Option<Arc<RoleTable>> {
+        let held = self.0.roles.get(guard, tenant)?;
+        (held.version() == version).then_some(held)
     }
 
     /// A transaction that reads, and sees one moment of the database. There is nothing to commit in it.
@@ -223,11 +270,11 @@ impl Node {
     async fn load_snapshot(
         &self,
         need: &Need<'_>,
-        stamp: Stamp,
+        (stamp, place): (Stamp, Start),
         given: (Given, Versions),
     ) -> Result<Option<View>, DbErr> {
         let snapshot = self.ledger().snapshot().await?;
-        let loaded = self.load_within(need, &*snapshot, given).await;
+        let loaded = self.load_within(need, &*snapshot, &place, given).await;
         snapshot.close().await;
         let Some(Loaded {
             versions,
@@ -240,17 +287,29 @@ impl Node {
             return Ok(None);
         };
         self.points().reach("read.loaded").await;
-        self.keep(need, &stamp, &identity, versions);
-        let still = || self.0.counters.roles_unmoved(&stamp);
-        self.0.roles.put(need.guard, None, &roles.global, still);
-        if let (Some(tenant), Some(table)) = (need.tenant, roles.tenant.as_ref()) {
-            self.0.roles.put(need.guard, Some(tenant), table, still);
+        self.keep(need, &stamp, &identity, (versions, &place));
+        if is_same(&place, versions) && !versions.unnumbered {
+            let (still, pending) = (|| self.0.counters.roles_unmoved(&stamp), versions.pending);
+            if !pending.global {
+                self.0.roles.put(need.guard, None, &roles.global, still);
+            }
+            if !pending.tenant
+                && let (Some(tenant), Some(table)) = (need.tenant, roles.tenant.as_ref())
+            {
+                self.0.roles.put(need.guard, Some(tenant), table, still);
+            }
+            if !pending.policies
+                && let Some(policy) = &policy
+            {
+                self.keep_policy(versions.policies, policy, &stamp);
+            }
         }
-        if let Some(policy) = &policy {
-            self.keep_policy(versions.policies, policy, &stamp);
-        }
-        if fresh && let Some(shared) = self.shared_for(need.key) {
-            shared.set(&identity, IdentityVersion(versions.key), versions.all).await;
+        if fresh
+            && !versions.unnumbered
+            && labels_stand(&place, versions)
+            && let Some(shared) = self.shared_for(need.key)
+        {
+            shared.set(&identity, label(versions)).await;
         }
         let view = self.view(stamp, identity, versions, (roles, policy), ViewSource::Database);
         Ok(Some(view))
@@ -260,16 +319,15 @@ impl Node {
         &self,
         need: &Need<'_>,
         snapshot: &dyn Snapshot,
+        place: &Start,
         (given, before): (Given, Versions),
     ) -> Result<Option<Loaded>, DbErr> {
-        let versions = snapshot.versions(need).await?;
+        let versions = snapshot.versions(need, &place.cursor).await?;
         self.points().reach("read.versions").await;
         if given.is_some() && (versions.key, versions.all) != (before.key, before.all) {
             return Ok(None);
         }
-        let held = self.0.l1.get(need.key, Counters::hash(need.key));
-        let held = held.filter(|entry| entry.version.0 == versions.key && entry.epoch == versions.all);
-        let (identity, fresh) = match held {
+        let (identity, fresh) = match self.held(need, place, versions) {
             Some(entry) => (entry.identity, false),
             None => {
                 let identity = snapshot.identity(self, need.key, &given).await?;
@@ -279,15 +337,19 @@ impl Node {
             }
         };
         self.points().reach("read.identity").await;
-        let global = self.role_table(snapshot, need.guard, None, versions.global).await?;
+        let holds = is_same(place, versions) && !versions.unnumbered;
+        let global = self
+            .role_table(snapshot, (need.guard, None), versions.global, holds)
+            .await?;
         let tenant = match need.tenant {
             Some(tenant) => Some(
-                self.role_table(snapshot, need.guard, Some(tenant), versions.tenant)
+                self.role_table(snapshot, (need.guard, Some(tenant)), versions.tenant, holds)
                     .await?,
             ),
             None => None,
         };
-        let policy = match need.policy.then(|| self.0.policies.at(versions.policies)) {
+        let held = || self.0.policies.at(versions.policies).filter(|_| holds);
+        let policy = match need.policy.then(held) {
             Some(None) if self.asks_policy() => Some(self.compile_or_deny(snapshot.policy_lines().await?).await),
             held => held.flatten(),
         };
@@ -303,23 +365,22 @@ impl Node {
     async fn role_table(
         &self,
         snapshot: &dyn Snapshot,
-        guard: &bekci_core::GuardName,
-        tenant: Option<&TenantName>,
+        (guard, tenant): (&bekci_core::GuardName, Option<&TenantName>),
         version: u64,
+        holds: bool,
     ) -> Result<Arc<RoleTable>, DbErr> {
-        if let Some(table) = self
-            .0
-            .roles
-            .get(guard, tenant)
-            .filter(|table| table.version() == version)
-        {
+        if let Some(table) = self.held_table(guard, tenant, version).filter(|_| holds) {
             return Ok(table);
         }
         self.0.metrics.role_table_loads.fetch_add(1, Ordering::Relaxed);
         snapshot.role_table(guard, tenant, version).await.map(Arc::new)
     }
 
-    fn keep(&self, need: &Need<'_>, stamp: &Stamp, identity: &Arc<Identity>, versions: Versions) {
+    /// Keeps an identity, if it is what it was at the node's cursor: see the module's documentation.
+    fn keep(&self, need: &Need<'_>, stamp: &Stamp, identity: &Arc<Identity>, (versions, place): (Versions, &Start)) {
+        if versions.pending.key || versions.unnumbered || !is_same(place, versions) {
+            return;
+        }
         let entry = Entry {
             identity: Arc::clone(identity),
             version: IdentityVersion(versions.key),

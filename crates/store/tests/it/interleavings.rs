@@ -242,7 +242,7 @@ async fn a_node_reaped_while_paused_decides_nothing_from_memory(scene: Scene) {
     here.connection().execute_unprepared(GIVE).await.unwrap();
     paused.round().await.unwrap();
     assert!(Ask::of(&who, &scene.customer).can(&paused, "orders.view").await);
-    scene.outside("UPDATE coherence_nodes SET seen_at = seen_at - 3600000000 WHERE delta_ms = 1000");
+    scene.outside("DELETE FROM coherence_nodes WHERE delta_ms = 1000");
     clock.advance(Duration::from_secs(60));
     // A writer no longer waits for it.
     let waits = here.metrics().barrier_waits;
@@ -395,6 +395,8 @@ async fn without_the_database_memory_serves_until_trust_runs_out_and_then_nobody
         .await;
     let who = key("customer:1");
     let sid = sign_in(&node, &scene.customer, &who).await;
+    // Memory keeps what is of the loop's position: the sign-in is past it until the loop has come there.
+    node.round().await.unwrap();
     Ask::of(&who, &scene.customer).view(&node).await;
     scene.outside("ALTER TABLE identity_versions RENAME TO hidden_versions");
     let view = Ask::of(&who, &scene.customer).try_view(&node).await.unwrap();

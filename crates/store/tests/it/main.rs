@@ -12,6 +12,8 @@
 mod barriers;
 mod directory;
 mod interleavings;
+mod interleavings_nodes;
+mod interleavings_states;
 mod limits;
 mod own_tables;
 mod policies;

@@ -73,7 +73,7 @@ async fn an_entry_is_readable_and_says_what_it_is(scene: Scene) {
     let entry = &sealed["entry"];
     assert_eq!(entry["key"], "customer:1");
     assert_eq!(entry["version"], view.version.0);
-    assert_eq!((&entry["epoch"], &entry["schema"]), (&0.into(), &1.into()));
+    assert_eq!((&entry["epoch"], &entry["schema"]), (&0.into(), &2.into()));
     assert_eq!(entry["payload"]["attributes"]["email"], "c1@example.com");
     assert_eq!(entry["payload"]["sessions"][0]["id"], sid.to_string());
     assert!(entry["payload"]["rights"].to_string().contains("buyer"));

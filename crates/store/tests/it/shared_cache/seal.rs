@@ -30,7 +30,7 @@ fn forgeries(own: &str, buyers: &str, foreign: &str) -> Vec<(&'static str, Strin
             "with a role added",
             own.replacen("\"attributes\"", &format!("{ROLE}\"attributes\""), 1),
         ),
-        ("of another schema", own.replace("\"schema\":1", "\"schema\":2")),
+        ("of another schema", own.replace("\"schema\":2", "\"schema\":3")),
         ("of a later version", own.replace("\"version\":", "\"version\":9")),
         ("without a seal", entry(own)),
         ("with an empty seal", sealed("", &entry(buyers))),
