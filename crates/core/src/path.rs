@@ -91,6 +91,21 @@ fn decode(raw: &[u8], semicolon_allowed: bool) -> Result<String, BadPath> {
     Ok(canonical)
 }
 
+/// Whether a path has an encoded dot, slash or backslash that is encoded once more (`%252e`, `%252f`, `%255c`, or deeper).
+///
+/// Such a path is canonical, but servers that decode twice read another path in it than the one that was judged.
+#[must_use]
+pub fn is_encoded_twice(path: &str) -> bool {
+    path.match_indices("%25").any(|(at, percent)| {
+        let mut rest = path.get(at + percent.len()..).unwrap_or_default();
+        while let Some(deeper) = rest.strip_prefix("25") {
+            rest = deeper;
+        }
+        let hidden = rest.get(..2).unwrap_or_default();
+        ["2e", "2f", "5c"].iter().any(|byte| hidden.eq_ignore_ascii_case(byte))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +172,16 @@ mod tests {
         ];
         for raw in refused {
             assert!(canonical_path(raw, false).is_err(), "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_second_decoding_would_make_a_dot_or_a_slash_is_found() {
+        for twice in ["/a%252fb", "/%252E%252e/a", "/a%255Cb", "/a%25252fb", "/a%2525255cb"] {
+            assert!(is_encoded_twice(twice), "{twice}");
+        }
+        for once in ["/a%25b", "/100%25", "/a%2541", "/a%252", "/a%25", "/a%20b", "/a.2e"] {
+            assert!(!is_encoded_twice(once), "{once}");
         }
     }
 }

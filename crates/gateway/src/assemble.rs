@@ -2,6 +2,7 @@
 
 mod front;
 mod guards;
+mod identity;
 mod outdated;
 mod policy;
 mod routes;
@@ -37,6 +38,7 @@ use policy::policy;
 
 pub(crate) use front::{cors, messages};
 pub(crate) use guards::{guards, models, tables};
+pub(crate) use identity::{identity_gaps, identity_headers};
 pub(crate) use policy::{policy_model, policy_seed};
 pub(crate) use routes::{host_pattern, route_specs, routes};
 pub(crate) use schema::{migrate, models_with_tables, schema};

@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use crate::{
     internal_token::InternalTokens,
     lookout::Lookout,
-    proxy::{Forward, Proxy, ProxyError},
+    proxy::{Forward, IdentityHeaders, Proxy, ProxyError},
     routes::{Route, RouteMiss, RouteTable, Verb},
     sign_in::{self, SignInPages, Wanted},
 };
@@ -82,7 +82,9 @@ impl Gatekeeper {
             error,
         })?;
         let upstream = route.upstream.as_ref().ok_or(Refused::NoUpstream)?;
-        let internal_token = self.internal_token(&admission, &route).map_err(Refused::NoToken)?;
+        let internal_token = self
+            .internal_token(self.proxy.identity(), &admission, &route)
+            .map_err(Refused::NoToken)?;
         let (voice, trace) = (Voice::of(request), record.trace());
         let forward = Forward {
             request,
@@ -137,12 +139,14 @@ impl Gatekeeper {
     /// The token for what is behind the route, where somebody acts.
     pub(crate) fn internal_token(
         &self,
+        headers: &IdentityHeaders,
         admission: &Admission,
         route: &Route,
     ) -> Result<Option<Arc<SecretString>>, IssueError> {
         let asked = self.internal.as_ref().zip(admission.principal.as_ref());
         asked
-            .map(|(tokens, principal)| tokens.token(principal, &route.id))
+            .filter(|_| headers.has_token())
+            .map(|(tokens, principal)| tokens.token(headers, principal, &route.id))
             .transpose()
     }
 

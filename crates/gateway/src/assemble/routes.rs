@@ -68,6 +68,7 @@ fn route_spec(
         rule: Arc::new(route_rule(config, route, guards)),
         upstream,
         semicolon_allowed: false,
+        double_encoding_allowed: route.double_encoding,
     })
 }
 

@@ -44,6 +44,7 @@ pub(crate) fn run(action: &Action, file: Option<&Path>) -> Result<Answer, Failur
         .iter()
         .cloned()
         .chain(unreachable.iter().map(warning))
+        .chain(assemble::identity_gaps(&loaded.config))
         .collect();
     let mut text = format!(
         "{read}: good, {} guards, {} routes",

@@ -142,6 +142,13 @@ async fn explain(desk: &Desk<'_>, question: &Question, token: Option<&SecretStri
         Err(error) => Err(error.clone()),
     };
     tell(&mut decision, desk, &route, &admitted, &noted);
+    if let Ok(Admission {
+        principal: Some(principal),
+        ..
+    }) = &admitted
+    {
+        decision.omitted = told::omitted(desk.config, principal, &route);
+    }
     decision.credential = presented.told(desk, token);
     Ok(decision)
 }

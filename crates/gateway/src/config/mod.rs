@@ -49,7 +49,7 @@ pub(crate) mod types {
     pub(crate) use super::sections::model::{IdKind, Model, Provider, ProviderKind};
     pub(crate) use super::sections::redis::{Host, Redis, RedisScheme};
     pub(crate) use super::sections::route::{Consistency, Route, RouteKind, Upstream};
-    pub(crate) use super::sections::server::{DecisionPreset, Server};
+    pub(crate) use super::sections::server::{DecisionAttributes, DecisionPreset, Server};
     pub(crate) use super::sections::store::{Database, DatabaseKind, IdentityCache, IdentityConsistency};
     pub(crate) use super::sections::telemetry::{Log, LogFilter, LogFormat, Otel};
     pub(crate) use super::sections::token::{Algorithm, Secrets, Token};
@@ -59,7 +59,7 @@ pub(crate) mod types {
     };
     pub(crate) use super::values::net::Cidr;
     pub(crate) use super::values::pattern::{
-        HeaderName, HostPattern, Method, PageHeader, PageMethod, PathPattern, Segment, UrlPath,
+        HeaderName, HeaderPattern, HostPattern, Method, PageHeader, PageMethod, PathPattern, Segment, UrlPath,
     };
     pub(crate) use super::values::secret::{Root, Secret, SecretSource};
     pub(crate) use super::values::time::{Days, Hours, Millis, Seconds};

@@ -86,7 +86,7 @@ fn operation(path: &str, id: &str, summary: &str, headers: &[&str]) -> Value {
     let in_path = in_path.then(|| json!({"name": "path", "in": "path", "required": true, "schema": text}));
     let parameters: Vec<Value> = in_path.into_iter().chain(headers.iter().map(header)).collect();
     let nginx = path == "/auth-request";
-    let known = |status: u16| !nginx || matches!(status, 200 | 401 | 403 | 500..);
+    let known = |status: u16| !nginx || matches!(status, 200 | 401 | 403 | 500 | 503);
     let told = STATUSES.iter().filter(|(status, _)| known(*status));
     let responses: Map<String, Value> = told
         .map(|(status, about)| (status.to_string(), response(*status, about)))

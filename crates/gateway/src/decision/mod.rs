@@ -3,16 +3,15 @@
 //! 1. Only a peer of `server.trusted_proxies` is answered about another request than its own. Anybody else gets 403, whatever they say.
 //! 2. What is asked about is told by one family of headers for each endpoint (see [`metadata`]). One that is missing, stands twice or cannot be read is 400 and named.
 //! 3. Route and gate are those of the gateway itself, with the original method, host and path: so are the answers, and so is the proof of origin that cookies need.
-//! 4. Let in: 200 with every identity header (see [`preset`]), `X-Auth-Token` for the route among them, empty where there is no value. No cookie is ever set here, so that nothing is rotated and nobody is
+//! 4. Let in: 200 with every identity header (see [`IdentityHeaders`]), `X-Auth-Token` for the route among them, empty where there is no value. No cookie is ever set here, so that nothing is rotated and nobody is
 //!    remembered here.
 //! 5. Refused: as the gateway refuses. A browser without a session is sent to sign in (see [`crate::sign_in`]), by 302 after GET and by 303 else.
-//! 6. nginx knows 200, 401 and 403 alone. It gets any other refusal as 403, the page to sign in at as `Location` of 401, and the code as `X-Auth-Error`. What cannot be
+//! 6. nginx knows 200, 401 and 403 alone. It gets any other refusal as 403, that of an unknown method too, the page to sign in at as `Location` of 401, and the code as `X-Auth-Error`. What cannot be
 //!    told (5xx) stays what it is, which nginx refuses too.
 //! 7. A WebSocket is let in by cookie only for pages of the origin that is asked about, or of the gateway's own.
 
 mod description;
 mod metadata;
-mod preset;
 
 #[cfg(test)]
 mod tests;
@@ -34,15 +33,12 @@ use bekci_core::{Admission, AuthError, ErrorCode, IssueError};
 use secrecy::SecretString;
 
 pub(crate) use self::description::describe;
-use self::{
-    metadata::{Asked, BadMetadata, Family},
-    preset::IdentityHeaders,
-};
+use self::metadata::{Asked, BadMetadata, Family};
 use crate::{
     assemble,
     config::{Config, types::Origin},
     gatekeeper::Gatekeeper,
-    proxy::{self, TrustedProxies},
+    proxy::{self, IdentityHeaders, TrustedProxies},
     routes::{Route, RouteMiss, Verb},
     sign_in,
 };
@@ -138,12 +134,10 @@ impl Decisions {
     /// The endpoints of a configuration.
     pub(crate) fn new(config: &Config, keeper: Arc<Gatekeeper>) -> Self {
         let server = config.server.clone();
-        let models = assemble::models(config);
-        let attributes = models.iter().flat_map(|model| &model.cached_attributes);
         Self {
             keeper,
             trusted: TrustedProxies::new(move |peer| server.trusts(peer)),
-            headers: IdentityHeaders::new(config.server.decision_preset, attributes.map(String::as_str)),
+            headers: assemble::identity_headers(config, config.limits.decision_header_bytes),
         }
     }
 
@@ -201,7 +195,7 @@ impl Decisions {
             }
             let token = self
                 .keeper
-                .internal_token(&admission, &route)
+                .internal_token(&self.headers, &admission, &route)
                 .map_err(Denied::NoToken)?;
             Ok((admission, token))
         });
@@ -261,7 +255,9 @@ impl Decisions {
         if family == Family::Original {
             let code = HeaderValue::from_static(refusal.code().as_str());
             answer.headers_mut().insert(AUTH_ERROR, code);
-            if status.is_client_error() && status != StatusCode::UNAUTHORIZED {
+            // A method that is unknown is 501 elsewhere: it is the client's fault all the same.
+            let cannot_tell = status.is_server_error() && !matches!(denied, Denied::Route(_));
+            if status != StatusCode::UNAUTHORIZED && !cannot_tell {
                 status = StatusCode::FORBIDDEN;
             }
         }

@@ -13,7 +13,16 @@ use crate::{
 };
 
 /// The sections of which the library sees nothing, and the keys of others that are like them.
-const ROUTING: [&str; 4] = ["routes", "cors", "messages", "server.decision_preset"];
+const ROUTING: [&str; 8] = [
+    "routes",
+    "cors",
+    "messages",
+    "server.decision_preset",
+    "server.decision_attributes",
+    "server.strip_headers",
+    "limits.identity_header_bytes",
+    "limits.decision_header_bytes",
+];
 /// How long a new store may take until it decides from memory.
 const LOOKS: u32 = 2_000;
 const LOOK_EVERY: Duration = Duration::from_millis(5);

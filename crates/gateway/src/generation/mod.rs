@@ -32,7 +32,7 @@ use crate::{
     internal_token::InternalTokens,
     lookout::Lookout,
     ops::Metrics,
-    proxy::{self, Proxy, ProxyParts, TrustedProxies},
+    proxy::{self, Proxy, ProxyParts, StrippedHeaders, TrustedProxies},
     sign_in::SignInPages,
     tls::Served,
 };
@@ -108,6 +108,9 @@ impl Generation {
         for problem in unreachable {
             tracing::warn!("{problem}");
         }
+        for gap in assemble::identity_gaps(config) {
+            tracing::warn!("{gap}");
+        }
         for upstream in routes.iter().filter_map(|route| route.upstream.clone()) {
             if upstream.is_asked_for_health() {
                 // It ends by itself with the last holder of the upstream.
@@ -123,6 +126,8 @@ impl Generation {
             proxy: Proxy::new(ProxyParts {
                 trusted,
                 tenancy: bekci.watch().tenancy().clone(),
+                stripped: StrippedHeaders::new(config.server.strip_headers.iter().map(|name| name.as_str())),
+                identity: Arc::new(assemble::identity_headers(config, config.limits.identity_header_bytes)),
                 pseudonym: format!("bekci-{}", bekci.store().node_name().get(..12).unwrap_or_default()).into(),
                 own_origin: config.server.public_url.as_str().into(),
                 clock: Arc::clone(&ground.clock),

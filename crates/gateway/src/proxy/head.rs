@@ -15,8 +15,8 @@ use super::{
     client::Client,
     cookies,
     error::ProxyError,
-    identity,
-    names::{self, Fate},
+    identity::IdentityHeaders,
+    names::{self, Fate, StrippedHeaders},
     upload::BodyFraming,
     upstream::{HostHeader, Target},
 };
@@ -27,6 +27,8 @@ const TRACESTATE: &str = "tracestate";
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Own<'a> {
     pub(super) tenancy: &'a Tenancy,
+    pub(super) identity: &'a IdentityHeaders,
+    pub(super) stripped: &'a StrippedHeaders,
     /// The gateway's name in `Via`.
     pub(super) pseudonym: &'a str,
     pub(super) target: &'a Target,
@@ -71,14 +73,14 @@ pub(super) fn write(forward: &Forward<'_>, own: &Own<'_>) -> Result<Bytes, Proxy
         HostHeader::Original => writes(&mut out, format_args!("host: {}\r\n", forward.host)),
         HostHeader::Own => push(&mut out, &["host: ", &own.target.authority, "\r\n"]),
     }
-    client_headers(&mut out, request, own.tenancy)?;
+    client_headers(&mut out, request, own)?;
     connection_headers(&mut out, request, own);
     via(&mut out, request, own.pseudonym)?;
     forwarded(&mut out, own.client);
     push(&mut out, &["x-request-id: ", forward.request_id, "\r\n"]);
     trace(&mut out, forward);
     if let Some(principal) = forward.principal {
-        identity::write(&mut out, principal, forward.internal_token);
+        own.identity.write(&mut out, principal, forward.internal_token);
     }
     out.extend_from_slice(b"\r\n");
     Ok(out.freeze())
@@ -95,7 +97,7 @@ fn writes(out: &mut BytesMut, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
-fn client_headers(out: &mut BytesMut, request: &HttpRequest, tenancy: &Tenancy) -> Result<(), ProxyError> {
+fn client_headers(out: &mut BytesMut, request: &HttpRequest, own: &Own<'_>) -> Result<(), ProxyError> {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let mut connection_options: SmallVec<[&str; 4]> = SmallVec::new();
     for value in request.headers().get_all(header::CONNECTION) {
@@ -108,7 +110,8 @@ fn client_headers(out: &mut BytesMut, request: &HttpRequest, tenancy: &Tenancy) 
         let name = name.as_str();
         let fate = names::fate(name);
         if fate == Fate::Drop
-            || tenancy.forbids(name, peer)
+            || own.tenancy.forbids(name, peer)
+            || own.stripped.has(name)
             || connection_options
                 .iter()
                 .any(|option| option.eq_ignore_ascii_case(name))

@@ -64,7 +64,8 @@ use crate::{ops::Metrics, routes::Host};
 pub use client::{Client, TrustedProxies};
 pub use error::ProxyError;
 pub use health::{examine, probe, watch};
-pub(crate) use identity::{ALWAYS_TOLD, attribute_header, identity_lines};
+pub(crate) use identity::{Bound, IdentityHeaders, gaps};
+pub use names::StrippedHeaders;
 pub use upstream::{HostHeader, Upstream, UpstreamProblem, UpstreamSpec};
 
 /// What a proxy is made of.
@@ -74,6 +75,10 @@ pub struct ProxyParts {
     pub trusted: TrustedProxies,
     /// Which header names a tenant, and from whom.
     pub tenancy: Tenancy,
+    /// How upstreams are told who acts.
+    pub(crate) identity: Arc<IdentityHeaders>,
+    /// Which headers of clients are dropped beside those that are known.
+    pub stripped: StrippedHeaders,
     /// The gateway's name in `Via`: a token (RFC 9110 section 5.6.2) that no other gateway has, else two in a row look like a circle.
     pub pseudonym: Box<str>,
     /// The origin of `server.public_url`: pages of others may not open WebSockets with the browser's cookies.
@@ -116,6 +121,11 @@ impl Proxy {
     #[must_use]
     pub fn new(parts: ProxyParts) -> Self {
         Self { parts }
+    }
+
+    /// How upstreams are told who acts.
+    pub(crate) fn identity(&self) -> &IdentityHeaders {
+        &self.parts.identity
     }
 
     /// Who the client of a request is.
@@ -166,6 +176,8 @@ impl Proxy {
             let (connection, target) = self.connect(forward.upstream, may_reuse).await?;
             let own = Own {
                 tenancy: &self.parts.tenancy,
+                stripped: &self.parts.stripped,
+                identity: &self.parts.identity,
                 pseudonym: &self.parts.pseudonym,
                 target: &target,
                 client,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::identity::{Bound, IdentityHeaders};
+use crate::config::types::{DecisionAttributes, DecisionPreset};
 use bekci_core::{
     AuthGuard, GuardName, IdKind, Identity, IdentityVersion, LiveSession, ModelName, Permission, Principal,
     PrincipalKey, RoleName, RoleTable, RoleView, ScopedRights, Stamp, TokenId, TokenKind, VerifiedClaims, View,
@@ -67,4 +69,18 @@ pub(crate) fn principal(roles: &[&str], permissions: &[&str], attributes: Value)
         },
         tenant: None,
     }
+}
+
+/// Bekci's own headers within so many bytes, without a token.
+pub(crate) fn identity_headers(bytes: usize) -> IdentityHeaders {
+    headers_of(
+        DecisionPreset::Bekci,
+        DecisionAttributes::of(["email", "name", "username"]),
+        Bound { bytes, token: None },
+    )
+}
+
+/// Headers of a preset.
+pub(crate) fn headers_of(preset: DecisionPreset, attributes: DecisionAttributes, bound: Bound) -> IdentityHeaders {
+    IdentityHeaders::new(preset, attributes, ["email", "name", "full_name", "company"], bound)
 }

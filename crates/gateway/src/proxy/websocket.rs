@@ -38,15 +38,12 @@ pub(super) fn is_asked_for(method: &Method, version: Version, headers: &HeaderMa
     }
 }
 
-/// Refuses a WebSocket that a page of another origin opens with the browser's cookies: browsers send them along and let the page read what comes back. Only
-/// browsers send `Origin`, and their pages cannot add `Authorization`.
+/// Refuses a WebSocket that a page of another origin opens: browsers send their cookies along and let the page read what comes back. Only browsers send
+/// `Origin`. `Authorization` changes nothing, whatever it holds: a browser that remembers credentials of HTTP Basic adds it by itself.
 ///
 /// # Errors
 /// [`ProxyError::CrossSite`].
 pub(super) fn check_origin(headers: &HeaderMap, own_origin: &str) -> Result<(), ProxyError> {
-    if headers.contains_key(header::AUTHORIZATION) {
-        return Ok(());
-    }
     let is_own = |value: &header::HeaderValue| value.as_bytes().eq_ignore_ascii_case(own_origin.as_bytes());
     if headers.get_all(header::ORIGIN).all(is_own) {
         Ok(())
@@ -124,7 +121,10 @@ mod tests {
         };
         assert!(check(&[]));
         assert!(check(&[("origin", "https://gw.test")]));
-        assert!(check(&[("origin", "https://evil"), ("authorization", "Bearer x")]));
+        for authorization in ["Bearer x", "Basic YTpi", "junk", ""] {
+            let lines = [("origin", "https://evil"), ("authorization", authorization)];
+            assert!(!check(&lines), "{authorization:?}");
+        }
         for evil in ["https://evil", "null", "http://gw.test", "https://gw.test.evil", ""] {
             assert!(!check(&[("origin", evil)]), "{evil}");
         }

@@ -7,6 +7,7 @@
 //! 3. Paths, segment by segment from the left: a literal, then `*` (one segment that is not empty), then `**` (what is left, only at the end). `/api/**` matches
 //!    `/api`, `/api/` and everything below. Case counts, and so does a slash at the end elsewhere. Only canonical paths are compared.
 //! 4. Methods: a list, then `*`. `HEAD` and `OPTIONS` are methods like others; a list with `GET` alone does not match them.
+//!    An encoded dot, slash or backslash that is encoded once more (`%252e`) is refused, unless the route allows it: upstreams exist that decode twice.
 //! 5. What no route matches is refused. Two routes that are equally specific for some request are refused when the table is built.
 
 mod host;
@@ -19,7 +20,7 @@ use std::{
     sync::Arc,
 };
 
-use bekci_core::{BadPath, ErrorCode, RouteRule, canonical_path};
+use bekci_core::{BadPath, ErrorCode, RouteRule, canonical_path, is_encoded_twice};
 
 use self::{
     host::HostPattern,
@@ -48,6 +49,8 @@ pub struct RouteSpec {
     pub upstream: Option<Arc<Upstream>>,
     /// Whether `;` may stand in its paths.
     pub semicolon_allowed: bool,
+    /// Whether an encoded dot, slash or backslash may stand in its paths encoded once more.
+    pub double_encoding_allowed: bool,
 }
 
 /// A route of a table.
@@ -60,6 +63,7 @@ pub struct Route {
     /// Where it leads.
     pub upstream: Option<Arc<Upstream>>,
     semicolon_allowed: bool,
+    double_encoding_allowed: bool,
 }
 
 /// What is wrong with a set of routes.
@@ -233,6 +237,9 @@ impl RouteTable {
         };
         match (found, strict) {
             (Ok(route), Err(bad)) if !route.semicolon_allowed => Err(bad.into()),
+            (Ok(route), _) if !route.double_encoding_allowed && is_encoded_twice(&path) => {
+                Err(BadPath("it has a dot, slash or backslash that is encoded twice").into())
+            }
             (Err(_), Err(bad)) => Err(bad.into()),
             (found, _) => Ok(Found { route: found?, path }),
         }
@@ -302,6 +309,7 @@ impl RouteTable {
             rule: spec.rule,
             upstream: spec.upstream,
             semicolon_allowed: spec.semicolon_allowed,
+            double_encoding_allowed: spec.double_encoding_allowed,
         }));
     }
 

@@ -12,6 +12,7 @@ fn spec(id: &str, hosts: &[&str], paths: &[&str], methods: &[&str]) -> RouteSpec
         rule: Arc::new(RouteRule::public(id)),
         upstream: None,
         semicolon_allowed: false,
+        double_encoding_allowed: false,
     }
 }
 
@@ -116,6 +117,25 @@ fn a_semicolon_passes_on_the_routes_that_allow_it_alone() {
     assert!(at("/o/a;b=1").starts_with("BadPath"));
     assert!(at("/n/a;b=1").starts_with("BadPath"));
     assert!(at("/m/../o").starts_with("BadPath"));
+}
+
+#[test]
+fn what_is_encoded_twice_passes_on_the_routes_that_allow_it_alone() {
+    let allowing = RouteSpec {
+        double_encoding_allowed: true,
+        ..spec("raw", &["*"], &["/raw/**"], &["*"])
+    };
+    let table = table(vec![allowing, spec("other", &["*"], &["/o/**"], &["*"])]);
+    let at = |path| taken(&table, Verb::Get, "h", path);
+    for twice in ["%252e%252e", "a%252fb", "a%255Cb", "a%25252Fb", "%2%352e"] {
+        assert!(
+            taken(&table, Verb::Get, "h", &format!("/o/{twice}")).starts_with("BadPath"),
+            "{twice}"
+        );
+    }
+    assert_eq!(at("/raw/%252e%252e/x"), "raw");
+    assert_eq!(at("/o/100%25"), "other");
+    assert_eq!(at("/o/%2541"), "other");
 }
 
 fn problems(specs: Vec<RouteSpec>) -> Vec<String> {

@@ -3,9 +3,11 @@
 use std::fmt::Write;
 
 use bekci::Refusal;
-use bekci_core::{ErrorCode, GuardName, TenantName, Verdict};
+use bekci_core::{ErrorCode, GuardName, Principal, TenantName, Verdict};
 use bekci_token::Inspection;
 use serde_json::{Value, json};
+
+use crate::{assemble, config::Config, routes::Route};
 
 use super::{
     super::{answer::listed, desk::moment},
@@ -44,8 +46,48 @@ pub(super) struct Decision {
     pub(super) principal: Option<Value>,
     pub(super) asked: Vec<Asked>,
     pub(super) policy: Option<Verdict>,
+    pub(super) omitted: Vec<Omitted>,
     pub(super) status: u16,
     pub(super) refusal: Option<Refusal>,
+}
+
+/// What of an identity does not fit into the headers that tell it.
+#[derive(Debug)]
+pub(super) struct Omitted {
+    /// Who is not told it.
+    to: &'static str,
+    /// The setting that bounds the headers.
+    setting: &'static str,
+    bytes: u32,
+    what: Vec<&'static str>,
+}
+
+/// What the upstream and those who ask the decision endpoints are not told of a principal that is let in.
+pub(super) fn omitted(config: &Config, principal: &Principal, route: &Route) -> Vec<Omitted> {
+    let limits = &config.limits;
+    let upstream = route.upstream.is_some();
+    let bounds = [
+        (
+            "the upstream",
+            "limits.identity_header_bytes",
+            limits.identity_header_bytes,
+            upstream,
+        ),
+        (
+            "the decision endpoints",
+            "limits.decision_header_bytes",
+            limits.decision_header_bytes,
+            true,
+        ),
+    ];
+    let told = bounds.into_iter().filter(|(.., is_told)| *is_told);
+    let omitted = told.map(|(to, setting, bytes, _)| Omitted {
+        to,
+        setting,
+        bytes,
+        what: assemble::identity_headers(config, bytes).told(principal).omitted,
+    });
+    omitted.filter(|omitted| !omitted.what.is_empty()).collect()
 }
 
 /// Who was read, as of now.
@@ -84,6 +126,7 @@ impl Decision {
             principal: None,
             asked: Vec::new(),
             policy: None,
+            omitted: Vec::new(),
             status: 200,
             refusal: None,
         }
@@ -125,6 +168,9 @@ impl Decision {
             "principal": self.principal,
             "asked": asked,
             "policy": policy,
+            "omitted": self.omitted.iter().map(|omitted| json!({
+                "setting": omitted.setting, "bytes": omitted.bytes, "what": omitted.what,
+            })).collect::<Vec<_>>(),
             "allowed": self.refusal.is_none(),
             "outcome": self.outcome(),
             "status": self.status,
@@ -252,6 +298,16 @@ impl Decision {
                 "\nALLOWED  by the decision endpoints; route {route} has no upstream\n"
             ),
         };
+        for omitted in &self.omitted {
+            let _infallible = writeln!(
+                text,
+                "not all {} fit into the headers of {}: {} = {} bytes",
+                listed(omitted.what.iter().copied()),
+                omitted.to,
+                omitted.setting,
+                omitted.bytes
+            );
+        }
         let _infallible = writeln!(
             text,
             "in the metric: route=\"{route}\" outcome=\"{}\" code=\"{code}\"; the log has the same code and reason",

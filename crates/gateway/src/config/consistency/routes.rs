@@ -39,6 +39,7 @@ fn apart(config: &Config, findings: &mut Findings<'_>) {
         rule: Arc::new(RouteRule::public(route.id.as_str())),
         upstream: None,
         semicolon_allowed: false,
+        double_encoding_allowed: false,
     });
     for problem in RouteTable::new(specs).err().unwrap_or_default() {
         findings.add(&["routes", problem.route(), "paths"], problem.to_string());

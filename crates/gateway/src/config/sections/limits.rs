@@ -13,6 +13,11 @@ settings! {
     Limits {
         /// The longest body that Bekci itself reads, as at sign-in, in bytes. Bodies for an upstream are streamed.
         body_bytes: u32 [range(1_024, 16_777_216)] = Toml("65536");
+        /// The most bytes of all identity headers of a forwarded request together, `X-Auth-Token` among them. What does not fit is left out and named by
+        /// `X-Auth-Omitted`: permissions and attributes, at last roles. nginx takes 8 KiB in one header, HAProxy 16 KiB in a head, Envoy 60 KiB.
+        identity_header_bytes: u32 [range(2_048, 61_440)] = Toml("8192");
+        /// The same for answers of the decision endpoints. nginx takes 4 KiB in a head unless `proxy_buffer_size` of the location that asks is raised together with this.
+        decision_header_bytes: u32 [range(2_048, 61_440)] = Toml("3584");
         /// How long a client may take to send the head of a request.
         head_timeout_seconds: Seconds [range(1, 300)] = Toml("5");
         /// How long an idle connection is kept.

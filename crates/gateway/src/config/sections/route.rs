@@ -150,6 +150,9 @@ settings! {
         kind: RouteKind = Toml("'authorized'");
         /// Whether casbin is asked as well, about subject, tenant, path and method.
         policy: bool = Toml("false");
+        /// Whether a dot, slash or backslash may stand in a path encoded twice, as `%252e`. Elsewhere that is 400 `BAD_PATH`: an upstream that decodes twice
+        /// reads another path than the one that was judged.
+        double_encoding: bool = Toml("false");
         /// `inherit`, `l1` or `direct`.
         consistency: Consistency = Toml("'inherit'");
         /// Where the request goes: an origin, or `{ urls = [..], health_path = "/healthz", timeout_ms = 30000 }`. Left out, the route is for the decision endpoints

@@ -26,6 +26,13 @@ text_type! {
 }
 
 text_type! {
+    /// The name of a header, or a beginning of names that ends in `*`.
+    HeaderPattern: "the name of a header, or its beginning with * at the end, as x-company-*", Some("^[A-Za-z][A-Za-z0-9-]*\\*?$"),
+    |text| require(HeaderName::parse(text.strip_suffix('*').unwrap_or(text)).is_ok()
+        && !["host", "cookie", "content-", "accept"].iter().any(|needed| needed.starts_with(text.trim_end_matches('*'))))
+}
+
+text_type! {
     /// A method that pages of other origins can be allowed.
     PageMethod: "a method in capitals that a page can call with, as GET", Some("^[A-Z]+$"),
     |text| require(text.len() <= 32 && bekci::Cors::check_method(text).is_ok())

@@ -17,13 +17,16 @@ use bekci_core::{
 };
 
 use crate::{
-    config::types::{DecisionPreset, Origin},
-    decision::{Decisions, configure, preset::IdentityHeaders},
+    config::types::{DecisionAttributes, DecisionPreset, Origin},
+    decision::{Decisions, configure},
     gatekeeper::Gatekeeper,
     generation::CurrentGate,
     lookout::Lookout,
     ops::Metrics,
-    proxy::{Proxy, ProxyParts, TrustedProxies, testing::principal},
+    proxy::{
+        Bound, IdentityHeaders, Proxy, ProxyParts, StrippedHeaders, TrustedProxies,
+        testing::{headers_of, principal},
+    },
     routes::{RouteSpec, RouteTable},
     sign_in::{Page, SignInPages},
 };
@@ -99,6 +102,18 @@ impl Default for Scene {
 }
 
 impl Scene {
+    fn headers(&self) -> IdentityHeaders {
+        let bound = Bound {
+            bytes: 3_584,
+            token: Some(1_200),
+        };
+        headers_of(
+            self.preset,
+            DecisionAttributes::of(["email", "name", "username"]),
+            bound,
+        )
+    }
+
     /// `/public/**` for anybody, `/me/**` for customers, `/manage/**` for a permission that nobody holds; on any host. `app.test` has `/only`.
     fn decisions(&self) -> Decisions {
         let attributes = serde_json::json!({"email": "zoë@b.c", "name": "Zoë", "full_name": null});
@@ -130,6 +145,8 @@ impl Scene {
             proxy: Proxy::new(ProxyParts {
                 trusted: trusted.clone(),
                 tenancy: Tenancy::none(),
+                identity: Arc::new(self.headers()),
+                stripped: StrippedHeaders::default(),
                 pseudonym: "bekci-test".into(),
                 own_origin: "https://gw.test".into(),
                 clock: Arc::<FakeClock>::clone(&clock),
@@ -148,7 +165,7 @@ impl Scene {
         Decisions {
             keeper: Arc::new(keeper),
             trusted,
-            headers: IdentityHeaders::new(self.preset, ["email", "name", "full_name", "company"]),
+            headers: self.headers(),
         }
     }
 
@@ -182,6 +199,7 @@ fn routes(guard: &Arc<AuthGuard>) -> RouteTable {
         rule: Arc::new(rule),
         upstream: None,
         semicolon_allowed: false,
+        double_encoding_allowed: false,
     };
     let guarded = |id: &str| RouteRule::guarded(id, GuardChain::new([Arc::clone(guard)]));
     let manage = RouteRule {

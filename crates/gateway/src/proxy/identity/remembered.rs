@@ -13,16 +13,20 @@ use actix_web::web::{Bytes, BytesMut};
 use bekci_core::{Identity, Principal, RoleTable, SessionId, TenantName};
 use foldhash::fast::FixedState;
 
+use super::IdentityHeaders;
+
 /// How many principals each thread remembers; a power of two. At a usual 1 KiB each.
 const PLACES: usize = 1024;
 /// Lines longer than this are written anew each time.
-const MAX_LINES: usize = 4 * 1024;
+const MAX_LINES: usize = 16 * 1024;
 
 thread_local! {
     static MEMORY: RefCell<Box<[Option<Remembered>]>> = RefCell::default();
 }
 
 struct Remembered {
+    /// Of which headers.
+    number: u64,
     identity: Arc<Identity>,
     roles: Arc<RoleTable>,
     tenant_roles: Option<Arc<RoleTable>>,
@@ -33,13 +37,14 @@ struct Remembered {
 }
 
 impl Remembered {
-    fn is_of(&self, principal: &Principal) -> bool {
+    fn is_of(&self, headers: &IdentityHeaders, principal: &Principal) -> bool {
         let same_tenant_roles = match (&self.tenant_roles, &principal.view.roles.tenant) {
             (None, None) => true,
             (Some(mine), Some(other)) => Arc::ptr_eq(mine, other),
             _ => false,
         };
-        Arc::ptr_eq(&self.identity, &principal.view.identity)
+        self.number == headers.number
+            && Arc::ptr_eq(&self.identity, &principal.view.identity)
             && Arc::ptr_eq(&self.roles, &principal.view.roles.global)
             && same_tenant_roles
             && Arc::ptr_eq(&self.guard, &principal.guard)
@@ -49,22 +54,23 @@ impl Remembered {
 }
 
 /// The header lines of a principal.
-pub(super) fn lines_of(principal: &Principal) -> Bytes {
+pub(super) fn lines_of(headers: &IdentityHeaders, principal: &Principal) -> Bytes {
     MEMORY.with_borrow_mut(|memory| {
         if memory.is_empty() {
             *memory = std::iter::repeat_with(|| None).take(PLACES).collect();
         }
-        let place = memory.get_mut(place_of(principal));
+        let place = memory.get_mut(place_of(headers, principal));
         if let Some(Some(known)) = &place
-            && known.is_of(principal)
+            && known.is_of(headers, principal)
         {
             return known.lines.clone();
         }
         let mut lines = BytesMut::with_capacity(1024);
-        super::lines(&mut lines, principal);
+        headers.spell(&mut lines, principal);
         let lines = lines.freeze();
         if let Some(place) = place.filter(|_| lines.len() <= MAX_LINES) {
             *place = Some(Remembered {
+                number: headers.number,
                 identity: Arc::clone(&principal.view.identity),
                 roles: Arc::clone(&principal.view.roles.global),
                 tenant_roles: principal.view.roles.tenant.clone(),
@@ -78,8 +84,9 @@ pub(super) fn lines_of(principal: &Principal) -> Bytes {
     })
 }
 
-fn place_of(principal: &Principal) -> usize {
+fn place_of(headers: &IdentityHeaders, principal: &Principal) -> usize {
     let mut hasher = FixedState::with_seed(0).build_hasher();
+    headers.number.hash(&mut hasher);
     principal.claims.session.hash(&mut hasher);
     principal.tenant.hash(&mut hasher);
     usize::try_from(hasher.finish()).unwrap_or_default() & (PLACES - 1)
@@ -90,14 +97,24 @@ mod tests {
     use bekci_core::{Permission, RoleView};
 
     use super::*;
-    use crate::proxy::testing::principal;
+    use crate::proxy::testing::{identity_headers, principal};
 
-    fn lines_of(principal: &Principal) -> String {
-        String::from_utf8(super::lines_of(principal).to_vec()).unwrap()
+    #[test]
+    fn lines_that_other_headers_wrote_are_not_given() {
+        let (narrow, wide) = (identity_headers(600), identity_headers(8_192));
+        let permissions: Vec<String> = (0..20).map(|n| format!("area{n}.do.something")).collect();
+        let permissions: Vec<&str> = permissions.iter().map(String::as_str).collect();
+        let principal = principal(&[], &permissions, serde_json::json!({}));
+        let lines = |headers: &IdentityHeaders| String::from_utf8(headers.lines(&principal).to_vec()).unwrap();
+        assert!(!lines(&wide).contains("x-auth-omitted"));
+        assert!(lines(&narrow).contains("x-auth-omitted: permissions\r\n"));
+        assert!(!lines(&wide).contains("x-auth-omitted"));
     }
 
     #[test]
     fn a_change_of_any_part_is_seen_at_once() {
+        let headers = identity_headers(8_192);
+        let lines_of = |principal: &Principal| String::from_utf8(headers.lines(principal).to_vec()).unwrap();
         let first = principal(&["buyer"], &["orders.view"], serde_json::json!({"email": "a@b.c"}));
         assert_eq!(lines_of(&first), lines_of(&first));
 

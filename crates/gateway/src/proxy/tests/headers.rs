@@ -13,6 +13,36 @@ const IDENTITY: [(&str, &str); 9] = [
     ("x-auth-attr-email", "zo%C3%AB@b.c"),
 ];
 
+/// What other products and proxies take for the word of a proxy, or for a user.
+const PROXIED: [&str; 16] = [
+    "Remote-User: admin",
+    "Remote_Groups: admins",
+    "X-authentik-username: admin",
+    "X-Auth-Request-User: admin",
+    "X-WEBAUTH-USER: admin",
+    "X-Forwarded: for=1.2.3.4",
+    "X-Forwarded-User: admin",
+    "X-Original-Forwarded-For: 1.2.3.4",
+    "X-Client-Cert: x",
+    "X-Envoy-External-Address: 1.2.3.4",
+    "X-Accel-Redirect: /x",
+    "X-Sendfile-Type: X-Accel-Redirect",
+    "X-HTTP-Host-Override: evil",
+    "Front-End-Https: on",
+    "X-Middleware-Subrequest: middleware",
+    "x.company.user: admin",
+];
+
+#[test]
+fn what_other_products_take_for_identity_reaches_no_upstream() {
+    let (upstream, _) = echo_upstream();
+    let gateway = gateway(&[upstream.url()]);
+    let plain = told(&get(&gateway, "/public/x", &[]));
+    assert_eq!(told(&get(&gateway, "/public/x", &PROXIED))["headers"], plain["headers"]);
+    let plain = told(&get(&gateway, "/me/x", &[]));
+    assert_eq!(told(&get(&gateway, "/me/x", &PROXIED))["headers"], plain["headers"]);
+}
+
 const FORGED: [&str; 12] = [
     "X-Auth-Id: 1",
     "x-auth-roles: super",

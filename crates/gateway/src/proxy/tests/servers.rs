@@ -24,7 +24,10 @@ use super::client::PATIENCE;
 use crate::{
     echo::{self, EchoCount},
     ops::Metrics,
-    proxy::{Forward, HostHeader, Proxy, ProxyParts, TrustedProxies, Upstream, UpstreamSpec, testing::principal},
+    proxy::{
+        Forward, HostHeader, Proxy, ProxyParts, StrippedHeaders, TrustedProxies, Upstream, UpstreamSpec,
+        testing::{identity_headers, principal},
+    },
     routes::{Host, RouteSpec, RouteTable, Verb},
 };
 
@@ -161,11 +164,14 @@ impl Gateway {
             rule: Arc::new(RouteRule::public(id)),
             upstream: Some(Arc::clone(&upstream)),
             semicolon_allowed: false,
+            double_encoding_allowed: false,
         };
         Self {
             proxy: Proxy::new(ProxyParts {
                 trusted: TrustedProxies::new(move |_| trusts),
                 tenancy: setup.tenancy.clone(),
+                identity: Arc::new(identity_headers(8_192)),
+                stripped: StrippedHeaders::new(["x-company-*"]),
                 pseudonym: "bekci-test".into(),
                 own_origin: "http://gw.test".into(),
                 clock: Arc::<FakeClock>::clone(&clock),
