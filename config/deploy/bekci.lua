@@ -58,6 +58,7 @@ core.register_action("bekci", { "http-req" }, function(txn, bekci)
         return refuse(txn, answer.status, answer.headers, answer.body)
     end
     for name, values in pairs(answer.headers) do
+        -- The names of every server.decision_preset: X-Auth-*, X-Auth-Request-*, X-authentik-*, Remote-*.
         if name:find("^x%-auth") or name:find("^remote%-") then
             txn.http:req_set_header(name, values[0] or "")
         end

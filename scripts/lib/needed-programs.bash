@@ -11,15 +11,23 @@ has_program() {
     return 1
 }
 
-# Fills `missing_programs` and `missing_packages` from the table.
+# Where programs from PyPI live, each in an environment of its own; a link in /usr/local/bin leads there.
+readonly PYPI_FOLDER=/usr/local/lib/bekci-tests
+
+# Fills `missing_programs`, `missing_packages` and `missing_from_pypi` from the table.
 look_for_needed_programs() {
     missing_programs=()
     missing_packages=()
+    missing_from_pypi=()
     local program package _purpose
     while read -r program package _purpose; do
         [[ -z "$program" || "$program" == \#* ]] && continue
         has_program "$program" && continue
         missing_programs+=("$program")
+        if [[ $package == pypi:* ]]; then
+            missing_from_pypi+=("$program ${package#pypi:}")
+            package=python3-venv
+        fi
         [[ " ${missing_packages[*]-} " == *" $package "* ]] || missing_packages+=("$package")
     done <scripts/needed-programs
 }
@@ -47,6 +55,17 @@ install_packages() {
     return "$status"
 }
 
+# Installs programs from PyPI: each argument is a program and its package with its version.
+install_from_pypi() {
+    local entry program package
+    for entry in "$@"; do
+        read -r program package <<<"$entry"
+        python3 -m venv "$PYPI_FOLDER/$program" &&
+            "$PYPI_FOLDER/$program/bin/pip" install --quiet --disable-pip-version-check "$package" &&
+            ln -sf "$PYPI_FOLDER/$program/bin/$program" "/usr/local/bin/$program" || return 1
+    done
+}
+
 provide_needed_programs() {
     look_for_needed_programs
     [[ ${#missing_programs[@]} -eq 0 ]] && return 0
@@ -54,12 +73,17 @@ provide_needed_programs() {
     echo "The tests need programs that are not here: ${missing_programs[*]}" >&2
     if [[ $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then
         echo "Install them and run this again; on Debian and Ubuntu: apt-get install ${missing_packages[*]}" >&2
+        [[ ${#missing_from_pypi[@]} -eq 0 ]] || echo "From PyPI (program, package): ${missing_from_pypi[*]}" >&2
         return 1
     fi
 
     echo "Installing: ${missing_packages[*]}" >&2
     if ! install_packages "${missing_packages[@]}"; then
         echo "Could not install: ${missing_packages[*]}" >&2
+        return 1
+    fi
+    if [[ ${#missing_from_pypi[@]} -ne 0 ]] && ! install_from_pypi "${missing_from_pypi[@]}"; then
+        echo "Could not install from PyPI: ${missing_from_pypi[*]}" >&2
         return 1
     fi
     look_for_needed_programs

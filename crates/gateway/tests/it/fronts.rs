@@ -1,4 +1,4 @@
-//! nginx, HAProxy and Caddy, each with its file of `config/deploy`, between clients and an application that only they may reach: what the application sees is what
+//! nginx, HAProxy, Caddy and Envoy, each with its file of `config/deploy`, between clients and an application that only they may reach: what the application sees is what
 //! Bekci decided, whatever the client says.
 
 mod scene;
@@ -11,7 +11,9 @@ use std::{
 use bekci_test_support::{Server, Service, TempDir, free_port, unique};
 use serde_json::Value;
 
-use self::scene::{CONFIG, Front, Gateway, caddy, haproxy, nginx, signed_in};
+use self::scene::{
+    CONFIG, Front, Gateway, Start, ZOE, caddy, envoy, haproxy, nginx, nginx_for_large_bodies, sign_in, signed_in,
+};
 use crate::{
     echo::Echo,
     house::BEKCI,
@@ -36,7 +38,7 @@ fn identity(seen: &Value) -> Vec<(String, String)> {
                 .into_iter()
                 .map(move |value| (name.clone(), value.as_str().unwrap().to_owned()))
         })
-        .filter(|(name, value)| name.starts_with("x-auth") && !value.is_empty())
+        .filter(|(name, value)| (name.starts_with("x-auth") || name.starts_with("remote-")) && !value.is_empty())
         .collect();
     told.sort();
     told
@@ -203,11 +205,171 @@ fn a_browser_is_sent_to_sign_in(front: &Front) {
     assert_eq!(answer.header("cache-control"), Some("no-store"));
 }
 
+fn people_sign_in_through_it(front: &Front) {
+    let answer = front.ask(&sign_in(ZOE));
+    assert_eq!(answer.verdict(), "200", "{answer:?}");
+    let token = answer.json()["data"]["accessToken"].as_str().unwrap().to_owned();
+    is_the_customer(&identity(&front.seen(&get(&path("me")).bearer(&token))));
+    let wrong =
+        post("/auth/customer/login").json(&serde_json::json!({"email": "nobody@customer.test", "password": "x"}));
+    assert_eq!(front.ask(&wrong).verdict(), "401 CREDENTIAL_INVALID");
+    assert_eq!(front.ask(&get("/.well-known/jwks.json")).status, 200);
+}
+
+fn those_who_accept_json_get_json(front: &Front) {
+    for accept in ["application/json", "*/*", "application/json, text/plain, */*"] {
+        let ask = |request: Ask| front.ask(&request.header("accept", accept));
+        let answer = ask(get(&path("me")));
+        assert_eq!(answer.verdict(), "401 TOKEN_MISSING", "{answer:?}");
+        assert!(
+            answer.header("content-type").unwrap().starts_with("application/json"),
+            "{answer:?}"
+        );
+        assert!(
+            answer.json()["error"]["requestId"]
+                .as_str()
+                .is_some_and(|id| !id.is_empty())
+        );
+        assert_eq!(ask(signed_in(get(&path("office")))).verdict(), "403 FORBIDDEN");
+    }
+}
+
+fn what_does_not_fit_is_left_out_and_named(front: &Front) {
+    let seen = front.seen(&get(&path("me")).bearer(&Gateway::shared().long));
+    let told = identity(&seen);
+    let value = |name: &str| {
+        told.iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.as_str())
+    };
+    // Caddy copies what every answer has, and no more.
+    assert!(matches!(value("x-auth-omitted"), Some("attributes") | None), "{told:?}");
+    assert_eq!(
+        (value("x-auth-attr-name"), value("x-auth-roles")),
+        (None, Some("buyer"))
+    );
+    let claims = decoded(value("x-auth-token").unwrap(), 1);
+    assert_eq!(claims["omitted"], serde_json::json!(["attributes"]));
+    assert_eq!(
+        (claims.get("name"), &claims["roles"]),
+        (None, &serde_json::json!(["buyer"]))
+    );
+}
+
+/// The headers by which a preset tells who the customer is.
+const PRESETS: [(&str, &[(&str, &str)]); 3] = [
+    (
+        "authelia",
+        &[
+            ("remote-email", ZOE),
+            ("remote-groups", "buyer"),
+            ("remote-name", "Zo%C3%AB"),
+            ("remote-user", "customer:1"),
+        ],
+    ),
+    (
+        "oauth2-proxy",
+        &[
+            ("x-auth-request-email", ZOE),
+            ("x-auth-request-groups", "buyer"),
+            ("x-auth-request-user", "customer:1"),
+        ],
+    ),
+    (
+        "authentik",
+        &[
+            ("x-authentik-email", ZOE),
+            ("x-authentik-groups", "buyer"),
+            ("x-authentik-name", "Zo%C3%AB"),
+            ("x-authentik-uid", "customer:1"),
+            ("x-authentik-username", "customer:1"),
+        ],
+    ),
+];
+
+/// One gateway for each preset, for all fronts.
+fn with_preset(at: usize) -> &'static Gateway {
+    static SHARED: [std::sync::OnceLock<Gateway>; 3] = [const { std::sync::OnceLock::new() }; 3];
+    SHARED[at].get_or_init(|| Gateway::start(PRESETS[at].0))
+}
+
+fn each_presets_names_reach_the_application(start: fn(&str) -> Start) {
+    for (at, (preset, expected)) in PRESETS.into_iter().enumerate() {
+        let gateway = with_preset(at);
+        let front = Front::start(start(preset), gateway.server.address());
+        let mut request = forged(get(&path("me")).bearer(&gateway.token));
+        for name in [
+            "Remote-User",
+            "remote_user",
+            "Remote-Email",
+            "X-Auth-Request-Email",
+            "X-Auth-Request-Access-Token",
+            "X-authentik-jwt",
+            "X-authentik-email",
+            "X_authentik_username",
+        ] {
+            request = request.header(name, "super-admin");
+        }
+        let told = identity(&front.seen(&request));
+        let told: Vec<(&str, &str)> = told
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(told, expected, "{preset}");
+    }
+}
+
+#[test]
+fn a_larger_body_is_allowed_in_one_place() {
+    let front = Front::start(nginx_for_large_bodies, Gateway::shared().server.address());
+    let body = vec![b'x'; 3_000_000];
+    let seen = front.seen(&signed_in(post(&path("me"))).body("text/plain", body));
+    assert_eq!(seen["bodyBytes"], 3_000_000);
+}
+
+/// Traefik is not among Debian's programs: its file is read here, and what it promises to send is what `/forward-auth` is asked with.
+#[test]
+fn the_file_for_traefik_names_every_header_and_lets_people_sign_in() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/deploy/traefik.yml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let (_, list) = text.split_once("authResponseHeaders:\n").unwrap();
+    let names = list.lines().map_while(|line| line.trim().strip_prefix("- "));
+    let named: Vec<String> = names.map(str::to_ascii_lowercase).collect();
+    let ask = |gateway: &Gateway| {
+        get("/forward-auth")
+            .bearer(&gateway.token)
+            .header("x-forwarded-method", "GET")
+            .header("x-forwarded-proto", "http")
+            .header("x-forwarded-host", "bekci.test")
+            .header("x-forwarded-uri", "/me/x?a=b")
+            .header("x-forwarded-for", "192.0.2.1")
+            .header("x-forwarded-server", "traefik")
+            .to(gateway.server.address())
+    };
+    for gateway in [Gateway::shared(), with_preset(0), with_preset(1), with_preset(2)] {
+        let answer = ask(gateway);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        for name in answer
+            .names()
+            .filter(|name| name.starts_with("x-auth") || name.starts_with("remote-"))
+        {
+            assert!(
+                named.iter().any(|known| known == name),
+                "{name} is not in authResponseHeaders"
+            );
+        }
+    }
+    assert!(text.contains("address: \"http://127.0.0.1:8080/forward-auth\""));
+    assert!(text.contains("trustForwardHeader: false"));
+    assert!(text.contains("rule: \"PathPrefix(`/auth/`)"));
+}
+
 macro_rules! behind_each_front {
     ($($name:ident),* $(,)?) => {
         behind_each_front!(@front behind_nginx, nginx, $($name),*);
         behind_each_front!(@front behind_haproxy, haproxy, $($name),*);
         behind_each_front!(@front behind_caddy, caddy, $($name),*);
+        behind_each_front!(@front behind_envoy, envoy, $($name),*);
     };
     (@front $module:ident, $front:ident, $($name:ident),*) => {
         mod $module {
@@ -220,6 +382,11 @@ macro_rules! behind_each_front {
             fn $name() {
                 super::$name(shared());
             })*
+
+            #[test]
+            fn each_presets_names_reach_the_application_and_no_forged_one_does() {
+                super::each_presets_names_reach_the_application(super::scene::with_names::$front);
+            }
 
             #[test]
             fn without_an_answer_of_bekci_nobody_is_let_in() {
@@ -237,6 +404,9 @@ behind_each_front!(
     odd_paths_are_refused_or_judged_as_what_they_are,
     the_original_method_asks_for_proof_of_origin,
     a_browser_is_sent_to_sign_in,
+    people_sign_in_through_it,
+    those_who_accept_json_get_json,
+    what_does_not_fit_is_left_out_and_named,
 );
 
 /// Where nobody listens.

@@ -68,7 +68,7 @@ impl Wire {
     }
 
     /// The head of the next answer, which is all of an answer to HEAD.
-    fn read_head(&mut self) -> Answer {
+    pub fn read_head(&mut self) -> Answer {
         let status = self.line();
         let status = status
             .split(' ')
@@ -108,6 +108,11 @@ impl Answer {
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         let found = self.headers.iter().filter(move |(header, _)| header == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// The names of its headers, in lower case.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.headers.iter().map(|(name, _)| name.as_str())
     }
 
     pub fn json(&self) -> Value {

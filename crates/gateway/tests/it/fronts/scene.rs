@@ -15,26 +15,33 @@ use crate::{
     http::{Answer, Ask, get, post},
 };
 
-/// A gateway that believes 127.0.0.1, and a customer who is signed in.
+/// A gateway that believes 127.0.0.1, and customers who are signed in.
 pub struct Gateway {
     pub server: Server,
     pub token: String,
+    /// Of a customer whose name is too long for any header.
+    pub long: String,
     _folder: TempDir,
 }
+
+/// The address of a customer.
+pub const ZOE: &str = "zoe@customer.test";
 
 impl Gateway {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Gateway> = OnceLock::new();
-        SHARED.get_or_init(Self::start)
+        SHARED.get_or_init(|| Self::start("bekci"))
     }
 
-    fn start() -> Self {
+    /// One that tells identities by the names of this preset.
+    pub fn start(preset: &str) -> Self {
         let folder = TempDir::new("fronts");
         let config = folder.path().join("bekci.toml");
         let ops = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let mut added = false;
         let server = Server::on_free_port(|port| {
             let text = CONFIG
+                .replace("[server]", &format!("[server]\ndecision_preset = \"{preset}\""))
                 .replace("{port}", &port.to_string())
                 .replace("{ops}", &ops.port().to_string())
                 .replace("{folder}", folder.path().to_str().unwrap());
@@ -42,25 +49,35 @@ impl Gateway {
             if !added {
                 run(&config, &["migrate", "up"], "").success();
                 run(&config, &["role", "add", "buyer", "--guard", "customer"], "").success();
-                let add = ["principal", "add", "--password-stdin", "--name", "Zoë"];
-                let about = ["--model", "customer", "--email", "zoe@customer.test", "--role", "buyer"];
-                run(&config, &[&add[..], &about[..]].concat(), PASSWORD).success();
+                let long = "x".repeat(20_000);
+                for (email, name) in [(ZOE, "Zoë"), ("long@customer.test", &*long)] {
+                    let add = ["principal", "add", "--password-stdin", "--name", name];
+                    let about = ["--model", "customer", "--email", email, "--role", "buyer"];
+                    run(&config, &[&add[..], &about[..]].concat(), PASSWORD).success();
+                }
                 added = true;
             }
             Service::new(BEKCI, port, &folder)
                 .args(["serve"])
                 .ready_when(move |_| std::net::TcpStream::connect(ops).is_ok() && get("/readyz").to(ops).status == 200)
         });
-        let body = serde_json::json!({"email": "zoe@customer.test", "password": PASSWORD});
-        let signed_in = post("/auth/customer/login").json(&body).to(server.address());
-        assert_eq!(signed_in.status, 200);
-        let token = signed_in.json()["data"]["accessToken"].as_str().unwrap().to_owned();
+        let token = |email: &str| {
+            let answer = sign_in(email).to(server.address());
+            assert_eq!(answer.status, 200);
+            answer.json()["data"]["accessToken"].as_str().unwrap().to_owned()
+        };
         Self {
+            token: token(ZOE),
+            long: token("long@customer.test"),
             server,
-            token,
             _folder: folder,
         }
     }
+}
+
+/// A customer signs in.
+pub fn sign_in(email: &str) -> Ask {
+    post("/auth/customer/login").json(&serde_json::json!({"email": email, "password": PASSWORD}))
 }
 
 pub const CONFIG: &str = r#"
@@ -114,6 +131,18 @@ fn shipped(file: &str, port: u16, gateway: SocketAddr) -> String {
         .unwrap()
         .replace("127.0.0.1:8000", &format!("127.0.0.1:{port}"))
         .replace(":8000 {", &format!(":{port} {{"))
+        .replace(
+            "address: 127.0.0.1, port_value: 8000",
+            &format!("address: 127.0.0.1, port_value: {port}"),
+        )
+        .replace(
+            "address: 127.0.0.1, port_value: 8080",
+            &format!("address: 127.0.0.1, port_value: {}", gateway.port()),
+        )
+        .replace(
+            "address: 127.0.0.1, port_value: 9000",
+            &format!("address: 127.0.0.1, port_value: {}", Echo::shared().address.port()),
+        )
         .replace("127.0.0.1:8080", &gateway.to_string())
         .replace("127.0.0.1:9000", &Echo::shared().address.to_string())
 }
@@ -146,6 +175,60 @@ pub fn caddy(port: u16, gateway: SocketAddr, folder: &TempDir) -> Service {
         .args(home)
         .args([find_program("caddy").unwrap()])
         .args(run)
+}
+
+/// Without its administration and without hot restarts, which share memory with others of this machine.
+pub fn envoy(port: u16, gateway: SocketAddr, folder: &TempDir) -> Service {
+    std::fs::write(folder.path().join("envoy.yaml"), shipped("envoy.yaml", port, gateway)).unwrap();
+    Service::new("envoy", port, folder).args(["-c", "envoy.yaml", "--disable-hot-restart", "--concurrency", "1"])
+}
+
+/// How each is started for the names of a preset: only Caddy's file says which they are.
+pub mod with_names {
+    use super::{Service, SocketAddr, Start, TempDir};
+
+    pub fn nginx(_: &str) -> Start {
+        super::nginx
+    }
+
+    pub fn haproxy(_: &str) -> Start {
+        super::haproxy
+    }
+
+    pub fn envoy(_: &str) -> Start {
+        super::envoy
+    }
+
+    pub fn caddy(preset: &str) -> Start {
+        match preset {
+            "authelia" => |port, gateway, folder| named(port, gateway, folder, "authelia"),
+            "oauth2-proxy" => |port, gateway, folder| named(port, gateway, folder, "oauth2-proxy"),
+            _ => |port, gateway, folder| named(port, gateway, folder, "authentik"),
+        }
+    }
+
+    fn named(port: u16, gateway: SocketAddr, folder: &TempDir, preset: &str) -> Service {
+        let service = super::caddy(port, gateway, folder);
+        let path = folder.path().join("Caddyfile");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.matches("import bekci\n").count(), 1);
+        std::fs::write(&path, text.replace("import bekci\n", &format!("import {preset}\n"))).unwrap();
+        service
+    }
+}
+
+/// nginx with a larger body allowed, in the one place where its file says so.
+pub fn nginx_for_large_bodies(port: u16, gateway: SocketAddr, folder: &TempDir) -> Service {
+    let service = nginx(port, gateway, folder);
+    let path = folder.path().join("bekci.conf");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.matches("client_max_body_size 1m;").count(), 1);
+    std::fs::write(
+        &path,
+        text.replace("client_max_body_size 1m;", "client_max_body_size 8m;"),
+    )
+    .unwrap();
+    service
 }
 
 impl Front {
