@@ -2,7 +2,8 @@
 //!
 //! The rules (contract section 3 and RFC 3986 section 6.2):
 //!
-//! 1. The path begins with `/` and has only the bytes that RFC 3986 allows in one; anything else is refused, raw non-ASCII included.
+//! 1. The path begins with `/` and has only the bytes that RFC 3986 allows in one; anything else is refused, raw non-ASCII included. The exception are `[`, `]`, `|`,
+//!    `^` and the backquote, which browsers send as they are (URL Standard, path percent-encode set): they are encoded, and so have one spelling like the rest.
 //! 2. `%XX` must be two hex digits. An unreserved character (`A-Z a-z 0-9 - . _ ~`) is decoded; every other one stays, its hex in upper case.
 //! 3. Refused: an encoded slash, backslash, control byte or NUL; a raw backslash; `;` unless the route allows it, raw or encoded; what is not UTF-8 when decoded.
 //! 4. Refused after that: a `.` or `..` segment, and an empty segment other than the last one.
@@ -30,6 +31,21 @@ fn is_plain(byte: u8) -> bool {
         )
 }
 
+/// What browsers leave as it is, and RFC 3986 does not allow in a path.
+fn is_left_raw(byte: u8) -> bool {
+    matches!(byte, b'[' | b']' | b'|' | b'^' | b'`')
+}
+
+/// The other spelling of a canonical path that means the same: with a slash at its end, or without. `/` has none. Routes and policies match both spellings alike.
+#[must_use]
+pub fn other_spelling(canonical: &str) -> Option<Cow<'_, str>> {
+    match canonical.strip_suffix('/') {
+        Some("") => None,
+        Some(without) => Some(without.into()),
+        None => Some(format!("{canonical}/").into()),
+    }
+}
+
 /// Gives the canonical form of a request's path (without its query), or says why there is none.
 ///
 /// # Errors
@@ -38,7 +54,7 @@ pub fn canonical_path(raw: &str, semicolon_allowed: bool) -> Result<Cow<'_, str>
     if !raw.starts_with('/') {
         return Err(BadPath("it does not begin with a slash"));
     }
-    let canonical = if raw.contains('%') {
+    let canonical = if raw.bytes().any(|byte| byte == b'%' || is_left_raw(byte)) {
         Cow::Owned(decode(raw.as_bytes(), semicolon_allowed)?)
     } else {
         Cow::Borrowed(raw)
@@ -65,6 +81,11 @@ fn decode(raw: &[u8], semicolon_allowed: bool) -> Result<String, BadPath> {
     let mut plain = Vec::with_capacity(raw.len());
     let mut rest = raw.iter().copied();
     while let Some(byte) = rest.next() {
+        if is_left_raw(byte) {
+            canonical.push_str(&format!("%{byte:02X}"));
+            plain.push(byte);
+            continue;
+        }
         if byte != b'%' {
             canonical.push(char::from(byte));
             plain.push(byte);
@@ -119,6 +140,51 @@ mod tests {
         assert_eq!(canonical_path("/", false).unwrap(), "/");
         assert_eq!(canonical_path("/a%2541", false).unwrap(), "/a%2541");
         assert_eq!(canonical_path("/a;b", true).unwrap(), "/a;b");
+        assert_eq!(
+            canonical_path("/[slug]/a|b^c`", false).unwrap(),
+            "/%5Bslug%5D/a%7Cb%5Ec%60"
+        );
+        assert_eq!(
+            canonical_path("/%5bslug%5D/a%7cb%5ec%60", false).unwrap(),
+            "/%5Bslug%5D/a%7Cb%5Ec%60"
+        );
+    }
+
+    #[test]
+    fn a_path_has_one_other_spelling_by_the_slash_at_its_end() {
+        assert_eq!(other_spelling("/"), None);
+        assert_eq!(other_spelling("/a").unwrap(), "/a/");
+        assert_eq!(other_spelling("/a/").unwrap(), "/a");
+        assert_eq!(other_spelling("/a/b").unwrap(), "/a/b/");
+    }
+
+    /// Every byte in every place, raw and encoded in both cases: what has a canonical form has one.
+    #[test]
+    fn each_byte_is_refused_or_has_one_canonical_form_however_it_is_written() {
+        for byte in 0..=u8::MAX {
+            let encoded = [format!("%{byte:02x}"), format!("%{byte:02X}")];
+            let raw = byte.is_ascii().then(|| char::from(byte).to_string());
+            for around in [("/", ""), ("/a", "b/c"), ("/a/", "/"), ("/[", "]|")] {
+                let whole = |text: &String| format!("{}{text}{}", around.0, around.1);
+                let forms: Vec<_> = encoded
+                    .iter()
+                    .chain(&raw)
+                    .map(whole)
+                    .filter_map(|path| canonical_path(&path, true).ok().map(Cow::into_owned))
+                    .collect();
+                for form in &forms {
+                    assert_eq!(canonical_path(form, true).as_deref(), Ok(&**form), "{byte:#x}");
+                    let is_canonical = |b: u8| is_plain(b) || b == b'%';
+                    assert!(form.bytes().all(is_canonical), "{byte:#x}: {form}");
+                }
+                // A delimiter of RFC 3986 (section 2.2) means one thing raw and another encoded; any other byte means one thing.
+                let delimits = b"!$&'()*+,;=:@/%".contains(&byte);
+                assert!(
+                    delimits || forms.windows(2).all(|two| two[0] == two[1]),
+                    "{byte:#x}: {forms:?}"
+                );
+            }
+        }
     }
 
     #[test]
@@ -166,9 +232,10 @@ mod tests {
             "/%ed%a0%80",
             "/a\"",
             "/a<",
-            "/a|b",
-            "/a^b",
-            "/a`",
+            "/a>",
+            "/a{",
+            "/a}",
+            "/[..]/../a",
         ];
         for raw in refused {
             assert!(canonical_path(raw, false).is_err(), "{raw:?}");

@@ -63,7 +63,7 @@ struct Line {
 }
 
 #[derive(Debug)]
-enum Pattern {
+pub(crate) enum Pattern {
     /// `*` where that is a word of its own: as a pattern it matches nothing.
     Nothing,
     /// Any of these words.
@@ -161,7 +161,7 @@ impl Compiled {
 }
 
 impl Pattern {
-    fn matches(&self, column: &PatternColumn, text: &str) -> bool {
+    pub(crate) fn matches(&self, column: &PatternColumn, text: &str) -> bool {
         match self {
             Self::Nothing => false,
             Self::Words(words) => words.iter().any(|word| &**word == text),
@@ -189,7 +189,7 @@ fn path_of(link: &Link) -> Option<(&PatternColumn, Vec<&str>)> {
     of_it.then(|| (path, texts.into_iter().map(|(_, text)| text).collect()))
 }
 
-fn pattern(
+pub(crate) fn pattern(
     shape: &Shape,
     column: &PatternColumn,
     value: &str,

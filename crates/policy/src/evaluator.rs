@@ -24,6 +24,13 @@ pub(crate) struct Judged {
     pub(crate) line: Option<Vec<String>>,
 }
 
+impl Judged {
+    /// Whether a line denies.
+    pub(crate) fn is_denial(&self) -> bool {
+        !self.allowed && self.line.is_some()
+    }
+}
+
 impl Evaluator {
     /// Has casbin load the model and the lines, in their order.
     pub(crate) fn new<'a>(

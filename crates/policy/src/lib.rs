@@ -45,6 +45,7 @@ mod raw;
 mod roles;
 mod scan;
 mod shape;
+mod warnings;
 
 pub use csv::{NumberedLine, parse_csv, print_csv};
 pub use decisions::{Expected, ExpectedDecision, Mismatch, parse_decisions, run_decisions};

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use bekci_core::{AccessRequest, Authorizer, Explained, PolicyLine, Verdict, canonical_path};
+use bekci_core::{AccessRequest, Authorizer, Explained, PolicyLine, Verdict, canonical_path, other_spelling};
 
 use crate::{
     cache::Decisions,
@@ -27,12 +27,15 @@ use crate::{
 ///    where none is asked.
 /// 4. The matcher is asked for each line, with the subjects as one list. A denial beats every line that allows, in whatever order they stand. Where the matcher is made of
 ///    comparisons, lines are looked up by subject and path; else casbin evaluates it line by line. Both answer the same.
-/// 5. What no line allows is denied. What cannot be evaluated is denied, and logged.
+/// 5. A slash at the end of a path makes no difference: a line that matches `/a` matches `/a/`, and one that matches `/a/` matches `/a`. Routes match in the same way.
+/// 6. `HEAD` is denied by each line that denies `GET`. It is allowed only by a line that names it, or by `*`.
+/// 7. What no line allows is denied. What cannot be evaluated is denied, and logged.
 pub struct CasbinPolicy {
     engine: Engine,
     inheritance: Inheritance,
     tenanted: bool,
     rules: usize,
+    warnings: Vec<String>,
     decisions: Decisions,
 }
 
@@ -69,6 +72,7 @@ fn build<'a>(
         inheritance,
         rules,
     } = sort(model, &shape, lines)?;
+    let warnings = crate::warnings::of(&shape, &judged)?;
     let engine = match shape.comparisons.take() {
         Some(links) => Engine::Compiled(Compiled::new(&shape, links, &judged)?),
         None => Engine::Casbin(Box::new(Evaluator::new(model, judged.iter().copied())?)),
@@ -80,6 +84,7 @@ fn build<'a>(
         inheritance,
         tenanted: shape.tenanted,
         rules,
+        warnings,
         decisions: Decisions::default(),
     };
     // A matcher that fails on its very first line is found now, not by the first request.
@@ -92,6 +97,12 @@ impl CasbinPolicy {
     #[must_use]
     pub fn rules(&self) -> usize {
         self.rules
+    }
+
+    /// Lines that load and probably do not say what was meant, one text for each.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     fn judge(
@@ -127,7 +138,25 @@ impl CasbinPolicy {
 
     fn judge_request(&self, request: &AccessRequest<'_>) -> Result<Judged, PolicyError> {
         let tenant = request.tenant.map(|tenant| tenant.as_str()).unwrap_or_default();
-        self.judge(request.subjects().collect(), tenant, request.object, request.action)
+        let other = other_spelling(request.object);
+        let judge = |object, action| self.judge(request.subjects().collect(), tenant, object, action);
+        let mut judged = judge(request.object, request.action)?;
+        if let Some(other) = other.as_deref().filter(|_| !judged.is_denial()) {
+            let says = judge(other, request.action)?;
+            if says.is_denial() || !judged.allowed {
+                judged = says;
+            }
+        }
+        // What is not allowed needs no further line that denies it.
+        if request.action == "HEAD" && judged.allowed {
+            for object in std::iter::once(request.object).chain(other.as_deref()) {
+                let get = judge(object, "GET")?;
+                if get.is_denial() {
+                    return Ok(get);
+                }
+            }
+        }
+        Ok(judged)
     }
 }
 

@@ -65,9 +65,11 @@ fn what_no_route_matches_is_refused() {
     let table = table(vec![spec("one", &["gw.test"], &["/a", "/b/*"], &["GET"])]);
     let at = |verb, host, path| taken(&table, verb, host, path);
     assert_eq!(at(Verb::Get, "gw.test", "/a"), "one");
+    assert_eq!(at(Verb::Get, "gw.test", "/a/"), "one");
+    assert_eq!(at(Verb::Get, "gw.test", "/b/x/"), "one");
     for (verb, path) in [
         (Verb::Get, "/"),
-        (Verb::Get, "/a/"),
+        (Verb::Get, "/a/b/"),
         (Verb::Get, "/A"),
         (Verb::Get, "/b"),
         (Verb::Get, "/b/"),
@@ -151,11 +153,14 @@ fn routes_that_no_rule_tells_apart_are_refused() {
             spec("b", &["h", "*"], &["/x/**"], &["POST", "PUT"]),
             spec("c", &["*"], &["/y"], &["*"]),
             spec("c", &["*"], &["/y"], &["*"]),
+            spec("d", &["*"], &["/y/"], &["GET"]),
+            spec("e", &["*"], &["/y"], &["GET"]),
         ]),
         [
             "routes a and b both match POST * /x/**",
             "two routes are named \"c\"",
             "routes c and c both match GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS * /y",
+            "routes d and e both match GET * /y",
         ]
     );
 }
@@ -194,7 +199,7 @@ fn routes_that_more_specific_ones_leave_nothing_are_told() {
             spec("reading", &["*"], &["/x"], reading),
             spec("writing", &["*"], &["/x"], writing),
             spec("rest", &["*"], &["/y/**"], &["*"]),
-            spec("parts", &["*"], &["/y", "/y/", "/y/*/**"], &["*"]),
+            spec("parts", &["*"], &["/y", "/y/*/**"], &["*"]),
         ]),
         [
             "route all can never be reached: more specific routes take all its requests",
@@ -209,6 +214,112 @@ fn routes_that_more_specific_ones_leave_nothing_are_told() {
         ])
         .is_empty()
     );
+}
+
+/// A path with a slash at its end never gets past a narrow route into a broad one.
+#[test]
+fn a_slash_at_the_end_takes_the_same_route() {
+    let table = table(vec![
+        spec("all", &["*"], &["/**"], &["*"]),
+        spec("secret", &["*"], &["/secret", "/keys/*", "/a/*/b"], &["*"]),
+        spec("below", &["*"], &["/below/**"], &["*"]),
+        spec("root", &["*"], &["/"], &["*"]),
+    ]);
+    let at = |path: &str| taken(&table, Verb::Get, "h", path);
+    for path in [
+        "/secret",
+        "/keys/1",
+        "/a/x/b",
+        "/below",
+        "/below/x",
+        "/below/x/y",
+        "/keys",
+        "/other",
+        "/a/x",
+    ] {
+        assert_eq!(at(path), at(&format!("{path}/")), "{path}");
+    }
+    assert_eq!(
+        (at("/secret/"), at("/keys/"), at("/below/")),
+        ("secret".into(), "all".into(), "below".into())
+    );
+    assert_eq!(at("/"), "root");
+    // It is forwarded as it came.
+    let host = Host::parse("h").unwrap();
+    assert_eq!(table.find(Verb::Get, &host, "/secret/").unwrap().path, "/secret/");
+}
+
+/// The same pattern as a route and as a line that denies: whatever takes the route is denied, and nothing else is.
+#[test]
+fn routes_and_policies_match_the_same_paths() {
+    use bekci_core::{AccessRequest, Authorizer, GuardName, PrincipalKey, Verdict};
+    let model = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/casbin_model.conf"));
+    let model = bekci_policy::PolicyModel::parse(model).unwrap();
+    let (key, guard) = (
+        PrincipalKey::parse("customer:1").unwrap(),
+        GuardName::new("customer").unwrap(),
+    );
+    let host = Host::parse("h").unwrap();
+    // A route's `*` is `:name` in a line.
+    let patterns = [
+        "/",
+        "/**",
+        "/a",
+        "/a/**",
+        "/a/*",
+        "/a/*/b",
+        "/*",
+        "/*/b",
+        "/%5Ba%5D",
+        "/a/%7C/**",
+        "/*/*/**",
+    ];
+    let parts = ["a", "b", "[a]", "%5ba%5D", "|", "%7c", "x^`", "%61"];
+    let mut paths = vec!["/".to_owned()];
+    for depth in 1..=3 {
+        for mut number in 0..parts.len().pow(depth) {
+            let mut path = String::new();
+            for _ in 0..depth {
+                path.push('/');
+                path.push_str(parts[number % parts.len()]);
+                number /= parts.len();
+            }
+            paths.push(format!("{path}/"));
+            paths.push(path);
+        }
+    }
+    for pattern in patterns {
+        let route = table(vec![spec("it", &["*"], &[pattern], &["*"])]);
+        let line_pattern = pattern
+            .split('/')
+            .map(|part| if part == "*" { ":any" } else { part })
+            .collect::<Vec<_>>()
+            .join("/");
+        let lines =
+            format!("p, principal:customer:1, *, /**, *, allow\np, principal:customer:1, *, {line_pattern}, GET, deny");
+        let policy = bekci_policy::compile_text(&model, &bekci_policy::parse_csv(&lines).unwrap()).unwrap();
+        let mut taken = 0;
+        for path in &paths {
+            let canonical = canonical_path(path, false).unwrap();
+            let found = route.find(Verb::Get, &host, path).is_ok();
+            let says = |action| {
+                let verdict = policy.decide(&AccessRequest {
+                    principal: &key,
+                    guard: &guard,
+                    roles: &[],
+                    tenant: None,
+                    object: &canonical,
+                    action,
+                });
+                matches!(verdict, Verdict::Deny { .. })
+            };
+            assert_eq!(found, says("GET"), "{pattern}: {path}");
+            assert_eq!(found, says("HEAD"), "{pattern}: {path}");
+            assert!(!says("POST"), "{pattern}: {path}");
+            taken += usize::from(found);
+        }
+        assert!(taken > 0, "{pattern}");
+    }
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub(super) enum Segment<'a> {
 /// What is wrong with it, as it completes "the pattern ...".
 pub(super) fn segments(pattern: &str) -> Result<Vec<Segment<'_>>, &'static str> {
     let rest = pattern.strip_prefix('/').ok_or("does not begin with a slash")?;
+    // A slash at the end makes no difference.
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
     let last = rest.split('/').count() - 1;
     let segments: Vec<Segment<'_>> = rest
         .split('/')
@@ -130,9 +132,11 @@ impl Tree {
         node.here.add(verbs, route)
     }
 
-    /// The route for a canonical path.
+    /// The route for a canonical path. A slash at its end makes no difference.
     pub(super) fn find(&self, path: &str, verb: Verb) -> Option<RouteIndex> {
-        self.0.find(path.strip_prefix('/'), verb)
+        let path = path.strip_prefix('/');
+        self.0
+            .find(path.map(|path| path.strip_suffix('/').unwrap_or(path)), verb)
     }
 
     /// The routes that at least one request can reach.
@@ -166,14 +170,10 @@ impl Node {
         }
     }
 
-    /// The verbs for which nothing is left for `**` here: paths that end here, that end with a slash, and that go on are all taken by more specific patterns.
+    /// The verbs for which nothing is left for `**` here: paths that end here and paths that go on are all taken by more specific patterns.
     fn shadow(&self) -> VerbSet {
-        let slash = self
-            .literals
-            .get("")
-            .map_or(VerbSet::default(), |node| node.here.verbs());
         let deeper = self.one.as_ref().map_or(VerbSet::default(), |node| node.rest.verbs());
-        self.here.verbs().and(slash).and(deeper)
+        self.here.verbs().and(deeper)
     }
 }
 

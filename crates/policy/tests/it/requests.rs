@@ -180,6 +180,49 @@ fn a_pattern_never_matches_beyond_its_segment() {
 }
 
 #[test]
+fn head_is_denied_wherever_get_is_and_allowed_by_its_own_name() {
+    let policy = policy(
+        "p, role:customer:buyer, *, /**, *, allow\np, role:customer:buyer, *, /secret, GET, deny\np, role:customer:buyer, *, /form, POST, deny",
+    );
+    for method in ["GET", "HEAD"] {
+        assert!(!allows(&policy, BUYER, method, "/secret"), "{method}");
+        assert_eq!(
+            reason(&policy, BUYER, method, "/secret/"),
+            "denied by policy line: p, role:customer:buyer, *, /secret, GET, deny"
+        );
+        assert!(allows(&policy, BUYER, method, "/form"), "{method}");
+    }
+    assert!(allows(&policy, BUYER, "POST", "/secret"));
+    let warned = policy.warnings();
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(
+        warned[0].contains("/secret, GET, deny") && warned[0].contains("GET|HEAD"),
+        "{warned:?}"
+    );
+    let reading =
+        crate::support::policy("p, role:customer:buyer, *, /a, GET, allow\np, role:customer:buyer, *, /b, HEAD, allow");
+    assert!(!allows(&reading, BUYER, "HEAD", "/a"));
+    assert!(allows(&reading, BUYER, "HEAD", "/b") && !allows(&reading, BUYER, "GET", "/b"));
+    assert_eq!(reading.warnings(), [""; 0]);
+}
+
+#[test]
+fn a_slash_at_the_end_gets_past_no_denial_and_needs_no_line_of_its_own() {
+    for pattern in ["/a/secret", "/a/secret/", "/a/:name", "/a/secret/**", "/a/secret/*"] {
+        let text = format!("p, role:customer:buyer, *, /**, *, allow\np, role:customer:buyer, *, {pattern}, GET, deny");
+        let (denying, allowing) = (
+            policy(&text),
+            policy(&format!("p, role:customer:buyer, *, {pattern}, GET, allow")),
+        );
+        for path in ["/a/secret", "/a/secret/"] {
+            assert!(!allows(&denying, BUYER, "GET", path), "{pattern}: {path}");
+            assert!(allows(&allowing, BUYER, "GET", path), "{pattern}: {path}");
+        }
+        assert!(allows(&denying, BUYER, "GET", "/a") && !allows(&allowing, BUYER, "GET", "/a"));
+    }
+}
+
+#[test]
 fn many_threads_get_the_answers_of_one() {
     let policy = policy(SEED);
     let paths: Vec<String> = (0..200)

@@ -130,7 +130,7 @@ settings! {
         id: RouteId = Required;
         /// The hosts that it is for: `api.example.com`, `*.example.com` or `*`.
         hosts: Vec<HostPattern> [some::<HostPattern>()] = Toml("['*']");
-        /// The paths that it is for: `*` stands for one segment, `**` for the rest.
+        /// The paths that it is for: `*` stands for one segment, `**` for the rest. A slash at the end makes no difference.
         paths: Vec<PathPattern> [some::<PathPattern>()] = Required;
         /// The methods that it is for.
         methods: Vec<Method> [some::<Method>()] = Toml("['*']");
