@@ -7,7 +7,7 @@
 //!    role table. A statement that concerns more than 1,000 keys says `@all` once, as does `TRUNCATE`.
 //! 2. An update counts only where a watched column really changed. A session's rotation and last use are not watched.
 //! 3. `adds` is true of a new session alone: everything else may take rights away.
-//! 4. With an account go its sessions (ended, reason `account_deleted`), roles, permissions, bans and blocks, and with a role what it
+//! 4. With an account go its sessions (ended, reason `account_deleted`), roles, permissions, bans, blocks and policy lines, and with a role what it
 //!    permits and who has it: a later one with the same key inherits nothing. A renamed role keeps its members.
 //!
 //! The triggers have the writer's rights: a database user who may write to a watched table needs INSERT on `identity_outbox`, and to

@@ -75,7 +75,7 @@ impl Key<'_> {
 pub(crate) enum Aftermath<'a> {
     /// Nothing.
     None,
-    /// Of an account that is no more (its key changed, or it was deleted): sessions end; roles, permissions, bans and blocks go.
+    /// Of an account that is no more (its key changed, or it was deleted): sessions end; roles, permissions, bans, blocks and policy lines go.
     Account {
         model: &'a str,
         table: &'a str,
@@ -94,6 +94,9 @@ pub(crate) const GOES_WITH_ACCOUNT: [(&str, &str); 4] = [
     ("bekci_bans", "id"),
     ("bekci_blocks", "principal_id"),
 ];
+
+/// The values of a policy line. A line that names an account, as `principal:<model>:<id>`, goes with it.
+pub(crate) const POLICY_VALUES: &str = "v0, v1, v2, v3, v4, v5";
 
 /// The watch on an account table.
 pub(crate) fn account(table: &ModelTable) -> Watch<'_> {

@@ -41,6 +41,15 @@ pub enum StoreError {
     /// What was asked contradicts what is stored: a name that is taken, a thing that is gone.
     #[error("{0}")]
     Refused(String),
+    /// Policy lines name what would be renamed or deleted, and would mean something else afterwards; nothing was changed.
+    #[error("policy lines name it; change or remove them first: {}", lines.join("; "))]
+    NamedByPolicy {
+        /// The lines, as in a file.
+        lines: Vec<String>,
+    },
+    /// The caller lacks a right that the change requires; nothing was changed.
+    #[error("{0} is missing")]
+    MissingRight(Box<str>),
 }
 
 /// A session that is to be opened.

@@ -259,6 +259,7 @@ impl From<StoreError> for SignInError {
             StoreError::Unavailable(_) => Self::StoreUnavailable(error.to_string().into()),
             StoreError::CommitUnknown(_) => Self::CommitUnknown(error.to_string().into()),
             StoreError::Refused(why) => Self::Internal(why.into()),
+            StoreError::NamedByPolicy { .. } | StoreError::MissingRight(_) => Self::Internal(error.to_string().into()),
         }
     }
 }

@@ -7,6 +7,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     Store,
+    authority::{Locks, Reach},
     columns::Columns,
     commit::{Barrier, Committed},
     directory::values::about_values,
@@ -65,7 +66,9 @@ impl Store {
                 model.banned_statuses.join(", ")
             )));
         }
-        let transaction = self.connection().begin().await.map_err(unavailable)?;
+        let mut change = self.begin_change(Locks::Principal, Some(key)).await?;
+        change.outranks(self, key, Reach::Management).await?;
+        let transaction = change.transaction;
         let (before, after) = match self.node.given(key).await.map_err(providers::unavailable)? {
             // Its status is its provider's; the ban alone is laid, and keeps it out all the same.
             Some(account) => {
@@ -136,7 +139,9 @@ impl Store {
     /// [`StoreError::Refused`] where the account is gone or its model has no status.
     pub async fn unban(&self, key: &PrincipalKey) -> Result<Committed, StoreError> {
         let backend = self.node.backend();
-        let transaction = self.connection().begin().await.map_err(unavailable)?;
+        let mut change = self.begin_change(Locks::Principal, Some(key)).await?;
+        change.outranks(self, key, Reach::Management).await?;
+        let transaction = change.transaction;
         let owner = || [key.model().into(), key.id().into()];
         let kept = "SELECT status_before FROM bekci_bans WHERE model = $1 AND id = $2";
         let row = transaction
@@ -241,7 +246,9 @@ impl Store {
         if order.jti.is_none() && order.sid.is_none() {
             return Err(StoreError::Refused("a block names a token or a session".to_owned()));
         }
-        let transaction = self.connection().begin().await.map_err(unavailable)?;
+        let mut change = self.begin_change(Locks::Principal, Some(&order.key)).await?;
+        change.outranks(self, &order.key, Reach::Management).await?;
+        let transaction = change.transaction;
         let id = match self.find_block(&transaction, order).await? {
             // This very block is laid: laying it again changes nothing, and no version.
             Some(id) => id,
@@ -307,7 +314,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn unblock(&self, id: i64) -> Result<bool, StoreError> {
-        let transaction = self.connection().begin().await.map_err(unavailable)?;
+        let owner = self.owner_of_block(id).await.map_err(unavailable)?;
+        let mut change = self.begin_change(Locks::Principal, owner.as_ref()).await?;
+        if let Some(owner) = &owner {
+            change.outranks(self, owner, Reach::Management).await?;
+        }
+        let transaction = change.transaction;
+        // A number is never given twice.
         let sql = "DELETE FROM bekci_blocks WHERE id = $1";
         let gone = transaction
             .execute_raw(statement(self.node.backend(), sql, [id.into()]))
@@ -320,6 +333,18 @@ impl Store {
         }
         committed?.confirmed()?;
         Ok(gone > 0)
+    }
+}
+
+impl Store {
+    async fn owner_of_block(&self, id: i64) -> Result<Option<PrincipalKey>, DbErr> {
+        let sql = "SELECT model, principal_id FROM bekci_blocks WHERE id = $1";
+        let asked = statement(self.node.backend(), sql, [id.into()]);
+        let Some(row) = self.node.db().query_one_raw(asked).await? else {
+            return Ok(None);
+        };
+        let (model, id): (String, String) = (row.try_get("", "model")?, row.try_get("", "principal_id")?);
+        Ok(PrincipalKey::parse(&format!("{model}:{id}")).ok())
     }
 }
 

@@ -15,9 +15,11 @@ use time::OffsetDateTime;
 
 use crate::{
     Store,
-    commit::{CommitError, Committed},
+    authority::{Locks, Reach},
+    commit::{Barrier, CommitError, Committed},
     directory::DirectoryError,
     rights::Scope,
+    sessions::end_within,
     sql::statement,
 };
 
@@ -88,7 +90,7 @@ impl Ending for CommitError {
 impl Ending for StoreError {
     fn came(&self) -> Option<Ended> {
         match self {
-            Self::Unavailable(_) | Self::Refused(_) => None,
+            Self::Unavailable(_) | Self::Refused(_) | Self::NamedByPolicy { .. } | Self::MissingRight(_) => None,
             Self::CommitUnknown(_) => ended("unknown", None),
             Self::Pending { position } => ended("pending", Some(*position)),
         }
@@ -133,7 +135,7 @@ impl Store {
         which: &EndSessions,
         now: OffsetDateTime,
     ) -> Result<Vec<SessionId>, StoreError> {
-        let result = self.sign_in_store().end_sessions(key, None, which, now).await;
+        let result = self.ended(key, which, now).await;
         match &result {
             Ok(ended) => {
                 let done = Committed::nothing();
@@ -156,6 +158,19 @@ impl Store {
             }
         }
         result
+    }
+
+    async fn ended(
+        &self,
+        key: &PrincipalKey,
+        which: &EndSessions,
+        now: OffsetDateTime,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        let mut change = self.begin_change(Locks::Principal, Some(key)).await?;
+        change.outranks(self, key, Reach::Management).await?;
+        let ended = end_within(&change.transaction, key, None, (which, now)).await?;
+        change.transaction.commit_with(Barrier::Always).await?.confirmed()?;
+        Ok(ended)
     }
 
     /// Tells an event, if the change that it is of happened or may have.
@@ -204,9 +219,9 @@ impl Store {
 /// What a principal holds directly in one scope.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Direct {
-    roles: BTreeSet<String>,
-    granted: BTreeSet<String>,
-    denied: BTreeSet<String>,
+    pub(crate) roles: BTreeSet<String>,
+    pub(crate) granted: BTreeSet<String>,
+    pub(crate) denied: BTreeSet<String>,
 }
 
 impl Direct {

@@ -7,7 +7,9 @@ use sea_orm::{ConnectionTrait, DbErr, TransactionTrait, Value};
 
 use crate::{
     Store,
+    coherence::policy_lines,
     commit::Barrier,
+    policies::names,
     sessions::lock_principal,
     sql::{micros, statement},
 };
@@ -35,9 +37,10 @@ impl Store {
         let transaction = self.connection().begin().await.map_err(unavailable)?;
         let now = micros(self.node.clock().now());
         for id in &gone {
-            if let Ok(key) = PrincipalKey::parse(&format!("{model}:{id}")) {
+            let key = PrincipalKey::parse(&format!("{model}:{id}"));
+            if let Ok(key) = &key {
                 // In turn with sign-ins.
-                lock_principal(&transaction, &key).await.map_err(unavailable)?;
+                lock_principal(&transaction, key).await.map_err(unavailable)?;
             }
             let owner = || [Value::from(model.as_str()), Value::from(id.as_str())];
             let end = "UPDATE bekci_sessions SET ended_at = $3, end_reason = 'account_deleted' \
@@ -49,6 +52,9 @@ impl Store {
                 let sql = format!("DELETE FROM {table} WHERE model = $1 AND {column} = $2");
                 let taken = statement(self.node.backend(), sql, owner());
                 transaction.execute_raw(taken).await.map_err(unavailable)?;
+            }
+            if let Ok(key) = &key {
+                names::forget_principal(&transaction, key).await.map_err(unavailable)?;
             }
         }
         transaction.commit_with(Barrier::Always).await?.confirmed()?;
@@ -65,6 +71,11 @@ impl Store {
         let mut held = BTreeSet::new();
         for row in self.node.db().query_all_raw(asked).await? {
             held.insert(row.try_get::<String>("", "held_by")?);
+        }
+        let prefix = format!("principal:{model}:");
+        for line in policy_lines(self.node.db()).await? {
+            let named = line.values.iter().filter_map(|value| value.strip_prefix(&prefix));
+            held.extend(named.map(str::to_owned));
         }
         Ok(held.difference(ids).cloned().collect())
     }

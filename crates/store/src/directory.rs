@@ -12,7 +12,7 @@ mod provided;
 pub(crate) mod values;
 
 use bekci_core::{IdKind, Identity, ModelName, ModelSpec, PrincipalKey, SessionId, TokenId, signin::StoreError};
-use sea_orm::{ConnectionTrait, DbBackend, QueryResult, TransactionTrait, Value};
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Value};
 use secrecy::SecretString;
 use serde_json::json;
 
@@ -22,6 +22,7 @@ use self::values::refused;
 use crate::{
     Store,
     accounts::named,
+    authority::{Locks, Reach},
     commit::{Barrier, Committed},
     guarded::GuardedTransaction,
     load,
@@ -122,10 +123,6 @@ impl Directory {
 
     fn spec(&self, model: &str) -> Result<&ModelSpec, DirectoryError> {
         self.store.node.model(model).ok_or(DirectoryError::Gone)
-    }
-
-    async fn begin(&self) -> Result<GuardedTransaction, DirectoryError> {
-        self.store.connection().begin().await.map_err(refused)
     }
 
     async fn rows(
@@ -255,7 +252,9 @@ impl Directory {
         jti: Option<TokenId>,
         sid: Option<SessionId>,
     ) -> Result<(u64, Committed), DirectoryError> {
-        let transaction = self.begin().await?;
+        let mut change = self.store.begin_change(Locks::Principal, Some(key)).await?;
+        change.outranks(&self.store, key, Reach::Management).await?;
+        let transaction = change.transaction;
         let sql = "DELETE FROM bekci_blocks WHERE model = $1 AND principal_id = $2 AND (jti = $3 OR sid = $4)";
         let values = [
             key.model().into(),

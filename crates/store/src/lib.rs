@@ -15,6 +15,7 @@
 
 mod accounts;
 mod audit;
+mod authority;
 mod clock;
 mod coherence;
 mod columns;
@@ -51,6 +52,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 pub use accounts::{BanOrder, BlockOrder, NewAccount};
 pub use audit::Actor;
+pub use authority::Caller;
 pub use clock::SystemClock;
 pub use columns::{UnfitColumn, UnfitColumns, unfit_columns, unknown_statuses};
 pub use commit::{Barrier, CommitError, Committed};
@@ -108,6 +110,8 @@ pub struct Store {
     tasks: Arc<Tasks>,
     /// Whose its changes are told as.
     actor: Arc<Actor>,
+    /// By whose rights its changes are judged.
+    caller: Option<Arc<Caller>>,
 }
 
 #[derive(Debug)]
@@ -185,6 +189,7 @@ impl Store {
                 running: parking_lot::Mutex::default(),
             }),
             actor: Arc::new(Actor::application()),
+            caller: None,
         })
     }
 

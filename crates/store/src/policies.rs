@@ -1,13 +1,16 @@
 //! Policy lines in the database: seeded once, changed while running, the same on every node before a call returns.
 
+pub(crate) mod names;
+
 use std::collections::BTreeMap;
 
 use bekci_core::{PolicyLine, signin::StoreError};
-use sea_orm::{ConnectionTrait, DbErr, TransactionTrait, Value};
+use sea_orm::{ConnectionTrait, DbErr, Value};
 use serde_json::json;
 
 use crate::{
     Store,
+    authority::Locks,
     coherence::{policy_lines, policy_page},
     commit::{Barrier, CommitError, Committed},
     guarded::GuardedTransaction,
@@ -80,8 +83,9 @@ impl Store {
 }
 
 impl Policies {
+    /// Roles keep their names until the lines are committed.
     async fn begin(&self) -> Result<GuardedTransaction, StoreError> {
-        self.store.connection().begin().await.map_err(unavailable)
+        Ok(self.store.begin_change(Locks::Roles, None).await?.transaction)
     }
 
     async fn run(&self, transaction: &GuardedTransaction, sql: &str, line: &PolicyLine) -> Result<u64, StoreError> {

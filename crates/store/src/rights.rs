@@ -3,16 +3,19 @@
 mod permitting;
 mod taking;
 
+pub(crate) use permitting::{insert_role, role_numbered, roles_of};
+
 use bekci_core::{GuardName, Permission, PrincipalKey, RoleName, TenantName, signin::StoreError};
-use sea_orm::{ConnectionTrait, DbErr, TransactionTrait, Value};
+use sea_orm::{ConnectionTrait, DbErr, Value};
 
 use crate::{
     Store,
     audit::Direct,
+    authority::{Authority, Change as Begun, Locks, Reach},
     commit::{Barrier, Committed},
     guarded::GuardedTransaction,
     load,
-    sql::statement,
+    sql::{shared_rows, statement},
 };
 
 /// Where a right counts: in a guard, globally or in one tenant.
@@ -96,21 +99,22 @@ impl Rights {
         Ok(done.rows_affected())
     }
 
-    async fn begin(&self) -> Result<GuardedTransaction, StoreError> {
-        self.store.connection().begin().await.map_err(unavailable)
-    }
-
-    /// A principal that rights can be given to: its account exists.
-    async fn begin_for(&self, key: &PrincipalKey) -> Result<GuardedTransaction, StoreError> {
-        let transaction = self.begin().await?;
-        let identity = load::identity(&self.store.node, &transaction, key)
+    /// A principal whose rights can be changed: its account exists, and the caller outranks it.
+    async fn begin_for(&self, key: &PrincipalKey) -> Result<Begun, StoreError> {
+        let mut begun = self.store.begin_change(Locks::Principal, Some(key)).await?;
+        let identity = load::identity(&self.store.node, &begun.transaction, key)
             .await
             .map_err(unavailable)?;
-        if identity.exists {
-            Ok(transaction)
-        } else {
-            Err(StoreError::Refused(format!("there is no account {key}")))
+        if !identity.exists {
+            return Err(StoreError::Refused(format!("there is no account {key}")));
         }
+        if let Some(authority) = &mut begun.authority {
+            authority.not_self(key)?;
+            authority
+                .outranks(&begun.transaction, &identity, Reach::Management)
+                .await?;
+        }
+        Ok(begun)
     }
 
     /// Gives roles to a principal. A role that the guard does not have, neither globally nor in the tenant, is refused.
@@ -182,7 +186,7 @@ impl Rights {
         scope: &Scope,
         change: Change<'_, RoleName>,
     ) -> Result<Committed, StoreError> {
-        let transaction = self.begin_for(key).await?;
+        let Begun { transaction, authority } = self.begin_for(key).await?;
         let before = self.direct(&transaction, key, scope).await?;
         let owner = |rest: &[&str]| -> Vec<Value> {
             let fixed = [key.model(), key.id(), scope.guard.as_str(), scope.tenant_text()];
@@ -224,7 +228,7 @@ impl Rights {
             let sql = "INSERT INTO bekci_principal_roles (model, id, guard, tenant, role) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
             self.run(&transaction, sql, owner(&[role.as_str()])).await?;
         }
-        self.finish(transaction, key, scope, &before).await
+        self.finish((transaction, authority), key, scope, &before).await
     }
 
     async fn direct(
@@ -236,15 +240,18 @@ impl Rights {
         Direct::of(transaction, key, scope).await.map_err(unavailable)
     }
 
-    /// Commits, and tells what is another than before.
+    /// Judges what is another than before, commits it, and reports it.
     async fn finish(
         &self,
-        transaction: GuardedTransaction,
+        (transaction, authority): (GuardedTransaction, Option<Authority>),
         key: &PrincipalKey,
         scope: &Scope,
         before: &Direct,
     ) -> Result<Committed, StoreError> {
         let after = self.direct(&transaction, key, scope).await?;
+        if let Some(mut authority) = authority {
+            authority.may_change(&transaction, scope, (before, &after)).await?;
+        }
         let committed = transaction.commit_with(Barrier::Always).await;
         self.store.tell_rights(key, scope, (before, &after), &committed);
         Ok(committed?)
@@ -256,7 +263,11 @@ impl Rights {
         scope: &Scope,
         role: &RoleName,
     ) -> Result<(), StoreError> {
-        let sql = "SELECT id FROM bekci_roles WHERE guard = $1 AND name = $2 AND tenant IN ('', $3)";
+        // A writer outside Bekci deletes them after this change or before it: then the membership goes with them, or is not made.
+        let sql = format!(
+            "SELECT id FROM bekci_roles WHERE guard = $1 AND name = $2 AND tenant IN ('', $3){}",
+            shared_rows(self.backend())
+        );
         let values = [
             scope.guard.as_str().into(),
             role.as_str().into(),
@@ -309,13 +320,13 @@ impl Rights {
         permissions: &[Permission],
         denied: bool,
     ) -> Result<Committed, StoreError> {
-        let transaction = self.begin_for(key).await?;
+        let Begun { transaction, authority } = self.begin_for(key).await?;
         let before = self.direct(&transaction, key, scope).await?;
         for permission in permissions {
             self.put_permission(&transaction, key, scope, permission, denied)
                 .await?;
         }
-        self.finish(transaction, key, scope, &before).await
+        self.finish((transaction, authority), key, scope, &before).await
     }
 
     async fn put_permission(
@@ -349,7 +360,7 @@ impl Rights {
         scope: &Scope,
         permissions: &[Permission],
     ) -> Result<Committed, StoreError> {
-        let transaction = self.begin_for(key).await?;
+        let Begun { transaction, authority } = self.begin_for(key).await?;
         let before = self.direct(&transaction, key, scope).await?;
         let sql = "DELETE FROM bekci_principal_permissions WHERE model = $1 AND id = $2 AND guard = $3 AND tenant = $4 AND permission = $5";
         for permission in permissions {
@@ -363,7 +374,7 @@ impl Rights {
             .map(Value::from);
             self.run(&transaction, sql, values).await?;
         }
-        self.finish(transaction, key, scope, &before).await
+        self.finish((transaction, authority), key, scope, &before).await
     }
 
     /// Makes these the principal's direct grants and denials in the scope: others there are taken away.
@@ -377,7 +388,7 @@ impl Rights {
         granted: &[Permission],
         denied: &[Permission],
     ) -> Result<Committed, StoreError> {
-        let transaction = self.begin_for(key).await?;
+        let Begun { transaction, authority } = self.begin_for(key).await?;
         let before = self.direct(&transaction, key, scope).await?;
         let owner = || [key.model(), key.id(), scope.guard.as_str(), scope.tenant_text()].map(Value::from);
         let condition = "model = $1 AND id = $2 AND guard = $3 AND tenant = $4";
@@ -401,6 +412,6 @@ impl Rights {
                     .await?;
             }
         }
-        self.finish(transaction, key, scope, &before).await
+        self.finish((transaction, authority), key, scope, &before).await
     }
 }

@@ -223,30 +223,9 @@ impl SignInStore for Sessions {
         which: &EndSessions,
         now: OffsetDateTime,
     ) -> Result<Vec<SessionId>, StoreError> {
-        let (condition, id, reason) = match which {
-            EndSessions::One(id) => ("id = $4", id.to_string(), "signed_out"),
-            EndSessions::All => ("id <> $4", String::new(), "signed_out_everywhere"),
-            EndSessions::Others(id) => ("id <> $4", id.to_string(), "signed_out_elsewhere"),
-        };
-        let guard_name = guard.map(|guard| guard.name.as_str()).unwrap_or_default();
-        let sql = format!(
-            "UPDATE bekci_sessions SET ended_at = $1, end_reason = '{reason}' WHERE model = $2 AND principal_id = $3 AND {condition} \
-             AND ($5 = '' OR guard = $5) AND ended_at IS NULL RETURNING id"
-        );
-        let values = [
-            micros(now).into(),
-            key.model().into(),
-            key.id().into(),
-            id.into(),
-            guard_name.into(),
-        ];
         let transaction = self.connection.begin().await.map_err(unavailable)?;
         lock_principal(&transaction, key).await.map_err(unavailable)?;
-        let rows = transaction
-            .query_all_raw(statement(self.node().backend(), sql, values))
-            .await
-            .map_err(unavailable)?;
-        let ended = ids(&rows).map_err(unavailable)?;
+        let ended = end_within(&transaction, key, guard, (which, now)).await?;
         transaction.commit_with(Barrier::Always).await?.confirmed()?;
         Ok(ended)
     }
@@ -282,6 +261,37 @@ impl SignInStore for Sessions {
         let entries: Result<Vec<_>, DbErr> = rows.map_err(unavailable)?.into_iter().map(read).collect();
         Ok(entries.map_err(unavailable)?.into_iter().flatten().collect())
     }
+}
+
+/// Ends sessions of a principal in a transaction that holds its lock.
+pub(crate) async fn end_within(
+    transaction: &GuardedTransaction,
+    key: &PrincipalKey,
+    guard: Option<&AuthGuard>,
+    (which, now): (&EndSessions, OffsetDateTime),
+) -> Result<Vec<SessionId>, StoreError> {
+    let (condition, id, reason) = match which {
+        EndSessions::One(id) => ("id = $4", id.to_string(), "signed_out"),
+        EndSessions::All => ("id <> $4", String::new(), "signed_out_everywhere"),
+        EndSessions::Others(id) => ("id <> $4", id.to_string(), "signed_out_elsewhere"),
+    };
+    let guard_name = guard.map(|guard| guard.name.as_str()).unwrap_or_default();
+    let sql = format!(
+        "UPDATE bekci_sessions SET ended_at = $1, end_reason = '{reason}' WHERE model = $2 AND principal_id = $3 AND {condition} \
+         AND ($5 = '' OR guard = $5) AND ended_at IS NULL RETURNING id"
+    );
+    let values = [
+        micros(now).into(),
+        key.model().into(),
+        key.id().into(),
+        id.into(),
+        guard_name.into(),
+    ];
+    let rows = transaction
+        .query_all_raw(statement(transaction.get_database_backend(), sql, values))
+        .await
+        .map_err(unavailable)?;
+    ids(&rows).map_err(unavailable)
 }
 
 /// Makes sign-ins and sign-outs of a principal take turns, so that a unique session stays one, and nobody waits for rows in an order that meets another's. SQLite

@@ -27,6 +27,35 @@ pub(crate) fn own_rows(backend: DbBackend) -> &'static str {
     }
 }
 
+/// Locks the roles until the transaction ends: alone, or beside others that only need them to stay as they are. `None`: the transaction has the only
+/// writer's lock already.
+pub(crate) fn lock_roles(backend: DbBackend, alone: bool) -> Option<&'static str> {
+    match (backend, alone) {
+        (DbBackend::Sqlite, _) => None,
+        (DbBackend::Postgres, true) => Some("SELECT pg_advisory_xact_lock(5213408129570011) AS locked"),
+        (DbBackend::Postgres, false) => Some("SELECT pg_advisory_xact_lock_shared(5213408129570011) AS locked"),
+        (_, true) => Some("SELECT name FROM coherence_meta WHERE name = 'pruned_position' FOR UPDATE"),
+        (_, false) => Some("SELECT name FROM coherence_meta WHERE name = 'pruned_position' LOCK IN SHARE MODE"),
+    }
+}
+
+/// Ends a `SELECT` whose rows nobody may change or delete until the transaction ends.
+pub(crate) fn shared_rows(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Sqlite => "",
+        DbBackend::Postgres => " FOR SHARE",
+        _ => " LOCK IN SHARE MODE",
+    }
+}
+
+/// Ends a `SELECT` whose rows this transaction is going to change.
+pub(crate) fn locked_rows(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Sqlite => "",
+        _ => " FOR UPDATE",
+    }
+}
+
 /// A statement with values. The placeholders are `$1`, `$2`, which PostgreSQL and SQLite both read by number.
 pub(crate) fn statement(
     backend: DbBackend,

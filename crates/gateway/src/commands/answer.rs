@@ -78,6 +78,8 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::Refused(_) => ErrorCode::ValidationFailed,
+            StoreError::NamedByPolicy { .. } => ErrorCode::Conflict,
+            StoreError::MissingRight(_) => ErrorCode::Forbidden,
             StoreError::Unavailable(_) | StoreError::CommitUnknown(_) | StoreError::Pending { .. } => {
                 ErrorCode::StoreUnavailable
             }
@@ -85,7 +87,8 @@ impl From<StoreError> for Failure {
         let advice = match &error {
             StoreError::CommitUnknown(_) => "; run it again, which is safe",
             StoreError::Pending { .. } => "; run it again to wait for every node",
-            StoreError::Refused(_) | StoreError::Unavailable(_) => "",
+            StoreError::Refused(_) | StoreError::Unavailable(_) | StoreError::MissingRight(_) => "",
+            StoreError::NamedByPolicy { .. } => "; `bekci policy remove` takes a line out",
         };
         // The store says who refuses, for those who read it among a driver's errors; here it is the command that says so.
         let told = error.to_string();

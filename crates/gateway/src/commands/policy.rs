@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bekci_core::{ErrorCode, PolicyLine, Verdict};
+use bekci_core::{ErrorCode, PolicyLine, Verdict, signin::StoreError};
 use bekci_policy::{CasbinPolicy, compile, compile_text, parse_csv, parse_decisions, print_csv, run_decisions};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -12,11 +12,11 @@ use super::{
     answer::in_force,
     desk::{Desk, at_desk},
 };
-use crate::{assemble, config::Config};
+use crate::{assemble, config::Config, users};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
-    /// Says whether the lines load with the model: those of the database, or of a file
+    /// Says whether the lines load with the model, and which probably do not say what was meant: those of the database, or of a file
     #[command(after_help = "Example:\n  bekci policy check --file config/casbin_policy.csv")]
     Check {
         /// The lines of this file instead of those of the database
@@ -114,12 +114,41 @@ fn whence(file: Option<&Path>) -> String {
 }
 
 async fn check(file: Option<&Path>, config: &Config) -> Result<Answer, Failure> {
-    let rules = compiled(file, config).await?.rules();
-    let whence = whence(file);
+    let policy = compiled(file, config).await?;
+    let notes = match file {
+        // A file may be written for another database.
+        Some(_) => policy.warnings().to_vec(),
+        None => at_desk(config, async |desk| Ok(notes(&policy, desk).await?)).await?,
+    };
+    let (rules, whence) = (policy.rules(), whence(file));
+    let told: String = notes.iter().map(|note| format!("\nwarning: {note}")).collect();
     Ok(Answer::new(
-        format!("{whence}: good, {rules} rules"),
-        json!({"policy": whence, "rules": rules}),
+        format!("{whence}: good, {rules} rules{told}"),
+        json!({"policy": whence, "rules": rules, "warnings": notes}),
     ))
+}
+
+/// What probably does not say what was meant: of the lines themselves, and of the names in those of the database.
+async fn notes(policy: &CasbinPolicy, desk: &Desk<'_>) -> Result<Vec<String>, StoreError> {
+    let mut notes = policy.warnings().to_vec();
+    // The roles of a users file are not in the database.
+    let files = users::files(desk.config);
+    let of_file = |name: &str| {
+        let mut guards = desk.config.guards.iter();
+        guards.any(|(guard, section)| files.contains_key(&section.model) && name.starts_with(&format!("role:{guard}:")))
+    };
+    let dangling = desk.bekci.store().policies().dangling().await?;
+    for (name, lines) in dangling.into_iter().filter(|(name, _)| !of_file(name)) {
+        let what = match name.starts_with("role:") {
+            true => "there is no such role",
+            false => "there is no such account",
+        };
+        notes.push(format!(
+            "{what}: {name}; a new one of this name would come under these lines: {}",
+            lines.join("; ")
+        ));
+    }
+    Ok(notes)
 }
 
 /// The line as it would stand in a file; one that raw SQL made unprintable is told as it is.

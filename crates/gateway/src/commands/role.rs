@@ -255,7 +255,26 @@ async fn add(desk: &Desk<'_>, which: &Which, permissions: &[Permission]) -> Resu
         .await
         .map_err(|error| taken(error, &format!("role {} of guard {}", role.name, role.scope.guard)))?;
     in_force(&committed)?;
-    changed(desk, id).await
+    let mut answer = changed(desk, id).await?;
+    let lines = desk
+        .store()
+        .policies()
+        .naming_role(&role.scope.guard, &role.name)
+        .await?;
+    if role.scope.tenant.is_some() {
+        let roles = desk.store().rights().roles(&role.scope.guard).await?;
+        let global = |known: &RoleEntry| known.scope.tenant.is_none() && known.name == role.name;
+        if roles.iter().any(global) {
+            let note =
+                "\nit takes the place of the global role of its name in this tenant, for those who hold that here";
+            answer.text.push_str(note);
+        }
+    }
+    if !lines.is_empty() {
+        let note = "\npolicy lines name it already; `bekci policy list` shows them";
+        answer.text.push_str(note);
+    }
+    Ok(answer)
 }
 
 /// A file of roles.

@@ -11,6 +11,8 @@ use crate::{
 
 on_every_store!(
     a_policy_line_holds_on_every_node_when_the_command_returns,
+    a_role_that_is_renamed_stays_denied_and_is_not_deleted_under_its_lines,
+    a_slash_at_the_end_and_a_raw_bracket_get_past_no_line,
     sessions_ended_by_command_are_let_in_by_no_node,
     an_issued_token_is_let_in_and_inspected_as_what_it_is,
     a_cached_identity_is_told_beside_the_databases,
@@ -49,6 +51,52 @@ fn a_policy_line_holds_on_every_node_when_the_command_returns(house: &House) {
     on_all_nodes(house, &path, &token, "403 POLICY_DENIED");
     assert_eq!(house.told(&["policy", "remove", &line])["error"]["code"], "NOT_FOUND");
     assert!(house.told(&["policy", "check"])["rules"].as_u64().unwrap() >= 5);
+}
+
+fn a_role_that_is_renamed_stays_denied_and_is_not_deleted_under_its_lines(house: &House) {
+    let person = house.customer();
+    let token = person.sign_in(house.address()).access;
+    let (path, held, renamed) = (format!("/api/{}", unique("held")), unique("hold"), unique("held"));
+    let allowed = format!("p, principal:{}, *, {path}, GET, allow", person.key());
+    let denied = |role: &str| format!("p, role:customer:{role}, *, {path}, GET, deny");
+    house.told(&["role", "add", &held, "--guard", "customer"]);
+    house.told(&["grant", &person.key(), "--role", &held]);
+    house.told(&["policy", "add", &allowed, &denied(&held)]);
+    on_all_nodes(house, &path, &token, "403 POLICY_DENIED");
+    house.told(&["role", "rename", &held, &renamed, "--guard", "customer"]);
+    on_all_nodes(house, &path, &token, "403 POLICY_DENIED");
+    let removed = house.told(&["role", "remove", &renamed, "--guard", "customer", "--yes"]);
+    assert_eq!(removed["error"]["code"], "CONFLICT", "{removed}");
+    let said = removed["error"]["message"].as_str().unwrap();
+    assert!(said.contains(&denied(&renamed)), "{said}");
+    // A role of the old name is another role: it has no line.
+    house.told(&["role", "add", &held, "--guard", "customer"]);
+    house.told(&["revoke", &person.key(), "--role", &renamed]);
+    house.told(&["grant", &person.key(), "--role", &held]);
+    on_all_nodes(house, &path, &token, "200");
+    house.told(&["policy", "remove", &allowed, &denied(&renamed)]);
+    house.told(&["role", "remove", &renamed, "--guard", "customer", "--yes"]);
+}
+
+fn a_slash_at_the_end_and_a_raw_bracket_get_past_no_line(house: &House) {
+    let person = house.customer();
+    let token = person.sign_in(house.address()).access;
+    let base = format!("/api/{}", unique("slug"));
+    let allowed = format!("p, principal:{}, *, {base}/**, GET, allow", person.key());
+    let denied = format!("p, principal:{}, *, {base}/%5Bslug%5D, GET, deny", person.key());
+    house.told(&["policy", "add", &allowed, &denied]);
+    for (path, verdict) in [
+        ("/[slug]", "403 POLICY_DENIED"),
+        ("/%5bslug%5D", "403 POLICY_DENIED"),
+        ("/[slug]/", "403 POLICY_DENIED"),
+        ("/[slug]/page.js", "200"),
+        ("/a|b^c", "200"),
+        ("/", "200"),
+        ("", "200"),
+    ] {
+        on_all_nodes(house, &format!("{base}{path}"), &token, verdict);
+    }
+    house.told(&["policy", "remove", &allowed, &denied]);
 }
 
 fn sessions_ended_by_command_are_let_in_by_no_node(house: &House) {

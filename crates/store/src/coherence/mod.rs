@@ -13,4 +13,4 @@ pub(crate) use ledger::{
     Change, CommitFailure, Cursor, Ledger, NodeRow, Outbox, OutboxRows, Snapshot, Start, Versions,
 };
 pub(crate) use runtime::{Runtime, TokioRuntime, within};
-pub(crate) use sql_ledger::{SqlChange, SqlLedger, policy_lines, policy_page};
+pub(crate) use sql_ledger::{SqlChange, SqlLedger, policy_line, policy_lines, policy_page};

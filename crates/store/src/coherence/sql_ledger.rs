@@ -341,7 +341,7 @@ pub(crate) async fn policy_page<C: ConnectionTrait>(
         .collect()
 }
 
-fn policy_line(row: &QueryResult) -> Result<PolicyLine, DbErr> {
+pub(crate) fn policy_line(row: &QueryResult) -> Result<PolicyLine, DbErr> {
     let mut values = Vec::with_capacity(6);
     for column in ["v0", "v1", "v2", "v3", "v4", "v5"] {
         values.push(row.try_get::<String>("", column)?);

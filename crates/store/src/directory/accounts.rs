@@ -11,11 +11,12 @@ use super::{
     values::{column_value, refused},
 };
 use crate::{
+    authority::{Locks, Reach},
     columns::Columns,
     commit::Committed,
     guarded::GuardedTransaction,
     load,
-    sessions::{id_as_text, ids, lock_principal},
+    sessions::{id_as_text, ids},
     sql::{micros, quoted, quoted_table, statement},
 };
 
@@ -61,6 +62,10 @@ fn is_secret(spec: &ModelSpec, column: &str) -> bool {
             .is_some_and(|own| column.eq_ignore_ascii_case(own))
 }
 
+fn identifies(spec: &ModelSpec, column: &str) -> bool {
+    spec.identifiers.iter().any(|(name, _)| name == column)
+}
+
 fn without(spec: &ModelSpec, what: &str) -> DirectoryError {
     DirectoryError::Value(format!("model {} has no {what}", spec.name))
 }
@@ -95,7 +100,7 @@ impl Directory {
             expressions.join(", "),
             id_as_text(backend, &spec)
         );
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin_change(Locks::Principal, None).await?.transaction;
         self.must_be_free(&transaction, &spec, None, account).await?;
         let row = transaction
             .query_one_raw(statement(backend, sql, assigned.values))
@@ -134,9 +139,18 @@ impl Directory {
             quoted_table(&spec.table),
             sets.join(", ")
         );
-        let transaction = self.begin().await?;
+        let decides_sign_in = change.password_hash.is_some()
+            || change.verified.is_some()
+            || change.columns.iter().any(|(column, _)| identifies(&spec, column));
+        let reach = if decides_sign_in {
+            Reach::Everywhere
+        } else {
+            Reach::Management
+        };
         // In turn with sign-ins: none that verified the old password opens a session after this.
-        lock_principal(&transaction, key).await.map_err(refused)?;
+        let mut begun = self.store.begin_change(Locks::Principal, Some(key)).await?;
+        begun.outranks(&self.store, key, reach).await?;
+        let transaction = begun.transaction;
         self.must_be_free(&transaction, &spec, Some(key), change).await?;
         if self.run(&transaction, sql, assigned.values).await? == 0 {
             return Err(DirectoryError::Gone);
@@ -205,8 +219,9 @@ impl Directory {
         self.must_have_table(spec)?;
         let (condition, values) = load::by_id(self.backend(), spec, key.id()).ok_or(DirectoryError::Gone)?;
         let sql = format!("DELETE FROM {} WHERE {condition}", quoted_table(&spec.table));
-        let transaction = self.begin().await?;
-        lock_principal(&transaction, key).await.map_err(refused)?;
+        let mut change = self.store.begin_change(Locks::Principal, Some(key)).await?;
+        change.outranks(&self.store, key, Reach::Management).await?;
+        let transaction = change.transaction;
         if self.run(&transaction, sql, values).await? == 0 {
             return Err(DirectoryError::Gone);
         }
@@ -236,7 +251,9 @@ impl Directory {
         }
         let (condition, mut values) = load::by_id(self.backend(), spec, key.id()).ok_or(DirectoryError::Gone)?;
         let (table, column) = (quoted_table(&spec.table), quoted(name));
-        let transaction = self.begin().await?;
+        let mut change = self.store.begin_change(Locks::Principal, Some(key)).await?;
+        change.outranks(&self.store, key, Reach::Management).await?;
+        let transaction = change.transaction;
         let read = format!("SELECT CAST({column} AS TEXT) AS status FROM {table} WHERE {condition}");
         let row = transaction
             .query_one_raw(statement(self.backend(), read, values.clone()))
@@ -310,10 +327,10 @@ impl Directory {
         change: &AccountChange,
     ) -> Result<(), DirectoryError> {
         let backend = self.backend();
-        let given = change.columns.iter().filter_map(|(column, json)| {
-            let identifies = spec.identifiers.iter().any(|(name, _)| name == column);
-            json.as_str().filter(|_| identifies)
-        });
+        let given = change
+            .columns
+            .iter()
+            .filter_map(|(column, json)| json.as_str().filter(|_| identifies(spec, column)));
         for identifier in given {
             let (other, mut values) = match own.and_then(|key| load::by_id(backend, spec, key.id())) {
                 Some((condition, values)) => (format!("NOT ({condition}) AND "), values),

@@ -7,9 +7,11 @@ use serde_json::json;
 use super::{Directory, DirectoryError, values::refused};
 use crate::{
     audit,
+    authority::{Change, Locks},
     commit::Committed,
-    rights::{RoleEntry, Scope},
-    sql::statement,
+    policies::names,
+    rights::{RoleEntry, Scope, insert_role, role_numbered},
+    sql::{locked_rows, statement},
 };
 
 /// A role that is to be made.
@@ -108,18 +110,32 @@ impl Directory {
         Ok(RolePage { roles, next })
     }
 
+    /// Begins a change of a role, which nobody else changes until it is committed.
+    async fn begin_role(&self, id: i64) -> Result<(Change, RoleEntry), DirectoryError> {
+        let change = self.store.begin_change(Locks::Roles, None).await?;
+        let lock = format!(
+            "SELECT id FROM bekci_roles WHERE id = $1{}",
+            locked_rows(self.backend())
+        );
+        let lock = statement(self.backend(), lock, [id.into()]);
+        change.transaction.query_one_raw(lock).await.map_err(refused)?;
+        let role = role_numbered(&change.transaction, id).await.map_err(refused)?;
+        Ok((change, role.ok_or(DirectoryError::Gone)?))
+    }
+
     /// Makes a role; unknown permissions become known. Gives its number.
     ///
     /// # Errors
     /// [`DirectoryError::Taken`] where the scope has a role of this name.
     pub async fn add_role(&self, role: &NewRole) -> Result<(i64, Committed), DirectoryError> {
-        let transaction = self.begin().await?;
-        let sql = "INSERT INTO bekci_roles (guard, tenant, name) VALUES ($1, $2, $3) RETURNING id";
-        let tenant = role.scope.tenant.as_ref().map(TenantName::as_str).unwrap_or_default();
-        let values = [role.scope.guard.as_str(), tenant, role.name.as_str()].map(Value::from);
-        let row = transaction.query_one_raw(statement(self.backend(), sql, values)).await;
-        let row = row.map_err(refused)?.ok_or(DirectoryError::Gone)?;
-        let id: i64 = row.try_get("", "id").map_err(refused)?;
+        let mut change = self.store.begin_change(Locks::Roles, None).await?;
+        change
+            .may_put_role(&role.scope, &role.name, (None, &role.permissions))
+            .await?;
+        let transaction = change.transaction;
+        let id = insert_role(&transaction, &role.scope, &role.name)
+            .await
+            .map_err(refused)?;
         let rights = self.store.rights();
         rights
             .set_role_permissions(&transaction, &role.scope.guard, id, &role.permissions)
@@ -131,17 +147,17 @@ impl Directory {
         Ok((id, committed?))
     }
 
-    /// Gives a role another name; who holds it holds it under the new one.
+    /// Gives a role another name. Its holders keep it, and policy lines that name it get the new name.
     ///
     /// # Errors
-    /// [`DirectoryError::Gone`], or [`DirectoryError::Taken`] where the scope has a role of this name.
+    /// [`DirectoryError::Gone`], [`StoreError::NamedByPolicy`](bekci_core::signin::StoreError::NamedByPolicy) where lines would come to mean another role, or [`DirectoryError::Taken`] where the scope has a role of this name.
     pub async fn rename_role(&self, id: i64, name: &RoleName) -> Result<Committed, DirectoryError> {
-        let before = self.role(id).await?.ok_or(DirectoryError::Gone)?;
-        let transaction = self.begin().await?;
+        let (mut change, before) = self.begin_role(id).await?;
+        change.may_rename_role(&before, name).await?;
+        let transaction = change.transaction;
+        names::rename_role(&transaction, &before, name).await?;
         let sql = "UPDATE bekci_roles SET name = $1 WHERE id = $2";
-        if self.run(&transaction, sql, [name.as_str().into(), id.into()]).await? == 0 {
-            return Err(DirectoryError::Gone);
-        }
+        self.run(&transaction, sql, [name.as_str().into(), id.into()]).await?;
         let committed = self.commit(transaction).await;
         let details = json!({"role": audit::role(&before.scope, &before.name, None), "renamed": name});
         self.store.tell("rights.changed", None, &committed, &details);
@@ -153,19 +169,13 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::Gone`].
     pub async fn set_role(&self, id: i64, permissions: &[Permission]) -> Result<Committed, DirectoryError> {
-        let before = self.role(id).await?.ok_or(DirectoryError::Gone)?;
-        let transaction = self.begin().await?;
-        let sql = "SELECT guard FROM bekci_roles WHERE id = $1";
-        let row = transaction
-            .query_one_raw(statement(self.backend(), sql, [id.into()]))
-            .await
-            .map_err(refused)?
-            .ok_or(DirectoryError::Gone)?;
-        let guard: String = row.try_get("", "guard").map_err(refused)?;
-        let guard = GuardName::new(&guard).map_err(|_| DirectoryError::Gone)?;
+        let (mut change, before) = self.begin_role(id).await?;
+        let permits = (Some(&*before.permissions), permissions);
+        change.may_put_role(&before.scope, &before.name, permits).await?;
+        let transaction = change.transaction;
         let rights = self.store.rights();
         rights
-            .set_role_permissions(&transaction, &guard, id, permissions)
+            .set_role_permissions(&transaction, &before.scope.guard, id, permissions)
             .await?;
         let committed = self.commit(transaction).await;
         let without = |these: &[Permission], others: &[Permission]| -> Vec<Permission> {
@@ -184,14 +194,14 @@ impl Directory {
     /// Deletes a role: what it permitted and who held it go with it.
     ///
     /// # Errors
-    /// [`DirectoryError::Gone`].
+    /// [`DirectoryError::Gone`], or [`StoreError::NamedByPolicy`](bekci_core::signin::StoreError::NamedByPolicy) where policy lines name it.
     pub async fn remove_role(&self, id: i64) -> Result<Committed, DirectoryError> {
-        let before = self.role(id).await?.ok_or(DirectoryError::Gone)?;
-        let transaction = self.begin().await?;
-        let sql = "DELETE FROM bekci_roles WHERE id = $1";
-        if self.run(&transaction, sql, [id.into()]).await? == 0 {
-            return Err(DirectoryError::Gone);
-        }
+        let (mut change, before) = self.begin_role(id).await?;
+        change.may_delete_role(&before).await?;
+        let transaction = change.transaction;
+        names::may_delete_role(&transaction, &before).await?;
+        self.run(&transaction, "DELETE FROM bekci_roles WHERE id = $1", [id.into()])
+            .await?;
         let committed = self.commit(transaction).await;
         let deleted = audit::role(&before.scope, &before.name, Some(&before.permissions));
         self.store
@@ -244,7 +254,7 @@ impl Directory {
         guard: &GuardName,
         name: &Permission,
     ) -> Result<(i64, Committed), DirectoryError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin_change(Locks::Roles, None).await?.transaction;
         let sql = "INSERT INTO bekci_permissions (guard, name) VALUES ($1, $2) RETURNING id";
         let values = [guard.as_str(), name.as_str()].map(Value::from);
         let row = transaction.query_one_raw(statement(self.backend(), sql, values)).await;
@@ -261,8 +271,17 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::Gone`].
     pub async fn remove_permission(&self, id: i64) -> Result<Committed, DirectoryError> {
-        let (_, guard, name) = self.permission(id).await?.ok_or(DirectoryError::Gone)?;
-        let transaction = self.begin().await?;
+        let mut change = self.store.begin_change(Locks::Roles, None).await?;
+        let sql = format!(
+            "SELECT id, guard, name FROM bekci_permissions WHERE id = $1{}",
+            locked_rows(self.backend())
+        );
+        let known = statement(self.backend(), sql, [id.into()]);
+        let known = change.transaction.query_one_raw(known).await.map_err(refused)?;
+        let known = known.as_ref().map(permission).transpose()?.flatten();
+        let (_, guard, name) = known.ok_or(DirectoryError::Gone)?;
+        change.may_forget(&guard, &name).await?;
+        let transaction = change.transaction;
         if self
             .run(&transaction, "DELETE FROM bekci_permissions WHERE id = $1", [id.into()])
             .await?

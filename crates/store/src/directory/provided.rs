@@ -3,7 +3,11 @@
 use bekci_core::{AccountsAsked, Identity, ModelSpec, PrincipalKey, UserProvider};
 
 use super::{AccountPage, AccountQuery, Directory, DirectoryError, bad_mark};
-use crate::{commit::Committed, providers};
+use crate::{
+    authority::{Locks, Reach},
+    commit::Committed,
+    providers,
+};
 
 impl Directory {
     /// Refuses to change an account that is not in the database.
@@ -61,7 +65,9 @@ impl Directory {
             let told = format!("its provider gives it status {own:?}: change it there");
             return Err(DirectoryError::Value(told));
         }
-        let transaction = self.begin().await?;
+        let mut change = self.store.begin_change(Locks::Principal, Some(key)).await?;
+        change.outranks(&self.store, key, Reach::Management).await?;
+        let transaction = change.transaction;
         let lift = "DELETE FROM bekci_bans WHERE model = $1 AND id = $2";
         self.run(&transaction, lift, [key.model().into(), key.id().into()])
             .await?;

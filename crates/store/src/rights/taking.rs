@@ -4,7 +4,7 @@ use bekci_core::{Permission, PrincipalKey, signin::StoreError};
 use sea_orm::Value;
 
 use super::{Rights, Scope};
-use crate::commit::Committed;
+use crate::{authority::Change as Begun, commit::Committed};
 
 impl Rights {
     /// Takes direct grants of these permissions away. A denial of one stays, so that nobody may more than before.
@@ -40,7 +40,7 @@ impl Rights {
         permissions: &[Permission],
         denied: bool,
     ) -> Result<Committed, StoreError> {
-        let transaction = self.begin_for(key).await?;
+        let Begun { transaction, authority } = self.begin_for(key).await?;
         let before = self.direct(&transaction, key, scope).await?;
         let sql = "DELETE FROM bekci_principal_permissions \
                    WHERE model = $1 AND id = $2 AND guard = $3 AND tenant = $4 AND permission = $5 AND denied = $6";
@@ -50,6 +50,6 @@ impl Rights {
             let values = named.into_iter().map(Value::from).chain([denied.into()]);
             self.run(&transaction, sql, values).await?;
         }
-        self.finish(transaction, key, scope, &before).await
+        self.finish((transaction, authority), key, scope, &before).await
     }
 }

@@ -9,6 +9,7 @@
     reason = "a test has nothing better to do with an error"
 )]
 
+mod authority;
 mod barriers;
 mod directory;
 mod interleavings;
@@ -17,6 +18,7 @@ mod interleavings_states;
 mod limits;
 mod own_tables;
 mod policies;
+mod policy_names;
 mod providers;
 mod rights;
 mod scene;

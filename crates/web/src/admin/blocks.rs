@@ -8,7 +8,6 @@ use time::{Duration, OffsetDateTime};
 
 use super::{
     Right,
-    authority::Reach,
     call::{Answer, Call, Caller, refusal},
     status::{reason, until},
 };
@@ -126,7 +125,6 @@ pub(super) async fn add(call: Call) -> Answer {
     let told = reason(told)?;
     let asked_until = body.until.as_deref().map(|text| until(&caller, text)).transpose()?;
     let meant = Meant::read(&caller, &body).await?;
-    caller.outranks(&meant.target, Reach::Management).await?;
     let order = BlockOrder {
         key: meant.target.key,
         jti: meant.jti,
@@ -157,7 +155,6 @@ pub(super) async fn lift(call: Call) -> Answer {
     }
     let meant = Meant::read(&caller, &body).await?;
     caller.not_self(&meant.target)?;
-    caller.outranks(&meant.target, Reach::Management).await?;
     let key = meant.target.key;
     let lifted = caller
         .acting_for(why)

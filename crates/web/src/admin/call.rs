@@ -8,7 +8,8 @@ use actix_web::{
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bekci_core::{
-    AskedTenant, AuthError, ErrorCode, GuardName, Identity, ModelName, ModelSpec, PrincipalKey, signin::StoreError,
+    AskedTenant, AuthError, ErrorCode, GuardName, Identity, ModelName, ModelSpec, Permission, PrincipalKey,
+    signin::StoreError,
 };
 use bekci_store::{Actor, Committed, Directory, DirectoryError, Store};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -42,6 +43,8 @@ pub(super) struct Call {
 pub(super) struct Caller {
     pub(super) mounted: Data<Mounted>,
     pub(super) who: Who,
+    /// The permission that the call requires.
+    right: Option<Permission>,
     request: HttpRequest,
 }
 
@@ -66,8 +69,9 @@ impl Call {
 
     async fn admitted(self, right: Option<Right>) -> Result<(Caller, Payload), Refusal> {
         let reading = Reading::of(&self.request).map_err(AuthError::from)?;
-        let rule = self.mounted.rule(right);
-        let rule = rule.map_err(|fault| Refusal::misconfigured(fault.to_string()))?;
+        let right = right.map(Right::permission).transpose();
+        let right = right.map_err(|fault| Refusal::misconfigured(fault.to_string()))?;
+        let rule = self.mounted.rule(right.clone());
         let watch = self.mounted.bekci.watch();
         let admission = record::admit(watch, &self.request, &reading.head(AskedTenant::None), &rule).await?;
         let principal = admission.principal.ok_or(AuthError::TokenMissing)?;
@@ -79,6 +83,7 @@ impl Call {
             return Err(Refusal::new(ErrorCode::StoreUnavailable, why));
         }
         let caller = Caller {
+            right,
             who: Who::new(Arc::new(principal), watch.clone()),
             mounted: self.mounted,
             request: self.request.clone(),
@@ -97,20 +102,28 @@ pub(super) fn not_found(what: &'static str) -> Refusal {
 }
 
 impl Caller {
-    /// The store, whose changes are told as the caller's.
+    /// The store, whose changes are reported as the caller's, and judged by its rights in the transaction that writes them.
     pub(super) fn store(&self) -> Store {
         self.acting_for(None)
     }
 
     /// The same, with why the caller does it.
     pub(super) fn acting_for(&self, reason: Option<String>) -> Store {
-        self.mounted.bekci.store().by(Actor {
+        let store = self.mounted.bekci.store().by(Actor {
             name: self.key().as_str().to_owned(),
             guard: Some(self.who.guard().to_owned()),
             session: Some(self.who.session_id()),
             request_id: Some(self.request_id()),
             reason,
-        })
+        });
+        match &self.right {
+            Some(right) => store.on_behalf_of(bekci_store::Caller {
+                key: self.key().clone(),
+                guard: self.who.principal().guard.name.clone(),
+                right: right.clone(),
+            }),
+            None => store,
+        }
     }
 
     pub(super) fn now(&self) -> OffsetDateTime {
@@ -214,7 +227,21 @@ impl Caller {
             Ok(committed) if committed.effective => Ok(Success::ok(data)),
             Ok(committed) => Ok(Success::pending(committed.position.unwrap_or_default())),
             Err(DirectoryError::Store(StoreError::Pending { position })) => Ok(Success::pending(position)),
+            Err(DirectoryError::Store(error @ StoreError::NamedByPolicy { .. })) => Err(self.named_by_policy(error)),
             Err(error) => Err(refusal(error)),
+        }
+    }
+
+    /// The lines themselves are for those who may read them.
+    fn named_by_policy(&self, error: StoreError) -> Refusal {
+        let lines = match &error {
+            StoreError::NamedByPolicy { lines } if self.demand(Right::PoliciesRead).is_ok() => Some(json!(lines)),
+            _ => None,
+        };
+        let refusal = refusal(DirectoryError::Store(error)).detail("reason", "policy lines name it");
+        match lines {
+            Some(lines) => refusal.detail("lines", lines),
+            None => refusal,
         }
     }
 }
@@ -235,6 +262,10 @@ pub(super) fn refusal(error: DirectoryError) -> Refusal {
             Refusal::new(ErrorCode::StoreUnavailable, error.to_string())
         }
         DirectoryError::Store(StoreError::Unavailable(why)) => Refusal::new(ErrorCode::StoreUnavailable, why),
+        DirectoryError::Store(StoreError::MissingRight(right)) => AuthError::MissingRight(right).into(),
+        DirectoryError::Store(error @ StoreError::NamedByPolicy { .. }) => {
+            Refusal::new(ErrorCode::Conflict, error.to_string())
+        }
         // It was there when it was looked at.
         DirectoryError::Store(StoreError::Refused(why)) => Refusal::new(ErrorCode::Conflict, why),
     }

@@ -12,7 +12,7 @@
 //! | `bekci.principals.delete` | `DELETE /principals/{model}/{id}` |
 //! | `bekci.rights.read` | `GET /roles`, `GET /roles/{id}`, `GET /permissions` |
 //! | `bekci.rights.write` | `PUT /principals/{model}/{id}/roles` and `/permissions`; `POST`, `PATCH`, `PUT`, `DELETE` under `/roles` and `/permissions`; beside `write`: the `tenant` of an account |
-//! | `bekci.roles.give.<guard>.<role>` | beside `rights.write`: giving a role that the caller does not hold itself |
+//! | `bekci.roles.give.<guard>.<role>` | beside `rights.write`: giving, adding, renaming or deleting a role that the caller does not hold itself |
 //! | `bekci.sessions.read` | `GET /principals/{model}/{id}/sessions` |
 //! | `bekci.sessions.end` | `DELETE /principals/{model}/{id}/sessions`, `DELETE …/sessions/{sid}` |
 //! | `bekci.blocks.write` | `POST /blocks`, `DELETE /blocks` |
@@ -29,6 +29,9 @@
 //! 2. Nobody changes its own rights, status, credentials or tenant, nor deletes itself; a role that the caller holds itself is renamed only where it holds `*`.
 //! 3. Nobody acts on a principal that holds, in the guard of this API, what the caller could not give it. Who changes credentials could sign in as the
 //!    principal: then what it holds in every guard counts.
+//!    A change of a role is a change of each principal that holds it. Adding, renaming or deleting a role requires the right to give its name. A role of a tenant
+//!    that has the name of a global role takes the place of that one: it is refused with 409 unless the caller could give the global role.
+//!    Rules 1 and 3 are judged by the store in the transaction that writes, with the caller's rights and those of the principal as that transaction reads them.
 //! 4. A body is JSON, without fields that nobody asked for; what is not canonical or not there is 404; no answer holds a password hash.
 //! 5. When a call has answered 200, its change holds on every node; 202 says that it is committed and that not every node has confirmed it yet; 503 with
 //!    `details.outcome` `unknown` that the connection was lost while committing, and that a retry is safe.
@@ -125,11 +128,11 @@ struct Mounted {
 
 impl Mounted {
     /// What a call asks of who makes it; `None`: to be signed in.
-    fn rule(&self, right: Option<Right>) -> Result<RouteRule, NameError> {
+    fn rule(&self, right: Option<Permission>) -> RouteRule {
         let mut rule = RouteRule::guarded(ROUTE, GuardChain::new([Arc::clone(&self.guard)]));
-        rule.permissions.extend(right.map(Right::permission).transpose()?);
+        rule.permissions.extend(right);
         rule.consistency = Consistency::Direct;
-        Ok(rule)
+        rule
     }
 }
 

@@ -10,7 +10,6 @@ use time::OffsetDateTime;
 
 use super::{
     Right,
-    authority::Reach,
     call::{Answer, Call, Caller, Paging, page, refusal},
     fields::{Fields, Wanted},
 };
@@ -181,10 +180,8 @@ pub(super) async fn change(call: Call) -> Answer {
     let (caller, payload) = call.by(Right::PrincipalsWrite).await?;
     let target = caller.target().await?;
     let wanted = caller.body::<Fields>(payload).await?.read(caller.model()?)?;
-    let mut reach = Reach::Management;
     if wanted.credentials() {
         caller.demand(Right::PrincipalsCredentials)?;
-        reach = Reach::Everywhere;
     }
     if wanted.tenant {
         caller.demand(Right::RightsWrite)?;
@@ -192,7 +189,6 @@ pub(super) async fn change(call: Call) -> Answer {
     if wanted.credentials() || wanted.tenant {
         caller.not_self(&target)?;
     }
-    caller.outranks(&target, reach).await?;
     let new = wanted.columns.iter().map(|(_, value)| value);
     let about = texts(new.chain(target.attributes.values()));
     let change = change_of(&caller, &caller.model()?.name, wanted, about).await?;
@@ -210,7 +206,6 @@ pub(super) async fn remove(call: Call) -> Answer {
     let caller = call.bare(Right::PrincipalsDelete).await?;
     let target = caller.target().await?;
     caller.not_self(&target)?;
-    caller.outranks(&target, Reach::Management).await?;
     let removed = caller.directory().remove(&target.key).await;
     caller.done(removed, json!({"key": target.key.as_str()}))
 }

@@ -7,7 +7,6 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     Right,
-    authority::Reach,
     call::{Answer, Call, Caller},
 };
 use crate::{
@@ -79,7 +78,6 @@ pub(super) async fn set(call: Call) -> Answer {
         return Err(invalid(field, "goes with a status that bans alone"));
     }
     caller.not_self(&target)?;
-    caller.outranks(&target, Reach::Management).await?;
     let data = json!({"key": target.key.as_str(), "status": order.status, "banned": bans, "reason": order.reason, "until": order.until.and_then(moment)});
     let result = if bans {
         let banned = caller.store().ban(&target.key, &order).await;

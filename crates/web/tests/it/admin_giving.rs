@@ -16,6 +16,7 @@ async fn nobody_gives_what_it_does_not_hold() {
         "orders.view",
         "stock.*",
         "bekci.roles.give.admin.support",
+        "bekci.roles.give.customer.counter",
     ];
     clerk(&house, 6, "clerk", held).await;
     let app = office!(house.bekci);

@@ -13,6 +13,7 @@ mod admin_giving;
 mod admin_policies;
 mod admin_rights;
 mod admin_sessions;
+mod admin_shadows;
 mod admin_status;
 mod aliases;
 mod asking;

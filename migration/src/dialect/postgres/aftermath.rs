@@ -2,7 +2,7 @@
 
 use super::{Dialect, NOW, Postgres};
 use crate::dialect::{quoted, quoted_table};
-use crate::watch::{Aftermath, GOES_WITH_ACCOUNT};
+use crate::watch::{Aftermath, GOES_WITH_ACCOUNT, POLICY_VALUES};
 
 /// Statements of a function, by event.
 #[derive(Default)]
@@ -41,15 +41,22 @@ pub(super) fn of(postgres: &Postgres, aftermath: &Aftermath<'_>) -> Statements {
 }
 
 fn account(model: &str, old_ids: &str, new_ids: &str, remains: &str) -> Statements {
-    let some = each(
-        model,
-        " USING unnest(gone) AS lost (id)",
-        " FROM unnest(gone) AS lost (id)",
-        |column| format!(" AND {column} = lost.id"),
-    );
+    let lost = " USING unnest(gone) AS lost (id)";
+    let some = each(model, lost, " FROM unnest(gone) AS lost (id)", |column| {
+        format!(" AND {column} = lost.id")
+    });
+    let named = format!("('principal:{model}:' || lost.id) IN ({POLICY_VALUES})");
+    let some = format!("{some}  DELETE FROM bekci_policies{lost} WHERE {named};\n");
     let all = each(model, "", "", |column| {
         format!(" AND NOT EXISTS ({remains} = {column})")
     });
+    let prefix = format!("principal:{model}:");
+    let names_lost = |value: &str| {
+        let id = format!("substr({value}, {})", prefix.len() + 1);
+        format!("(strpos({value}, '{prefix}') = 1 AND NOT EXISTS ({remains} = {id}))")
+    };
+    let named: Vec<String> = POLICY_VALUES.split(", ").map(names_lost).collect();
+    let all = format!("{all}  DELETE FROM bekci_policies WHERE {};\n", named.join("\n    OR "));
     Statements {
         declared: "DECLARE gone text[];\n".to_owned(),
         update: format!(

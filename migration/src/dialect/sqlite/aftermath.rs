@@ -3,7 +3,7 @@
 use super::{Dialect, NOW, Sqlite};
 use crate::dialect::quoted;
 use crate::model::IdKind;
-use crate::watch::{Aftermath, GOES_WITH_ACCOUNT};
+use crate::watch::{Aftermath, GOES_WITH_ACCOUNT, POLICY_VALUES};
 
 /// Memberships that resolved to the role as it was: those of its own tenant; of a global role also those of tenants that have no
 /// role of this name themselves.
@@ -60,5 +60,7 @@ fn account(model: &str, id: &str, condition: &str) -> Vec<String> {
     let rows = GOES_WITH_ACCOUNT
         .iter()
         .map(|(table, column)| format!("DELETE FROM {table} WHERE model = '{model}' AND {column} = {id}{condition}"));
-    std::iter::once(sessions).chain(rows).collect()
+    let named =
+        format!("DELETE FROM bekci_policies WHERE ('principal:{model}:' || {id}) IN ({POLICY_VALUES}){condition}");
+    std::iter::once(sessions).chain(rows).chain([named]).collect()
 }

@@ -30,11 +30,30 @@ pub(super) async fn look(config: &Config, bekci: &Bekci) -> Vec<Finding> {
         Ok(model) => match bekci_policy::compile(&model, &lines) {
             Ok(policy) => {
                 let found = format!("{} rules, asked by {}", policy.rules(), listed(asking));
-                named_roles(config, bekci, &lines, found).await
+                let mut findings = named_roles(config, bekci, &lines, found).await;
+                findings.extend(unheeded(policy.warnings(), bekci).await);
+                findings
             }
             Err(error) => vec![Finding::failed("policy", error, advice)],
         },
     }
+}
+
+/// Lines that probably do not say what was meant, and lines whose account is missing: a new one with its id would come under them.
+async fn unheeded(warnings: &[String], bekci: &Bekci) -> Vec<Finding> {
+    let advice = "`bekci policy add` and `bekci policy remove` change lines";
+    let warned = |warning: &String| Finding::warning("policy", warning, advice);
+    let mut findings: Vec<Finding> = warnings.iter().map(warned).collect();
+    match bekci.store().policies().dangling().await {
+        Err(error) => findings.push(Finding::failed("policy", error, UNREAD)),
+        Ok(names) => findings.extend(names.iter().filter(|(name, _)| name.starts_with("principal:")).map(
+            |(name, lines)| {
+                let found = format!("lines name an account that does not exist: {name} ({})", lines.len());
+                Finding::warning("policy", found, advice)
+            },
+        )),
+    }
+    findings
 }
 
 /// `role:<guard>:<name>` as guard and name.
