@@ -222,12 +222,15 @@ async fn number(node: &Node, transaction: &dyn Change) -> Result<Option<Numbered
     }))
 }
 
+/// The keys of the rows that were numbered, with their new versions, and their position.
+pub(crate) type Position = (Vec<(ChangeKey, u64)>, i64);
+
 /// Gives these outbox rows their keys' new versions and the next position. The commit lock is held from here to the end of the transaction.
 pub(crate) fn give_numbers<'a>(
     node: &'a Node,
     transaction: &'a dyn Change,
     rows: &'a OutboxRows,
-) -> BoxFuture<'a, Result<(Vec<(ChangeKey, u64)>, i64), DbErr>> {
+) -> BoxFuture<'a, Result<Position, DbErr>> {
     Box::pin(async move {
         let keys = transaction.raise_versions(rows).await?;
         node.points().reach("commit.versions").await;
