@@ -1,5 +1,6 @@
 //! What differs between databases. A further database is one more module here and one more arm in [`of`].
 
+mod mariadb;
 mod postgres;
 mod sqlite;
 
@@ -34,10 +35,25 @@ pub(crate) trait Dialect: Send + Sync {
     fn outbox_indexes(&self) -> Vec<IndexCreateStatement>;
 
     /// What gives out positions.
-    fn create_positions(&self) -> &'static str;
+    fn create_positions(&self) -> String;
 
     /// Takes it away again.
     fn drop_positions(&self) -> Option<&'static str>;
+
+    /// A table's or column's name, quoted.
+    fn quoted(&self, name: &str) -> String {
+        quoted(name)
+    }
+
+    /// A table's name, quoted: `members`, or `shop.members` in a schema.
+    fn quoted_table(&self, table: &str) -> String {
+        quoted_table(table)
+    }
+
+    /// Texts, joined.
+    fn concat(&self, parts: &[&str]) -> String {
+        parts.join(" || ")
+    }
 
     /// The key of an account as text, as it stands in keys.
     fn id_text(&self, kind: IdKind, expression: &str) -> String;
@@ -69,11 +85,26 @@ pub(crate) trait Dialect: Send + Sync {
     /// Whether a table's name may begin with a schema.
     fn has_schemas(&self) -> bool;
 
+    /// A query of why writes to a table would go unseen, triggers or not; each of its parameters is the table's name.
+    fn unseen_writes(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Makes two processes that migrate at once take turns; run first in the transaction.
     fn lock(&self) -> Option<&'static str>;
 
+    /// Lets the next one go on, where the end of the transaction does not.
+    fn unlock(&self) -> Option<&'static str> {
+        None
+    }
+
     /// How a script begins a transaction.
     fn begin(&self) -> &'static str;
+
+    /// A script for the database's own program.
+    fn script(&self, statements: &[String]) -> String {
+        statements.iter().map(|statement| format!("{statement};\n\n")).collect()
+    }
 }
 
 /// The dialect of a database.
@@ -84,6 +115,7 @@ pub(crate) fn of(backend: DbBackend) -> Result<&'static dyn Dialect, DbErr> {
     match backend {
         DbBackend::Sqlite => Ok(&sqlite::Sqlite),
         DbBackend::Postgres => Ok(&postgres::Postgres),
+        DbBackend::MySql => Ok(&mariadb::MariaDb),
         // DbBackend may grow, so that there is no exhaustive match.
         other => Err(DbErr::BackendNotSupported {
             db: other.as_str(),
@@ -92,33 +124,41 @@ pub(crate) fn of(backend: DbBackend) -> Result<&'static dyn Dialect, DbErr> {
     }
 }
 
-/// A table's or column's name, quoted.
-pub(crate) fn quoted(name: &str) -> String {
+/// A name as the SQL standard quotes it.
+fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A table's name, quoted: `members`, or `shop.members` in a schema.
-pub(crate) fn quoted_table(table: &str) -> String {
+fn quoted_table(table: &str) -> String {
     match table.split_once('.') {
         Some((schema, name)) => format!("{}.{}", quoted(schema), quoted(name)),
         None => quoted(table),
     }
 }
 
+/// Inserts a row of two columns, unless the first one's value is there. No database's own clause for it: MariaDB's hides other errors.
+pub(crate) fn insert_once(table: &str, name: &str, key: &str, column: &str, value: &str) -> String {
+    format!(
+        "INSERT INTO {table} ({name}, {column}) SELECT {key}, {value} FROM (SELECT 1 AS one) AS once \
+         WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE {name} = {key})"
+    )
+}
+
 /// The key of the row behind an alias, as an expression that is NULL where there is no such row.
 fn key(dialect: &dyn Dialect, key: &Key<'_>, row: &str) -> String {
     let role = |row: &str| {
-        format!("'@roles:' || {row}.guard || CASE {row}.tenant WHEN '' THEN '' ELSE '@' || {row}.tenant END")
+        let tenant = dialect.concat(&["'@'", &format!("{row}.tenant")]);
+        let tenant = format!("CASE {row}.tenant WHEN '' THEN '' ELSE {tenant} END");
+        dialect.concat(&["'@roles:'", &format!("{row}.guard"), &tenant])
     };
     match key {
         // The model's grammar has no quote in it.
         Key::Account { model, id, kind } => {
-            format!(
-                "'{model}:' || {}",
-                dialect.id_text(*kind, &format!("{row}.{}", quoted(id)))
-            )
+            let id = dialect.id_text(*kind, &format!("{row}.{}", dialect.quoted(id)));
+            dialect.concat(&[&format!("'{model}:'"), &id])
         }
-        Key::Principal { id } => format!("{row}.model || ':' || {row}.{id}"),
+        Key::Principal { id } => dialect.concat(&[&format!("{row}.model"), "':'", &format!("{row}.{id}")]),
         Key::Role => role(row),
         Key::RolePermission => {
             format!(

@@ -4,8 +4,8 @@ mod m20261121_000001_initial;
 mod m20261121_000002_temporaries;
 mod m20261130_000003_epoch;
 
-use sea_orm_migration::prelude::{MigrationTrait, MigratorTrait, async_trait};
-use sea_orm_migration::sea_orm::{DynIden, sea_query::IntoIden as _};
+use sea_orm_migration::prelude::{DbErr, MigrationTrait, MigratorTrait, SchemaManager, async_trait};
+use sea_orm_migration::sea_orm::{DbBackend, DynIden, sea_query::IntoIden as _};
 
 /// The table that says which migrations were applied. Not sea-orm's own name for it: an application has migrations too, and
 /// either side would take the other's for files that are missing.
@@ -27,5 +27,23 @@ impl MigratorTrait for Migrator {
 
     fn migration_table_name() -> DynIden {
         MIGRATIONS.into_iden()
+    }
+}
+
+/// A migration begins its own transaction: sea-orm begins one for all databases or, left alone, none on SQLite.
+const NONE_OF_SEA_ORMS: Option<bool> = Some(false);
+
+/// Begins a transaction, so that no schema is left half made. `None` on MariaDB: the first statement would end it, and its savepoints with it.
+async fn begin(manager: &SchemaManager<'_>) -> Result<Option<SchemaManager<'static>>, DbErr> {
+    if manager.get_database_backend() == DbBackend::MySql {
+        return Ok(None);
+    }
+    manager.begin().await.map(Some)
+}
+
+async fn commit(own: Option<SchemaManager<'static>>) -> Result<(), DbErr> {
+    match own {
+        Some(own) => own.commit().await,
+        None => Ok(()),
     }
 }

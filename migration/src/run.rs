@@ -42,30 +42,44 @@ impl Status {
 /// Brings a database to the state that this version of Bekci needs, in one transaction: tables, account tables that are missing,
 /// triggers. Account tables that are there keep their columns. A second time it does nothing; two processes take turns.
 ///
+/// MariaDB commits each statement that changes the schema: what failed half way goes on where it stopped when it is run again.
+///
 /// # Errors
-/// [`DbErr::Migration`] where an account table lacks a column that is to be watched, or a name cannot stand in a key or a database;
-/// [`DbErr::BackendNotSupported`]; those of the database. Nothing has changed then.
+/// [`DbErr::Migration`] where an account table lacks a column that is to be watched, a name cannot stand in a key or a database, or (MariaDB) a foreign key
+/// changes rows of a watched table; [`DbErr::BackendNotSupported`]; those of the database. Nothing has changed then.
 pub async fn up(db: &DatabaseConnection, models: &[ModelTable]) -> Result<Report, DbErr> {
     let txn = begin(db).await?;
+    let made = up_within(&txn, models).await;
+    end(txn, made).await
+}
+
+async fn up_within(txn: &DatabaseTransaction, models: &[ModelTable]) -> Result<Report, DbErr> {
+    let backend = txn.get_database_backend();
+    let dialect = dialect::of(backend)?;
+    let mut missing = Vec::new();
+    for model in models {
+        model.check(dialect)?;
+        if table_exists(txn, &model.table).await? {
+            watches::check_columns(txn, model).await?;
+            watches::check_sight(txn, &model.table).await?;
+        } else {
+            missing.push(model);
+        }
+    }
     let mut report = Report {
-        applied: pending(&txn).await?,
+        applied: pending(txn).await?,
         ..Report::default()
     };
-    Migrator::up(&txn, None).await?;
-    let backend = txn.get_database_backend();
-    for model in models {
-        if !table_exists(&txn, &model.table).await? {
-            watches::run(&txn, &account_table_statements(backend, model)?).await?;
-            report.created.push(model.table.clone());
-        }
-        watches::check_columns(&txn, model).await?;
+    Migrator::up(txn, None).await?;
+    for model in missing {
+        watches::run(txn, &account_table_statements(backend, model)?).await?;
+        report.created.push(model.table.clone());
     }
-    report.watched = missing_watches(&txn, models).await?;
+    report.watched = missing_watches(txn, models).await?;
     if !report.watched.is_empty() {
-        watches::run(&txn, &watches::own_statements(dialect::of(backend)?)).await?;
-        watches::run(&txn, &watch_statements(backend, models)?).await?;
+        watches::run(txn, &watches::own_statements(dialect)).await?;
+        watches::run(txn, &watch_statements(backend, models)?).await?;
     }
-    txn.commit().await?;
     Ok(report)
 }
 
@@ -94,8 +108,8 @@ pub async fn status(db: &DatabaseConnection, models: &[ModelTable]) -> Result<St
 /// Those of the database; nothing has changed then.
 pub async fn down(db: &DatabaseConnection) -> Result<(), DbErr> {
     let txn = begin(db).await?;
-    Migrator::reset(&txn).await?;
-    txn.commit().await
+    let gone = Migrator::reset(&txn).await;
+    end(txn, gone).await
 }
 
 /// Gives the database another epoch: the step after it was restored from a backup, or after a failover that lost commits. From then on no entry of a
@@ -130,14 +144,14 @@ pub fn sql(backend: DbBackend, models: &[ModelTable]) -> Result<String, DbErr> {
     }
     statements.extend(watch_statements(backend, models)?);
     statements.extend(Migrator::migrations().iter().map(|migration| {
-        format!(
-            "INSERT INTO {MIGRATIONS} (version, applied_at) VALUES ('{}', {} / 1000000) ON CONFLICT (version) DO NOTHING",
-            migration.name(),
-            dialect.now()
-        )
+        let (name, seconds) = (
+            format!("'{}'", migration.name()),
+            format!("{} / 1000000", dialect.now()),
+        );
+        dialect::insert_once(MIGRATIONS, "version", &name, "applied_at", &seconds)
     }));
     statements.push("COMMIT".to_owned());
-    Ok(statements.iter().map(|statement| format!("{statement};\n\n")).collect())
+    Ok(dialect.script(&statements))
 }
 
 /// As sea-orm-migration makes it.
@@ -170,4 +184,21 @@ async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
         txn.execute_unprepared(lock).await?;
     }
     Ok(txn)
+}
+
+/// Commits what succeeded and lets the next migration go on, also after a failure: a lock of MariaDB belongs to the connection, not to the transaction.
+async fn end<T>(txn: DatabaseTransaction, made: Result<T, DbErr>) -> Result<T, DbErr> {
+    if let Some(unlock) = dialect::of(txn.get_database_backend())?.unlock() {
+        let last = if made.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        txn.execute_unprepared(last).await?;
+        txn.execute_unprepared(unlock).await?;
+    }
+    match made {
+        Ok(made) => txn.commit().await.map(|()| made),
+        Err(error) => {
+            // The first error is the one to return; a transaction that cannot be rolled back is closed with its connection.
+            let _rolled_back = txn.rollback().await;
+            Err(error)
+        }
+    }
 }

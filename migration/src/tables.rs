@@ -7,7 +7,7 @@ mod temporaries;
 
 use sea_orm_migration::sea_query::{ColumnDef, Expr, Index, IndexCreateStatement, Table, TableCreateStatement};
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, insert_once};
 
 /// What makes all tables of the first version, in order; each statement may be run again.
 pub(crate) fn create(dialect: &dyn Dialect) -> Vec<String> {
@@ -15,8 +15,8 @@ pub(crate) fn create(dialect: &dyn Dialect) -> Vec<String> {
     let indexes = [rights::indexes(), sessions::indexes(), coherence::indexes(dialect)].concat();
     let mut statements: Vec<String> = tables.iter().map(|table| dialect.table(table)).collect();
     statements.extend(indexes.iter().map(|index| dialect.index(index)));
-    statements.push(dialect.create_positions().to_owned());
-    statements.push(coherence::NOTHING_PRUNED.to_owned());
+    statements.push(dialect.create_positions());
+    statements.push(coherence::nothing_pruned());
     statements
 }
 
@@ -37,10 +37,7 @@ pub(crate) fn drop_temporaries() -> Vec<String> {
 pub(crate) fn create_epoch(dialect: &dyn Dialect) -> Vec<String> {
     vec![
         dialect.index(&coherence::by_key()),
-        format!(
-            "INSERT INTO coherence_meta (name, value) VALUES ('epoch', {}) ON CONFLICT (name) DO NOTHING",
-            dialect.random()
-        ),
+        insert_once("coherence_meta", "name", "'epoch'", "value", dialect.random()),
     ]
 }
 

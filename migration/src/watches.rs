@@ -28,7 +28,7 @@ pub fn unwatch_statements(backend: DbBackend, tables: &[ModelTable]) -> Result<V
 }
 
 /// The tables, Bekci's own among them, that lack a trigger of ours, have one of another version of Bekci or for other columns, or
-/// one that is switched off: writes to them would go unseen. Empty is as it should be after [`crate::up`].
+/// one that is switched off, and on MariaDB those with a foreign key that cascades: writes to them would go unseen. Empty is as it should be after [`crate::up`].
 ///
 /// # Errors
 /// As [`watch_statements`], and those of the database.
@@ -44,8 +44,13 @@ pub async fn missing_watches<C: ConnectionTrait>(db: &C, tables: &[ModelTable]) 
         table.check(dialect)?;
         watches.push(watch::account(table));
     }
-    watches.retain(|watch| !in_force(watch));
-    Ok(watches.iter().map(|watch| watch.table.to_owned()).collect())
+    let mut missing = Vec::new();
+    for watch in watches {
+        if !in_force(&watch) || unseen_writes(db, watch.table).await?.is_some() {
+            missing.push(watch.table.to_owned());
+        }
+    }
+    Ok(missing)
 }
 
 /// Whether there is a table of this name where the connection looks for tables.
@@ -79,11 +84,12 @@ pub(crate) async fn remove<C: ConnectionTrait>(db: &C, prefix: &str) -> Result<(
 
 /// Makes sure that each watched column is one: a trigger that names another would be made all the same, and refuse every write.
 pub(crate) async fn check_columns<C: ConnectionTrait>(db: &C, model: &ModelTable) -> Result<(), DbErr> {
-    model.check(dialect::of(db.get_database_backend())?)?;
-    let table = dialect::quoted_table(&model.table);
+    let dialect = dialect::of(db.get_database_backend())?;
+    model.check(dialect)?;
+    let table = dialect.quoted_table(&model.table);
     for column in model.watched() {
         // By the table's name: alone in double quotes SQLite takes what is no column for a string.
-        let query = format!("SELECT {table}.{} FROM {table} WHERE 1 = 0", dialect::quoted(column));
+        let query = format!("SELECT {table}.{} FROM {table} WHERE 1 = 0", dialect.quoted(column));
         let asked = db.query_one_raw(Statement::from_string(db.get_database_backend(), query));
         asked.await.map_err(|error| {
             DbErr::Migration(format!(
@@ -93,6 +99,27 @@ pub(crate) async fn check_columns<C: ConnectionTrait>(db: &C, model: &ModelTable
         })?;
     }
     Ok(())
+}
+
+/// Refuses a table to which rows are written that no trigger sees.
+pub(crate) async fn check_sight<C: ConnectionTrait>(db: &C, table: &str) -> Result<(), DbErr> {
+    match unseen_writes(db, table).await? {
+        None => Ok(()),
+        Some(why) => Err(DbErr::Migration(format!(
+            "table {table:?} has a {why}: what it changes fires no trigger, so that a change of rights would go unseen"
+        ))),
+    }
+}
+
+/// Why writes to a table would go unseen although its triggers are there; `None`: they would not.
+async fn unseen_writes<C: ConnectionTrait>(db: &C, table: &str) -> Result<Option<String>, DbErr> {
+    let backend = db.get_database_backend();
+    let Some(query) = dialect::of(backend)?.unseen_writes() else {
+        return Ok(None);
+    };
+    let names = query.matches('?').map(|_| table.into());
+    let found = db.query_one_raw(Statement::from_sql_and_values(backend, query, names));
+    found.await?.map(|row| row.try_get("", "why")).transpose()
 }
 
 /// Runs statements one by one.

@@ -97,8 +97,8 @@ impl Dialect for Postgres {
         ]
     }
 
-    fn create_positions(&self) -> &'static str {
-        "CREATE SEQUENCE IF NOT EXISTS bekci_position"
+    fn create_positions(&self) -> String {
+        "CREATE SEQUENCE IF NOT EXISTS bekci_position".to_owned()
     }
 
     fn drop_positions(&self) -> Option<&'static str> {

@@ -63,8 +63,8 @@ impl Dialect for Sqlite {
         vec![by_key]
     }
 
-    fn create_positions(&self) -> &'static str {
-        "INSERT INTO coherence_meta (name, value) VALUES ('position', 0) ON CONFLICT (name) DO NOTHING"
+    fn create_positions(&self) -> String {
+        super::insert_once("coherence_meta", "name", "'position'", "value", "0")
     }
 
     fn drop_positions(&self) -> Option<&'static str> {

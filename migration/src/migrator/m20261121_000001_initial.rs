@@ -17,23 +17,26 @@ pub(super) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let db = manager.get_connection();
+        let own = super::begin(manager).await?;
+        let db = own.as_ref().unwrap_or(manager).get_connection();
         let dialect = dialect::of(db.get_database_backend())?;
         watches::run(db, &tables::create(dialect)).await?;
-        watches::run(db, &watches::own_statements(dialect)).await
+        watches::run(db, &watches::own_statements(dialect)).await?;
+        super::commit(own).await
     }
 
     /// Account tables stay, but not the triggers on them: without the outbox they would refuse every write.
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let db = manager.get_connection();
+        let own = super::begin(manager).await?;
+        let db = own.as_ref().unwrap_or(manager).get_connection();
         let dialect = dialect::of(db.get_database_backend())?;
         watches::remove(db, ACCOUNT_PREFIX).await?;
         watches::remove(db, OWN_PREFIX).await?;
-        watches::run(db, &tables::drop(dialect)).await
+        watches::run(db, &tables::drop(dialect)).await?;
+        super::commit(own).await
     }
 
-    /// A schema that is half there is worse than none, on SQLite too.
     fn use_transaction(&self) -> Option<bool> {
-        Some(true)
+        super::NONE_OF_SEA_ORMS
     }
 }

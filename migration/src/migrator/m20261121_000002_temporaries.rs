@@ -16,9 +16,11 @@ pub(super) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let db = manager.get_connection();
+        let own = super::begin(manager).await?;
+        let db = own.as_ref().unwrap_or(manager).get_connection();
         let dialect = dialect::of(db.get_database_backend())?;
-        watches::run(db, &tables::create_temporaries(dialect)).await
+        watches::run(db, &tables::create_temporaries(dialect)).await?;
+        super::commit(own).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
@@ -26,6 +28,6 @@ impl MigrationTrait for Migration {
     }
 
     fn use_transaction(&self) -> Option<bool> {
-        Some(true)
+        super::NONE_OF_SEA_ORMS
     }
 }

@@ -16,18 +16,22 @@ pub(super) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let db = manager.get_connection();
+        let own = super::begin(manager).await?;
+        let db = own.as_ref().unwrap_or(manager).get_connection();
         let dialect = dialect::of(db.get_database_backend())?;
-        watches::run(db, &tables::create_epoch(dialect)).await
+        watches::run(db, &tables::create_epoch(dialect)).await?;
+        super::commit(own).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let db = manager.get_connection();
+        let own = super::begin(manager).await?;
+        let db = own.as_ref().unwrap_or(manager).get_connection();
         let dialect = dialect::of(db.get_database_backend())?;
-        watches::run(db, &tables::drop_epoch(dialect)).await
+        watches::run(db, &tables::drop_epoch(dialect)).await?;
+        super::commit(own).await
     }
 
     fn use_transaction(&self) -> Option<bool> {
-        Some(true)
+        super::NONE_OF_SEA_ORMS
     }
 }

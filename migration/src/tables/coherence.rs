@@ -3,7 +3,7 @@
 use sea_orm_migration::sea_query::{ColumnDef, IndexCreateStatement, TableCreateStatement};
 
 use super::{big, big_or_null, computed, flag, index, serial, table, word};
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, insert_once};
 
 pub(super) const TABLES: &[&str] = &[
     "identity_versions",
@@ -13,8 +13,9 @@ pub(super) const TABLES: &[&str] = &[
 ];
 
 /// The row that says up to which position the outbox was pruned.
-pub(super) const NOTHING_PRUNED: &str =
-    "INSERT INTO coherence_meta (name, value) VALUES ('pruned_position', 0) ON CONFLICT (name) DO NOTHING";
+pub(super) fn nothing_pruned() -> String {
+    insert_once("coherence_meta", "name", "'pruned_position'", "value", "0")
+}
 
 pub(super) fn tables(dialect: &dyn Dialect) -> Vec<TableCreateStatement> {
     vec![

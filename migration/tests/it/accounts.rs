@@ -104,7 +104,10 @@ async fn an_account_with_another_id_is_named_by_both(db: impl Database) {
 async fn uuids_are_named_in_lower_case_with_hyphens(db: impl Database) {
     up_with(&db, &[model("partner", "partners", IdKind::Uuid)]).await;
     let id = "0190A0B1-C2D3-4E5F-8A9B-00FFEEDDCCBB";
-    let named = db.names(&format!("INSERT INTO partners (id, email) VALUES ('{id}', 'a@x')"));
+    let named = db.names(&format!(
+        "INSERT INTO partners (id, email) VALUES ({}, 'a@x')",
+        db.uuid(id)
+    ));
     assert_eq!(named, ["partner:0190a0b1-c2d3-4e5f-8a9b-00ffeeddccbb"]);
     assert_eq!(db.names("DELETE FROM partners"), named);
 }

@@ -1,9 +1,9 @@
 //! A row that a foreign key removes is seen like any other.
 
 use crate::database::Database;
-use crate::on_every_database;
+use crate::on_databases_that_see_cascades;
 
-on_every_database!(
+on_databases_that_see_cascades!(
     accounts_that_a_cascade_deletes_are_named_and_lose_their_rights,
     an_account_that_a_foreign_key_sets_to_null_is_named,
 );

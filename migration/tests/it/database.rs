@@ -4,7 +4,7 @@ use bekci_migration::sea_orm_migration::sea_orm::{
     ConnectOptions, ConnectionTrait as _, Database as Connector, DatabaseConnection, DbErr, Statement,
 };
 use bekci_migration::{ModelTable, up};
-use bekci_test_support::{SqliteFile, psql, try_psql};
+use bekci_test_support::{SqliteFile, mariadb_cli, psql, try_mariadb_cli, try_psql};
 
 use crate::customers;
 
@@ -20,9 +20,14 @@ pub(crate) trait Database {
     /// As [`Database::outside`] where the database may refuse.
     fn refuses(&self, sql: &str) -> bool;
 
+    /// A UUID, as an expression.
+    fn uuid(&self, text: &str) -> String {
+        format!("'{text}'")
+    }
+
     /// What has been named since the last call: `key`, or `+key` where it only adds; sorted, each row once.
     fn named(&self) -> Vec<String> {
-        let rows = "SELECT CASE WHEN adds THEN '+' ELSE '' END || key FROM identity_outbox ORDER BY 1";
+        let rows = "SELECT CASE WHEN adds THEN '+' ELSE '' END || \"key\" FROM identity_outbox ORDER BY 1";
         let named = lines(&self.outside(rows));
         self.outside("DELETE FROM identity_outbox");
         named
@@ -124,6 +129,68 @@ impl Database for Postgres {
 
     fn refuses(&self, sql: &str) -> bool {
         try_psql(&self.url, sql).is_err()
+    }
+}
+
+/// The tests' SQL in MariaDB's words.
+fn as_mariadb(sql: &str) -> String {
+    if sql == "DROP TABLE customers" {
+        return format!("DROP TABLE bekci_keep_account_customer; {sql}");
+    }
+    let sql = sql
+        .replace(
+            "ON CONFLICT (id) DO UPDATE SET status = excluded.status",
+            "ON DUPLICATE KEY UPDATE status = VALUES(status)",
+        )
+        .replace("ON CONFLICT DO NOTHING", "ON DUPLICATE KEY UPDATE id = id")
+        .replace(" varchar,", " varchar(99),")
+        .replace(" varchar)", " varchar(99))");
+    format!("SET max_recursive_iterations = 10000; {sql}")
+}
+
+pub(crate) struct MariaDb {
+    pub(crate) url: String,
+    db: DatabaseConnection,
+}
+
+impl MariaDb {
+    pub(crate) async fn empty() -> Self {
+        let url = bekci_test_support::MariaDb::shared().fresh_database("migration");
+        let db = connect(&url).await;
+        Self { url, db }
+    }
+
+    pub(crate) async fn migrated() -> Self {
+        let this = Self::empty().await;
+        up_with(&this, &[customers()]).await;
+        this
+    }
+}
+
+impl Database for MariaDb {
+    fn db(&self) -> &DatabaseConnection {
+        &self.db
+    }
+
+    fn outside(&self, sql: &str) -> String {
+        mariadb_cli(&self.url, &as_mariadb(sql))
+    }
+
+    fn refuses(&self, sql: &str) -> bool {
+        try_mariadb_cli(&self.url, &as_mariadb(sql)).is_err()
+    }
+
+    /// As SeaORM writes it.
+    fn uuid(&self, text: &str) -> String {
+        format!("UNHEX(REPLACE('{text}', '-', ''))")
+    }
+
+    /// Row triggers name a key once for each run of rows that have it.
+    fn named(&self) -> Vec<String> {
+        let rows = "SELECT DISTINCT CASE WHEN adds THEN '+' ELSE '' END || \"key\" FROM identity_outbox ORDER BY 1";
+        let named = lines(&self.outside(rows));
+        self.outside("DELETE FROM identity_outbox");
+        named
     }
 }
 

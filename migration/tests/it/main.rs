@@ -5,6 +5,7 @@ mod accounts;
 mod cascade;
 mod database;
 mod many;
+mod mariadb;
 mod migrate;
 mod names;
 mod postgres;
@@ -18,6 +19,17 @@ use bekci_migration::{IdKind, ModelTable};
 /// Runs each test on each database; a further database is one more line here, and one type in `database`.
 macro_rules! on_every_database {
     ($($test:ident),+ $(,)?) => {
+        crate::on_databases_that_see_cascades!($($test),+);
+        mod on_mariadb {
+            $(#[tokio::test] async fn $test() { super::$test(crate::database::MariaDb::migrated().await).await; })+
+        }
+    };
+}
+pub(crate) use on_every_database;
+
+/// The same without MariaDB, whose foreign keys fire no trigger.
+macro_rules! on_databases_that_see_cascades {
+    ($($test:ident),+ $(,)?) => {
         mod on_sqlite {
             $(#[tokio::test] async fn $test() { super::$test(crate::database::Sqlite::migrated().await).await; })+
         }
@@ -26,7 +38,7 @@ macro_rules! on_every_database {
         }
     };
 }
-pub(crate) use on_every_database;
+pub(crate) use on_databases_that_see_cascades;
 
 /// The accounts of all tests: `customers`, with whole numbers for keys.
 fn customers() -> ModelTable {

@@ -7,7 +7,7 @@ use bekci_migration::{
     unmatched_tables, unwatch_statements, up, watch_statements,
 };
 
-use crate::database::{Database, Postgres, Sqlite, connect, number};
+use crate::database::{Database, MariaDb, Postgres, Sqlite, connect, number};
 use crate::{IdKind, customers, model, on_every_database};
 
 /// All of them, in order.
@@ -258,6 +258,12 @@ async fn the_script_does_on_postgres_what_up_does() {
     the_script_does_what_up_does(db).await;
 }
 
+#[tokio::test]
+async fn the_script_does_on_mariadb_what_up_does() {
+    let db = MariaDb::empty().await;
+    the_script_does_what_up_does(db).await;
+}
+
 async fn the_script_does_what_up_does(db: impl Database) {
     let script = sql(db.db().get_database_backend(), &[customers()]).unwrap();
     db.outside(&script);
@@ -281,6 +287,18 @@ async fn nodes_that_start_at_once_on_sqlite_take_turns() {
 #[tokio::test]
 async fn nodes_that_start_at_once_on_postgres_take_turns() {
     let db = Postgres::empty().await;
+    let other = connect(&db.url).await;
+    let customers = [customers()];
+    let (one, two) = tokio::join!(up(db.db(), &customers), up(&other, &customers));
+    assert_eq!(
+        one.unwrap().applied.len() + two.unwrap().applied.len(),
+        MIGRATIONS.len()
+    );
+}
+
+#[tokio::test]
+async fn nodes_that_start_at_once_on_mariadb_take_turns() {
+    let db = MariaDb::empty().await;
     let other = connect(&db.url).await;
     let customers = [customers()];
     let (one, two) = tokio::join!(up(db.db(), &customers), up(&other, &customers));

@@ -1,4 +1,4 @@
-//! Real servers for tests: PostgreSQL, Redis, SQLite files, and any other program that listens on a port.
+//! Real servers for tests: PostgreSQL, MariaDB, Redis, SQLite files, and any other program that listens on a port.
 //!
 //! Rules that hold for everything started here:
 //!
@@ -26,6 +26,7 @@
 mod chance;
 mod failure;
 mod folder;
+mod mariadb;
 mod nursery;
 mod port;
 mod postgres;
@@ -40,6 +41,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub use chance::{Chance, Mutator, by_chance, corpus};
 pub use failure::Failure;
 pub use folder::TempDir;
+pub use mariadb::{MariaDb, mariadb_cli, try_mariadb_cli};
 pub use port::free_port;
 pub use postgres::{Postgres, psql, try_psql};
 pub use program::find_program;

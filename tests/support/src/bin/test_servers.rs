@@ -5,14 +5,16 @@
 
 use std::io;
 
-use bekci_test_support::{Failure, Postgres, Redis, SqliteFile};
+use bekci_test_support::{Failure, MariaDb, Postgres, Redis, SqliteFile};
 
 fn main() -> Result<(), Failure> {
     let redis = Redis::try_start()?;
     let postgres = Postgres::try_start()?;
+    let mariadb = MariaDb::try_start()?;
     let sqlite = SqliteFile::new();
     println!("redis {}", redis.url());
     println!("postgres {}", postgres.url_for("postgres"));
+    println!("mariadb {}", mariadb.url_for(""));
     println!("sqlite {}", sqlite.url());
     // Ends at the end of the input; what is typed before means nothing.
     let _ = io::copy(&mut io::stdin(), &mut io::sink());
