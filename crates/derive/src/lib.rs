@@ -38,7 +38,7 @@ use proc_macro::TokenStream;
 /// Under `#[sea_orm::model]` every derive stands on `ModelEx` too; there this one makes nothing.
 #[proc_macro_derive(AuthModel, attributes(auth))]
 pub fn auth_model(input: TokenStream) -> TokenStream {
-    answer(syn::parse(input).and_then(|input| model::expand(&input)))
+    answer(syn::parse(input).map(|input| model::derive(&input)))
 }
 
 /// A second guard on a model: `guard!(pub Kiosk = "kiosk" on customer::Model);`.

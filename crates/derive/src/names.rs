@@ -50,6 +50,17 @@ pub(crate) fn marker(guard: &LitStr) -> Ident {
     format_ident!("{}", upper_camel(&guard.value()), span = guard.span())
 }
 
+/// `; did you mean x?` for the known word nearest to an unknown one, or nothing. At most one edit in three characters counts as a slip, and two at least.
+pub(crate) fn did_you_mean(word: &str, known: &[impl AsRef<str>]) -> String {
+    let allowed = (word.chars().count() / 3).max(2);
+    let near = known
+        .iter()
+        .map(|known| (strsim::osa_distance(word, known.as_ref()), known.as_ref()))
+        .filter(|(distance, known)| *distance <= allowed && *distance < known.chars().count())
+        .min_by_key(|(distance, _)| *distance);
+    near.map_or_else(String::new, |(_, known)| format!("; did you mean {known}?"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -93,15 +93,13 @@ fn of_the_other_kind() -> AuthError {
 
 /// Left with a request whose handler asked who acts where nothing had admitted anybody.
 #[derive(Debug)]
-pub(crate) struct Unadmitted(
-    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "tests tell it"))] pub(crate) String,
-);
+pub(crate) struct Unadmitted(pub(crate) String);
 
 fn not_set_up(request: &HttpRequest, asked: &str) -> Refusal {
     let path = request.match_pattern().unwrap_or_else(|| request.path().to_owned());
     let why = format!("nothing admitted {path} for {asked}: wrap it in bekci.require::<{asked}>()");
     request.extensions_mut().insert(Unadmitted(why.clone()));
-    Refusal::misconfigured(why)
+    Refusal::unprotected(why)
 }
 
 /// Who acts, through guard `G`: `async fn delete_post(who: Auth<Admin>, ..)`.

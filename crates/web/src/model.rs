@@ -36,6 +36,11 @@ pub fn key_of<M: AuthModel>(id: &str) -> Result<PrincipalKey, KeyFault> {
 }
 
 /// A SeaORM model whose rows are accounts. Derived: `#[derive(AuthModel)]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a model of accounts",
+    label = "no `#[derive(AuthModel)]`",
+    note = "add `AuthModel` to the derives of the SeaORM `Model`, with `#[auth(guard = \"..\", identifier = \"..\")]`"
+)]
 pub trait AuthModel: 'static {
     /// The model's table and the meaning of its columns.
     ///
@@ -45,6 +50,11 @@ pub trait AuthModel: 'static {
 }
 
 /// A guard as a type: `Admin`, `Customer`. Made by `#[derive(AuthModel)]` beside the model, and by `guard!` for a second guard on it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a guard",
+    label = "not a guard",
+    note = "a guard is the type that `#[derive(AuthModel)]` makes beside the model, named after `guard = \"..\"` (`Admin` for \"admin\"), or one that `guard!` makes"
+)]
 pub trait GuardType: 'static {
     /// The guard's name.
     const NAME: &'static str;

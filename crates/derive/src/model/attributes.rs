@@ -3,14 +3,25 @@
 use proc_macro2::{Ident, Span};
 use quote::format_ident;
 use syn::{
-    DeriveInput, Error, LitStr, Result, Token, bracketed, meta::ParseNestedMeta, parenthesized, parse::ParseStream,
-    punctuated::Punctuated,
+    DeriveInput, Error, Expr, ExprLit, Lit, LitStr, Meta, Result, Token, bracketed, meta::ParseNestedMeta,
+    parenthesized, parse::ParseStream, punctuated::Punctuated,
 };
 
 use super::columns::{Columns, Identifier};
-use crate::names::check_word;
+use crate::names::{check_word, did_you_mean};
 
-const PARTS: &str = "guard, model, identifier, password, status, verified, tenant, cached, id, hooks";
+const PARTS: [&str; 10] = [
+    "guard",
+    "model",
+    "identifier",
+    "password",
+    "status",
+    "verified",
+    "tenant",
+    "cached",
+    "id",
+    "hooks",
+];
 
 /// What was said of the model.
 pub(crate) struct Attributes {
@@ -26,6 +37,40 @@ pub(crate) struct Attributes {
     pub(crate) cached: Vec<LitStr>,
     pub(crate) manual_hooks: bool,
     id: Option<LitStr>,
+}
+
+/// What can be read of attributes that hold a mistake.
+pub(crate) struct Names {
+    pub(crate) guard: Option<LitStr>,
+    pub(crate) manual_hooks: bool,
+}
+
+/// Reads on behind a mistake where the grammar of attributes lets it.
+pub(crate) fn names(input: &DeriveInput) -> Names {
+    let mut names = Names {
+        guard: None,
+        manual_hooks: false,
+    };
+    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("auth")) {
+        let Ok(parts) = attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated) else {
+            continue;
+        };
+        for part in &parts {
+            let Meta::NameValue(part) = part else { continue };
+            let Expr::Lit(ExprLit {
+                lit: Lit::Str(text), ..
+            }) = &part.value
+            else {
+                continue;
+            };
+            if part.path.is_ident("guard") {
+                names.guard = Some(text.clone());
+            } else if part.path.is_ident("hooks") {
+                names.manual_hooks = text.value() == "manual";
+            }
+        }
+    }
+    names
 }
 
 #[derive(Default)]
@@ -96,6 +141,9 @@ impl Partial {
                 self.cached.extend(strings(meta)?);
                 Ok(())
             }
+            "status" if meta.input.peek(Token![=]) => Err(meta.error(
+                "`status` has parts of its own: `status(column = \"..\", banned = [\"..\"], active = [\"..\"])`",
+            )),
             "status" => meta.parse_nested_meta(|inner| {
                 if inner.path.is_ident("column") {
                     once(&mut self.status, &inner)
@@ -109,7 +157,11 @@ impl Partial {
                     Err(inner.error("`status` has `column = \"..\"`, `banned = [\"..\"]` and `active = [\"..\"]`"))
                 }
             }),
-            _ => Err(meta.error(format!("`#[auth(..)]` has {PARTS}"))),
+            _ => Err(meta.error(format!(
+                "`#[auth(..)]` has {}{}",
+                PARTS.join(", "),
+                did_you_mean(&part, &PARTS)
+            ))),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the model's fields say: its table, its columns, its primary key.
 
+use crate::names::did_you_mean;
 use proc_macro2::Ident;
 use quote::format_ident;
 use syn::{Data, DeriveInput, Error, Field, Fields, LitStr, Result, Type, ext::IdentExt, meta::ParseNestedMeta};
@@ -92,7 +93,8 @@ impl Columns {
             return Ok(());
         }
         let all = self.names.join(", ");
-        let told = format!("there is no column {:?}; the columns are {all}", column.value());
+        let near = did_you_mean(&column.value(), &self.names);
+        let told = format!("there is no column {:?}; the columns are {all}{near}", column.value());
         Err(Error::new(column.span(), told))
     }
 

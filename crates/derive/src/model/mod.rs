@@ -10,13 +10,64 @@ use syn::{DeriveInput, Error, Result};
 use attributes::Attributes;
 use columns::{Columns, Identifier};
 
-use crate::names::marker;
+use crate::names::{check_word, marker};
 
 /// What `#[sea_orm::model]` calls its copy of a model.
 const COPY: &str = "ModelEx";
 
-/// What the derive makes.
-pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
+/// What the derive makes; for a model with a mistake, the mistake and stand-ins for what the rest of the crate names, so that the compiler reports the mistake alone.
+pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
+    expand(input).unwrap_or_else(|error| {
+        let mistake = error.to_compile_error();
+        let stand_ins = stand_ins(input);
+        quote! {
+            #mistake
+            #stand_ins
+        }
+    })
+}
+
+/// The traits and the marker of a model whose attributes cannot be used. None of it is ever called, since the mistake beside it ends the build.
+fn stand_ins(input: &DeriveInput) -> TokenStream {
+    if input.ident != "Model" {
+        return TokenStream::new();
+    }
+    let named = attributes::names(input);
+    let guard = named
+        .guard
+        .filter(|guard| check_word(guard, "guard name").is_ok())
+        .map(|name| {
+            let (visibility, marker) = (&input.vis, marker(&name));
+            quote! {
+                #[derive(Clone, Copy, Debug)]
+                #visibility struct #marker;
+
+                impl ::bekci::GuardType for #marker {
+                    const NAME: &'static str = #name;
+                    type Model = Model;
+                }
+            }
+        });
+    let hooks = (!named.manual_hooks).then(|| quote!(impl ::sea_orm::ActiveModelBehavior for ActiveModel {}));
+    quote! {
+        impl ::bekci::AsPrincipal for Model {
+            fn principal_key(&self) -> ::std::result::Result<::bekci::core::PrincipalKey, ::bekci::KeyFault> {
+                ::bekci::key_of::<Self>("")
+            }
+        }
+
+        impl ::bekci::AuthModel for Model {
+            fn spec() -> ::std::result::Result<::bekci::core::ModelSpec, ::bekci::core::NameError> {
+                ::std::result::Result::Err(::bekci::core::ModelName::new("").unwrap_err())
+            }
+        }
+
+        #guard
+        #hooks
+    }
+}
+
+fn expand(input: &DeriveInput) -> Result<TokenStream> {
     if input.ident == COPY {
         return Ok(TokenStream::new());
     }

@@ -115,15 +115,17 @@ fn mistakes_are_told_with_what_would_be_right() {
             "\"logon\")",
             "there is no column \"logon\"; the columns are admin_id, email, login",
         ),
+        ("\"login\")", "\"logn\")", "did you mean login?"),
         (
             "cached(\"email\")",
             "cached(\"secret\")",
             "never part of the cached identity",
         ),
+        ("cached(\"email\")", "cache(\"email\")", "hooks; did you mean cached?"),
         (
-            "cached(\"email\")",
-            "cache(\"email\")",
-            "`#[auth(..)]` has guard, model",
+            "status(column = \"status\", banned = [\"banned\", \"gone\"])",
+            "status = \"status\"",
+            "`status(column = \"..\", banned = [\"..\"], active = [\"..\"])`",
         ),
         (
             "verified = \"seen_at\"",
@@ -159,4 +161,31 @@ fn mistakes_are_told_with_what_would_be_right() {
         let told = refused(&GOOD.replacen(from, to, 1));
         assert!(told.contains(expected), "{expected}: {told}");
     }
+}
+
+#[test]
+fn a_mistake_is_reported_alone() {
+    let told = |source: &str| derive(&syn::parse_str(source).unwrap()).to_string();
+    let text = told(&GOOD.replace("verified = \"seen_at\"", "verifed = \"seen_at\""));
+    for expected in [
+        "compile_error",
+        "did you mean verified?",
+        "impl :: bekci :: AuthModel for Model",
+        "impl :: bekci :: AsPrincipal for Model",
+        "pub struct BackOffice ;",
+        "impl :: sea_orm :: ActiveModelBehavior for ActiveModel { }",
+    ] {
+        assert!(text.contains(expected), "{expected} in {text}");
+    }
+    let manual = told(&GOOD.replace("cached(\"email\")", "hooks = \"manual\", cached(\"nowhere\")"));
+    assert!(
+        manual.contains("compile_error") && !manual.contains("ActiveModelBehavior"),
+        "{manual}"
+    );
+    let nameless = told(&GOOD.replace("guard = \"back_office\"", "guard = \"BackOffice\""));
+    assert!(
+        nameless.contains("compile_error") && !nameless.contains("struct"),
+        "{nameless}"
+    );
+    assert!(!told(GOOD).contains("compile_error"));
 }

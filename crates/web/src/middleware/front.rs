@@ -274,10 +274,18 @@ fn check(request: &ServiceRequest) -> Result<(), Refusal> {
 }
 
 fn finish<B: MessageBody>(answered: ServiceResponse<B>, voice: &Voice) -> ServiceResponse<EitherBody<B>> {
-    let unadmitted = answered.request().extensions().contains::<Unadmitted>();
+    let unadmitted = answered
+        .request()
+        .extensions()
+        .get::<Unadmitted>()
+        .map(|why| why.0.clone());
     let retold = match answered.response().error() {
         // The handler went on without asking who acts, as one that takes an `Option` does.
-        _ if unadmitted => Some(Refusal::new(ErrorCode::Internal, "nothing admitted the request").render(voice)),
+        _ if unadmitted.is_some() => {
+            let fix = unadmitted.filter(|_| cfg!(debug_assertions));
+            let refusal = Refusal::new(ErrorCode::Internal, "nothing admitted the request");
+            Some(refusal.detail_if("fix", fix).render(voice))
+        }
         Some(error) => told(error, voice),
         None if answered.response().extensions().contains::<AsIs>() => None,
         None if is_bare(answered.response()) => default_of(answered.response(), voice),

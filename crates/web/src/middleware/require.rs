@@ -3,6 +3,7 @@
 use std::{
     future::Ready,
     rc::Rc,
+    sync::Once,
     task::{Context, Poll},
 };
 
@@ -18,7 +19,7 @@ use crate::{
     Asked, GuardType, Reading, Record, Watch,
     extract::Admitted,
     permission::{AsPermission, AsRole},
-    respond::{Refusal, Voice},
+    respond::{Refusal, Voice, notice},
 };
 
 /// Middleware that lets in only what its rule allows. Made by [`Watch::require`]; `.wrap()` it round a scope or resource.
@@ -202,6 +203,7 @@ where
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let (inner, watch, rule) = (Rc::clone(&self.inner), self.watch.clone(), Rc::clone(&self.rule));
+        FIRST_REQUEST.call_once(|| warn_of_missing_middleware(&request));
         Box::pin(async move {
             let began = watch.clock().uptime();
             let decided = decide(&request, &watch, &rule).await;
@@ -223,6 +225,22 @@ where
                 }
             }
         })
+    }
+}
+
+/// The first request through any [`Require`] of this process: the one at which a missing [`Front`](crate::Front) is reported.
+static FIRST_REQUEST: Once = Once::new();
+
+/// Without the middleware of the application refusals have no request id of the client's language, errors of Actix keep their own shape, and nothing is logged.
+fn warn_of_missing_middleware(request: &ServiceRequest) {
+    if request.extensions().contains::<Voice>() {
+        return;
+    }
+    let line =
+        "the application lacks Bekci's middleware: add .wrap(bekci.middleware()) to App::new(), as the last wrap";
+    tracing::warn!("{line}");
+    if cfg!(debug_assertions) {
+        notice(line);
     }
 }
 

@@ -80,6 +80,16 @@ impl Refusal {
         refusal
     }
 
+    /// A handler asks who acts, and no middleware admitted anybody: 500. In a debug build the answer and standard error say what to add, whoever subscribes to the log.
+    pub(crate) fn unprotected(why: String) -> Self {
+        let refusal = Self::misconfigured(why.clone());
+        if cfg!(debug_assertions) {
+            notice(&why);
+            return refusal.detail("fix", why);
+        }
+        refusal
+    }
+
     /// With another challenge than the code's usual one.
     #[must_use]
     pub fn challenged(mut self, challenge: Challenge) -> Self {
@@ -280,6 +290,13 @@ impl From<SignInError> for Refusal {
             None => refusal,
         }
     }
+}
+
+/// Writes a line for the developer of the application to standard error.
+pub(crate) fn notice(line: &str) {
+    use std::io::Write;
+    // A closed standard error is no reason to fail.
+    let _written = writeln!(std::io::stderr().lock(), "bekci: {line}");
 }
 
 #[cfg(test)]
