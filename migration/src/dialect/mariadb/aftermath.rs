@@ -2,7 +2,7 @@
 
 use super::{Dialect, MariaDb, NOW};
 use crate::model::IdKind;
-use crate::watch::{Aftermath, GOES_WITH_ACCOUNT};
+use crate::watch::{Aftermath, GOES_WITH_ACCOUNT, POLICY_VALUES};
 
 /// Memberships that resolved to the role as it was: those of its own tenant; of a global role also those of tenants that have no
 /// role of this name themselves.
@@ -56,5 +56,6 @@ fn account(model: &str, id: &str) -> String {
     let rows = GOES_WITH_ACCOUNT
         .iter()
         .map(|(table, column)| format!("DELETE FROM {table} WHERE model = '{model}' AND {column} = {id};\n"));
-    std::iter::once(sessions).chain(rows).collect()
+    let lines = format!("DELETE FROM bekci_policies WHERE CONCAT('principal:{model}:', {id}) IN ({POLICY_VALUES});\n");
+    std::iter::once(sessions).chain(rows).chain([lines]).collect()
 }
