@@ -181,7 +181,7 @@ impl Node {
             // The loop has to see it soon.
             self.wake();
         }
-        if let Some((identity, roles, policy, source)) = self.at_hand(need, &place, versions, shared) {
+        if let Some((identity, roles, policy, source)) = self.at_hand(need, (&stamp, &place), versions, shared) {
             if source == ViewSource::Redis {
                 self.meter().identity_loaded(source);
             }
@@ -200,7 +200,7 @@ impl Node {
     fn at_hand(
         &self,
         need: &Need<'_>,
-        place: &Start,
+        (stamp, place): (&Stamp, &Start),
         versions: Versions,
         shared: Option<Labelled>,
     ) -> Option<(Arc<Identity>, RoleView, Policy, ViewSource)> {
@@ -208,9 +208,12 @@ impl Node {
             return None;
         }
         let (identity, source) = self.labelled(need, place, versions, shared)?;
-        let global = self.held_table(need.guard, None, versions.global)?;
+        let pending = versions.pending;
+        let global = self.held_table((need.guard, None), versions.global, pending.global, stamp)?;
         let tenant = match need.tenant {
-            Some(tenant) => Some(self.held_table(need.guard, Some(tenant), versions.tenant)?),
+            Some(tenant) => {
+                Some(self.held_table((need.guard, Some(tenant)), versions.tenant, pending.tenant, stamp)?)
+            }
             None => None,
         };
         let policy = if need.policy {
@@ -250,14 +253,18 @@ impl Node {
         (is_that && is_same(place, versions) && !versions.unnumbered).then_some(held)
     }
 
+    /// A role table of memory, if it is of this version, no change of it is `pending`, and none was applied since the stamp. A change of `@all`, which stands for every role table, raises
+    /// the version of none: by the version alone a table of before it, or one of after it, would do.
     fn held_table(
         &self,
-        guard: &bekci_core::GuardName,
-        tenant: Option<&TenantName>,
+        (guard, tenant): (&bekci_core::GuardName, Option<&TenantName>),
         version: u64,
+        pending: bool,
+        stamp: &Stamp,
     ) -> Option<Arc<RoleTable>> {
         let held = self.0.roles.get(guard, tenant)?;
-        (held.version() == version).then_some(held)
+        let stands = held.version() == version && !pending && self.0.counters.roles_unmoved(stamp);
+        stands.then_some(held)
     }
 
     /// A transaction that reads, and sees one moment of the database. There is nothing to commit in it.
@@ -274,7 +281,7 @@ impl Node {
         given: (Given, Versions),
     ) -> Result<Option<View>, DbErr> {
         let snapshot = self.ledger().snapshot().await?;
-        let loaded = self.load_within(need, &*snapshot, &place, given).await;
+        let loaded = self.load_within(need, &*snapshot, (&stamp, &place), given).await;
         snapshot.close().await;
         let Some(Loaded {
             versions,
@@ -319,7 +326,7 @@ impl Node {
         &self,
         need: &Need<'_>,
         snapshot: &dyn Snapshot,
-        place: &Start,
+        (stamp, place): (&Stamp, &Start),
         (given, before): (Given, Versions),
     ) -> Result<Option<Loaded>, DbErr> {
         let versions = snapshot.versions(need, &place.cursor).await?;
@@ -338,14 +345,18 @@ impl Node {
         };
         self.points().reach("read.identity").await;
         let holds = is_same(place, versions) && !versions.unnumbered;
+        let pending = versions.pending;
+        let held = self.held_table((need.guard, None), versions.global, pending.global, stamp);
         let global = self
-            .role_table(snapshot, (need.guard, None), versions.global, holds)
+            .role_table(snapshot, (need.guard, None), versions.global, held.filter(|_| holds))
             .await?;
         let tenant = match need.tenant {
-            Some(tenant) => Some(
-                self.role_table(snapshot, (need.guard, Some(tenant)), versions.tenant, holds)
-                    .await?,
-            ),
+            Some(tenant) => {
+                let which = (need.guard, Some(tenant));
+                let held = self.held_table(which, versions.tenant, pending.tenant, stamp);
+                let table = self.role_table(snapshot, which, versions.tenant, held.filter(|_| holds));
+                Some(table.await?)
+            }
             None => None,
         };
         let held = || self.0.policies.at(versions.policies).filter(|_| holds);
@@ -367,9 +378,9 @@ impl Node {
         snapshot: &dyn Snapshot,
         (guard, tenant): (&bekci_core::GuardName, Option<&TenantName>),
         version: u64,
-        holds: bool,
+        held: Option<Arc<RoleTable>>,
     ) -> Result<Arc<RoleTable>, DbErr> {
-        if let Some(table) = self.held_table(guard, tenant, version).filter(|_| holds) {
+        if let Some(table) = held {
             return Ok(table);
         }
         self.0.metrics.role_table_loads.fetch_add(1, Ordering::Relaxed);
