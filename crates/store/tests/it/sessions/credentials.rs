@@ -185,7 +185,7 @@ async fn another_hash_than_the_one_verified_opens_nothing_and_is_no_account_gone
         verified_hash: hash.map(secret),
         ..new_session(&scene.customer, &who)
     };
-    let later = OffsetDateTime::now_utc() + Duration::hours(1);
+    let later = bekci_core::Clock::now(&bekci_store::SystemClock) + Duration::hours(1);
     let store = here.sign_in_store();
     assert!(matches!(
         store.open_session(&verified(Some("old"))).await.unwrap(),
