@@ -8,6 +8,7 @@ use bekci_core::BoxFuture;
 use crate::{
     generation::Current,
     ops::{Check, Readiness},
+    serve::{HINTS_ARE_LOST, REDIS_IS_DOWN},
 };
 
 /// A look at the database may take this long.
@@ -31,6 +32,19 @@ fn keys(bekci: &Bekci) -> Option<String> {
     let mut guards = bekci.watch().guards();
     let keyless = guards.find(|guard| !keys.iter().any(|key| key.guard == guard.name));
     keyless.map(|guard| format!("guard {} has none", guard.name))
+}
+
+/// Redis, where it is used, by what it is used for.
+async fn redis(bekci: &Bekci) -> Option<Option<String>> {
+    let report = match tokio::time::timeout(WITHIN, bekci.store().try_redis()).await {
+        Ok(report) => report?,
+        Err(_) => return Some(Some(format!("it does not answer; {REDIS_IS_DOWN}"))),
+    };
+    Some(match (report.problem, report.hints) {
+        (Some(problem), _) => Some(format!("{problem}; {REDIS_IS_DOWN}")),
+        (None, Some(problem)) => Some(format!("{problem}; {HINTS_ARE_LOST}")),
+        (None, None) => None,
+    })
 }
 
 fn policy(bekci: &Bekci) -> Option<String> {
@@ -66,14 +80,17 @@ impl Readiness for Ready {
                 problem,
                 serves_without: true,
             };
-            vec![
+            let redis = redis(bekci).await.map(|problem| wished("redis", problem));
+            let mut checks = vec![
                 needed("database", database),
                 needed("schema", schema),
                 needed("lease", lease),
                 needed("keys", keys(bekci)),
                 wished("policy", policy(bekci)),
                 wished("configuration", self.0.refused()),
-            ]
+            ];
+            checks.extend(redis);
+            checks
         })
     }
 }

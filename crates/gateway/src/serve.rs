@@ -94,12 +94,23 @@ pub(crate) async fn start(loaded: Loaded, read: Read, metrics: Arc<Metrics>) -> 
     })
 }
 
-/// The gateway starts without its Redis, and says what that means.
+/// The gateway starts without its Redis, and says what that means. One that refuses what is needed was refused before.
 async fn warn_of_redis(bekci: &Bekci) {
-    if let Some(Err(error)) = bekci.store().shared_cache_answers().await {
-        tracing::warn!(%error, "Redis does not answer: identities come from the database, and nobody signs in by password until it does");
+    let Some(report) = bekci.store().try_redis().await else {
+        return;
+    };
+    if let Some(problem) = report.problem {
+        tracing::warn!(%problem, "{REDIS_IS_DOWN}");
+    }
+    if let Some(problem) = report.hints {
+        tracing::warn!(%problem, "{HINTS_ARE_LOST}");
     }
 }
+
+/// What a Redis that cannot be used means.
+pub(crate) const REDIS_IS_DOWN: &str = "sign-in by password answers 503 until it does; users who are signed in stay so, and identities come from the database";
+/// What a Redis that announces no changes means.
+pub(crate) const HINTS_ARE_LOST: &str = "nodes see changes of each other at their next poll";
 
 fn workers(config: &Config) -> usize {
     match usize::from(config.server.workers) {

@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{columns::UnfitColumns, shared::SharedCacheError};
+use crate::{RedisProblem, columns::UnfitColumns, pooler::refused_parameter, shared::SharedCacheError};
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,14 @@ pub enum OpenError {
     /// The shared cache cannot be set up.
     #[error(transparent)]
     Shared(#[from] SharedCacheError),
+    /// A pooler before PostgreSQL lacks a setting.
+    #[error("{0}")]
+    Pooler(&'static str),
+    /// Redis refuses what Bekci needs.
+    #[error(
+        "{0}; sign-in would be closed: give the user of redis.url these commands, keys and channels, or name another server (docs/redis-keys.md)"
+    )]
+    Redis(RedisProblem),
     /// There are no random bytes.
     #[error("no random bytes: {0}")]
     Entropy(String),
@@ -66,7 +74,8 @@ pub async fn connect(url: &SecretString, max_connections: u32) -> Result<Databas
             .pragma("recursive_triggers", "ON")
     });
     options.map_sqlx_postgres_opts(|postgres| postgres.options([("idle_in_transaction_session_timeout", "10000")]));
-    Ok(Database::connect(options).await?)
+    let connected = Database::connect(options).await;
+    connected.map_err(|error| refused_parameter(&error).unwrap_or(OpenError::Database(error)))
 }
 
 /// Checks that a pool that somebody else opened has what the store needs.

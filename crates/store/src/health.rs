@@ -1,12 +1,10 @@
 //! How the servers behind a store are, for those who look for what is wrong.
 
-use std::time::Duration;
-
 use sea_orm::{ConnectionTrait, DbErr};
 use time::OffsetDateTime;
 
 use crate::{
-    Store,
+    RedisReport, Store,
     sql::{from_micros, now_micros, statement},
 };
 
@@ -23,14 +21,22 @@ impl Store {
         Ok(from_micros(row.try_get("", "now")?))
     }
 
-    /// How long the shared cache takes to answer; `None`: there is none.
-    ///
-    /// # Errors
-    /// Why it does not answer, for people.
-    pub async fn shared_cache_answers(&self) -> Option<Result<Duration, String>> {
-        let shared = self.node.shared()?;
+    /// Tries everything that Redis is used for; `None`: there is no Redis.
+    pub async fn try_redis(&self) -> Option<RedisReport> {
+        let (shared, limiter) = (self.node.shared()?, self.redis_limiter.as_ref()?);
         let began = self.node.uptime();
-        let answer = shared.ping().await;
-        Some(answer.map(|()| self.node.uptime().saturating_sub(began)))
+        let problem = match limiter.try_out().await {
+            Ok(()) => shared.try_out().await.err(),
+            Err(problem) => Some(problem),
+        };
+        let hints = match &problem {
+            None => shared.try_hints().await.err(),
+            Some(_) => None,
+        };
+        Some(RedisReport {
+            took: self.node.uptime().saturating_sub(began),
+            problem,
+            hints,
+        })
     }
 }

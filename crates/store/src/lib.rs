@@ -34,7 +34,10 @@ mod limits;
 mod load;
 mod node;
 mod policies;
+mod pooler;
 mod providers;
+mod redis_check;
+mod redis_link;
 mod rights;
 mod sessions;
 mod shared;
@@ -65,7 +68,9 @@ pub use keys::ChangeKey;
 pub use limits::{MemoryLimiter, RedisLimiter};
 pub use node::{CacheSettings, Metrics, MetricsSnapshot};
 pub use policies::{Policies, PolicyPage};
+pub use pooler::check_pooler;
 pub use providers::Providers;
+pub use redis_check::{RedisProblem, RedisReport};
 pub use rights::{Rights, RoleEntry, Scope};
 pub use shared::{RedisSettings, SharedCacheError};
 
@@ -107,6 +112,8 @@ pub struct Store {
     node: Node,
     entropy: Arc<dyn Entropy>,
     limiter: Arc<dyn RateLimiter>,
+    /// The limiter again, if it counts in Redis.
+    redis_limiter: Option<Arc<RedisLimiter>>,
     tasks: Arc<Tasks>,
     /// Whose its changes are told as.
     actor: Arc<Actor>,
@@ -133,7 +140,16 @@ impl Store {
     /// # Errors
     /// [`OpenError`] where the connection or the settings cannot be used.
     pub async fn open(db: DatabaseConnection, settings: StoreSettings) -> Result<Self, OpenError> {
+        check_pooler(&db).await?;
         let store = Self::open_quiet(db, settings).await?;
+        // One that is down comes back by itself; one that refuses would leave sign-in closed.
+        if let Some(RedisReport {
+            problem: Some(problem @ RedisProblem::Refuses { .. }),
+            ..
+        }) = store.try_redis().await
+        {
+            return Err(OpenError::Redis(problem));
+        }
         store.spawn();
         Ok(store)
     }
@@ -161,7 +177,11 @@ impl Store {
                 Arc::clone(&settings.clock),
             )
         });
-        let limiter = limits::limiter(settings.redis.as_ref(), &settings.cache, &settings.clock)?;
+        let redis_limiter = limits::in_redis(settings.redis.as_ref(), &settings.cache)?;
+        let limiter: Arc<dyn RateLimiter> = match &redis_limiter {
+            Some(limiter) => Arc::<RedisLimiter>::clone(limiter),
+            None => Arc::new(MemoryLimiter::new(Arc::clone(&settings.clock))),
+        };
         let shared = shared.transpose()?.map(Arc::new);
         let node = Node::new(NodeParts {
             backend: db.get_database_backend(),
@@ -184,6 +204,7 @@ impl Store {
             node,
             entropy: settings.entropy,
             limiter,
+            redis_limiter,
             tasks: Arc::new(Tasks {
                 stop,
                 running: parking_lot::Mutex::default(),

@@ -21,13 +21,17 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bekci_core::{Clock, Identity, IdentityVersion, PrincipalKey};
 use hmac::{Hmac, Mac};
-use redis::{AsyncCommands, aio::ConnectionManager};
+use redis::AsyncCommands;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::Sha256;
 
-use crate::compared::CachedEntry;
+use crate::{
+    compared::CachedEntry,
+    redis_check::RedisProblem,
+    redis_link::{Connection, RedisLink},
+};
 
 /// The layout of an entry. One of another layout is no entry.
 const SCHEMA: u32 = 2;
@@ -38,7 +42,9 @@ const LEAVE_ALONE: Duration = Duration::from_secs(1);
 /// Where Redis is.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
-    /// `redis://…`, or `rediss://…` for TLS.
+    /// `redis://…`, or `rediss://…` for TLS; `redis-cluster://[user:password@]host:port,host:port` for a cluster;
+    /// `redis-sentinel://[user:password@]host:port,host:port/service/number` for the master that sentinels name. The last two take
+    /// `?tls=true`.
     pub url: SecretString,
     /// The authorities that are believed where it is reached by TLS, a PEM file; `None`: the system's.
     pub ca_file: Option<PathBuf>,
@@ -99,8 +105,7 @@ struct Sealed<E> {
 }
 
 pub(crate) struct SharedCache {
-    client: redis::Client,
-    connection: tokio::sync::OnceCell<ConnectionManager>,
+    link: RedisLink,
     prefix: String,
     ttl: Duration,
     answer_within: Duration,
@@ -118,25 +123,6 @@ impl std::fmt::Debug for SharedCache {
     }
 }
 
-pub(crate) fn client(settings: &RedisSettings) -> Result<redis::Client, SharedCacheError> {
-    let url = settings.url.expose_secret();
-    let made = match &settings.ca_file {
-        None => redis::Client::open(url),
-        Some(path) => {
-            let authorities = std::fs::read(path).map_err(|error| SharedCacheError::Authorities {
-                path: path.clone(),
-                error,
-            })?;
-            let certificates = redis::TlsCertificates {
-                client_tls: None,
-                root_cert: Some(authorities),
-            };
-            redis::Client::build_with_tls(url, certificates)
-        }
-    };
-    made.map_err(|error| SharedCacheError::Url(error.to_string()))
-}
-
 impl SharedCache {
     pub(crate) fn new(
         settings: &RedisSettings,
@@ -145,10 +131,8 @@ impl SharedCache {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SharedCacheError> {
         check_prefix(&settings.prefix)?;
-        let client = client(settings)?;
         Ok(Self {
-            client,
-            connection: tokio::sync::OnceCell::new(),
+            link: RedisLink::new(settings, answer_within * 5, answer_within)?,
             prefix: settings.prefix.clone(),
             ttl,
             answer_within,
@@ -176,23 +160,15 @@ impl SharedCache {
             .store(nanos(self.clock.uptime() + LEAVE_ALONE), Ordering::Relaxed);
     }
 
-    async fn connection(&self) -> redis::RedisResult<ConnectionManager> {
-        let made = self.connection.get_or_try_init(|| async {
-            let config = redis::aio::ConnectionManagerConfig::new()
-                .set_connection_timeout(Some(self.answer_within * 5))
-                .set_response_timeout(Some(self.answer_within))
-                .set_number_of_retries(1);
-            ConnectionManager::new_with_config(self.client.clone(), config).await
-        });
-        made.await.cloned()
-    }
-
     /// Runs a command with a bound on its time; `None`, and a second of peace, where Redis does not answer.
-    async fn ask<T>(&self, run: impl AsyncFnOnce(ConnectionManager) -> redis::RedisResult<T>) -> Option<T> {
+    async fn ask<T, F>(&self, run: impl Fn(Connection) -> F) -> Option<T>
+    where
+        F: Future<Output = redis::RedisResult<T>>,
+    {
         if self.left_alone() {
             return None;
         }
-        let answer = tokio::time::timeout(self.answer_within * 2, async { run(self.connection().await?).await }).await;
+        let answer = tokio::time::timeout(self.answer_within * 2, self.link.run(run)).await;
         match answer {
             Ok(Ok(value)) => Some(value),
             // A key that holds something else is no entry; the server is well.
@@ -213,28 +189,57 @@ impl SharedCache {
         }
     }
 
-    /// Asks whether Redis is there, however lately it did not answer.
-    pub(crate) async fn ping(&self) -> Result<(), String> {
-        let asking = async {
-            let mut connection = self.connection().await?;
-            redis::cmd("PING").query_async::<String>(&mut connection).await
+    /// Writes, reads and takes away an entry that is no identity's.
+    ///
+    /// # Errors
+    /// Why identities cannot be shared.
+    pub(crate) async fn try_out(&self) -> Result<(), RedisProblem> {
+        let name = format!("{}@probe", self.prefix);
+        let name = name.as_str();
+        let trying = self.link.run(move |mut connection| async move {
+            let (): () = connection.set_ex(name, "1", 10).await?;
+            let _value: Option<Vec<u8>> = connection.get(name).await?;
+            let (): () = connection.del(name).await?;
+            Ok(())
+        });
+        let answer = tokio::time::timeout(self.answer_within * 10, trying).await;
+        let answer = answer.map_err(|_| RedisProblem::late())?;
+        answer.map_err(|error| RedisProblem::of(format!("GET, SETEX or DEL of keys {}*", self.prefix), &error))
+    }
+
+    /// Announces a change, and listens for one.
+    ///
+    /// # Errors
+    /// Why changes are not announced.
+    pub(crate) async fn try_hints(&self) -> Result<(), RedisProblem> {
+        let trying = async {
+            let mut heard = self.link.listen().await?;
+            heard.subscribe(self.channel()).await?;
+            let channel = self.channel();
+            let channel = channel.as_str();
+            let publish =
+                move |mut connection: Connection| async move { connection.publish::<_, _, ()>(channel, "").await };
+            self.link.run(publish).await
         };
-        match tokio::time::timeout(self.answer_within * 5, asking).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("it does not answer in time".to_owned()),
-        }
+        let answer = tokio::time::timeout(self.answer_within * 10, trying).await;
+        let answer = answer.map_err(|_| RedisProblem::late())?;
+        answer.map_err(|error| {
+            RedisProblem::of(
+                format!("PUBLISH or SUBSCRIBE of the channel {}", self.channel()),
+                &error,
+            )
+        })
     }
 
     /// What stands under a principal's key, whether its seal fits or not.
     pub(crate) async fn peek(&self, key: &PrincipalKey) -> Result<Option<CachedEntry>, String> {
         let name = self.name(key);
-        let asking = async {
-            let mut connection = self.connection().await?;
-            let value: Option<Vec<u8>> = connection.get(&name).await?;
-            let ttl: i64 = connection.ttl(&name).await?;
-            redis::RedisResult::Ok(value.map(|value| (value, ttl)))
-        };
+        let name = name.as_str();
+        let asking = self.link.run(move |mut connection| async move {
+            let value: Option<Vec<u8>> = connection.get(name).await?;
+            let ttl: i64 = connection.ttl(name).await?;
+            Ok(value.map(|value| (value, ttl)))
+        });
         let answer = tokio::time::timeout(self.answer_within * 5, asking).await;
         let answer = answer.map_err(|_| "Redis does not answer in time".to_owned())?;
         let found = answer.map_err(|error| error.to_string())?;
@@ -255,8 +260,9 @@ impl SharedCache {
     /// The entry of a principal, if there is one whose seal fits.
     pub(crate) async fn get(&self, key: &PrincipalKey) -> Option<Labelled> {
         let name = self.name(key);
+        let name = name.as_str();
         let value: Option<Vec<u8>> = self
-            .ask(async |mut connection: ConnectionManager| connection.get(name).await)
+            .ask(move |mut connection| async move { connection.get(name).await })
             .await?;
         let value = value.filter(|value| value.len() <= MOST_BYTES)?;
         let opened = self.open(key, &value);
@@ -272,16 +278,18 @@ impl SharedCache {
             return;
         };
         let (name, ttl) = (self.name(&identity.key), self.ttl.as_secs().max(1));
+        let (name, value) = (name.as_str(), value.as_slice());
         let _stored: Option<()> = self
-            .ask(async |mut connection: ConnectionManager| connection.set_ex(name, value, ttl).await)
+            .ask(move |mut connection| async move { connection.set_ex(name, value, ttl).await })
             .await;
     }
 
     /// Takes the entry of a principal away. Nothing rests on it: the next who asks loads the identity from the database.
     pub(crate) async fn forget(&self, key: &PrincipalKey) {
         let name = self.name(key);
+        let name = name.as_str();
         let _gone: Option<()> = self
-            .ask(async |mut connection: ConnectionManager| connection.del(name).await)
+            .ask(move |mut connection| async move { connection.del(name).await })
             .await;
     }
 
@@ -290,10 +298,10 @@ impl SharedCache {
         if self.left_alone() {
             return;
         }
-        let Some(connection) = self.connection.get() else {
+        let Some(mut connection) = self.link.at_hand() else {
             return;
         };
-        let (mut connection, channel) = (connection.clone(), self.channel());
+        let channel = self.channel();
         tokio::spawn(async move {
             let _heard: redis::RedisResult<()> = connection.publish(channel, "").await;
         });
@@ -302,7 +310,7 @@ impl SharedCache {
     /// Calls `heard` at each hint, until the connection is lost.
     pub(crate) async fn listen(&self, heard: impl Fn()) -> redis::RedisResult<()> {
         use futures_util::StreamExt;
-        let mut subscription = self.client.get_async_pubsub().await?;
+        let mut subscription = self.link.listen().await?;
         subscription.subscribe(self.channel()).await?;
         let mut messages = subscription.on_message();
         while messages.next().await.is_some() {

@@ -31,11 +31,22 @@ impl Redis {
     /// # Errors
     /// A [`Failure`] that holds what the server wrote, or says what to install.
     pub fn try_start() -> Result<Self, Failure> {
+        Self::try_start_with(&[])
+    }
+
+    /// As [`Redis::start`], with further arguments.
+    #[track_caller]
+    pub fn start_with(arguments: &[&str]) -> Self {
+        or_fail(Self::try_start_with(arguments))
+    }
+
+    fn try_start_with(arguments: &[&str]) -> Result<Self, Failure> {
         let folder = TempDir::try_new("redis")?;
         let server = Server::try_on_free_port(|port| {
             Service::new("redis-server", port, &folder)
                 .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
                 .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+                .args(arguments)
                 .ready_when(says_pong)
         })?;
         Ok(Self {
@@ -74,11 +85,12 @@ impl Redis {
     /// # Errors
     /// [`Failure::Refused`] with what Redis answered, or that it is out of reach.
     pub fn try_cli(&self, arguments: &[&str]) -> Result<String, Failure> {
-        let port = self.server.port().to_string();
-        // -e: an error answer is an exit status too.
-        run(Command::new(find_program("redis-cli")?)
-            .args(["-e", "-h", "127.0.0.1", "-p", &port])
-            .args(arguments))
+        cli_at(self.server.port(), arguments)
+    }
+
+    /// Whether it is a replica that has what its master has.
+    pub fn follows(&self) -> bool {
+        self.cli(&["INFO", "replication"]).contains("master_link_status:up")
     }
 
     /// Kills it, with all it holds.
@@ -108,8 +120,19 @@ impl Redis {
     }
 }
 
+/// Runs one command at a port.
+///
+/// # Errors
+/// As [`Redis::try_cli`].
+pub(crate) fn cli_at(port: u16, arguments: &[&str]) -> Result<String, Failure> {
+    // -e: an error answer is an exit status too.
+    run(Command::new(find_program("redis-cli")?)
+        .args(["-e", "-h", "127.0.0.1", "-p", &port.to_string()])
+        .args(arguments))
+}
+
 /// Redis listens a little before it serves; `PING` as an inline command tells.
-fn says_pong(port: u16) -> bool {
+pub(crate) fn says_pong(port: u16) -> bool {
     let Some(mut stream) = connect(port) else { return false };
     let mut answer = [0; 7];
     stream

@@ -42,8 +42,6 @@ const fn in_code(key: &'static str, refuses: fn(&Node) -> bool, needs: &'static 
 #[rustfmt::skip]
 const NOT_BUILT: &[NotBuilt] = &[
     row("database.url", |url| begins(url, "mysql:"), "MySQL"),
-    row("redis.url", |url| begins(url, "redis-cluster:"), "Redis Cluster"),
-    row("redis.url", |url| begins(url, "redis-sentinel:"), "Redis Sentinel"),
     row("guards.*.carry_session_data", is_true, "data that goes from session to session"),
     row("guards.*.password_hash.bcrypt", any, "new hashes by bcrypt; old ones verify"),
     row("guards.*.redirect_uris.*", any, "sign-in by redirect"),

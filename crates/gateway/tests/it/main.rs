@@ -36,6 +36,7 @@ mod origins;
 mod pages;
 mod people;
 mod proxying;
+mod redis;
 mod refusing;
 mod reloading;
 mod rotating;

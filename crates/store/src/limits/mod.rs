@@ -5,8 +5,6 @@ mod redis;
 
 use std::sync::Arc;
 
-use bekci_core::{Clock, RateLimiter};
-
 pub use self::memory::MemoryLimiter;
 pub use self::redis::RedisLimiter;
 use crate::{CacheSettings, RedisSettings, SharedCacheError};
@@ -14,14 +12,11 @@ use crate::{CacheSettings, RedisSettings, SharedCacheError};
 /// A sign-in may wait longer for Redis than an identity does: an identity can come from the database instead.
 const PATIENCE: u32 = 10;
 
-/// The limiter of these settings: in Redis where there is one, so that nodes share the counts.
-pub(crate) fn limiter(
+/// The limiter that counts in Redis, where there is one, so that nodes share the counts.
+pub(crate) fn in_redis(
     redis: Option<&RedisSettings>,
     cache: &CacheSettings,
-    clock: &Arc<dyn Clock>,
-) -> Result<Arc<dyn RateLimiter>, SharedCacheError> {
-    Ok(match redis {
-        Some(redis) => Arc::new(RedisLimiter::new(redis, cache.shared_answer * PATIENCE)?),
-        None => Arc::new(MemoryLimiter::new(Arc::clone(clock))),
-    })
+) -> Result<Option<Arc<RedisLimiter>>, SharedCacheError> {
+    let limiter = redis.map(|redis| RedisLimiter::new(redis, cache.shared_answer * PATIENCE));
+    Ok(limiter.transpose()?.map(Arc::new))
 }

@@ -10,13 +10,19 @@ use std::{sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
 use bekci_core::{LimitKey, LimiterUnavailable, Rate, RateLimiter, SLOT_LASTS, Settled, Slot, TokenId};
-use redis::{Script, aio::ConnectionManager};
-use tokio::sync::OnceCell;
+use redis::Script;
 
-use crate::shared::{RedisSettings, SharedCacheError, check_prefix};
+use crate::{
+    redis_check::RedisProblem,
+    redis_link::RedisLink,
+    shared::{RedisSettings, SharedCacheError, check_prefix},
+};
 
 /// What the scores of open slots are raised by: beyond any time that comes, and exact as a double.
 const OPEN: u64 = 1_000_000_000_000_000;
+
+/// The key that is tried out, and its only id. No guard's name begins so.
+const PROBE: &str = "@probe";
 
 /// Forgets what is over, counts what is left, and keeps the key for as long as its last member. What both scripts begin with.
 const BEGIN: &str = "
@@ -35,6 +41,7 @@ static TAKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(&format!(
         "{BEGIN}
 local most = tonumber(ARGV[2])
+if redis.call('ZSCORE', KEYS[1], 'o' .. ARGV[3]) then return {{0, 0}} end
 if redis.call('ZCARD', KEYS[1]) < most then
   redis.call('ZADD', KEYS[1], open + now + ARGV[4], 'o' .. ARGV[3])
   keep(tonumber(ARGV[4]))
@@ -62,8 +69,7 @@ return 1"
 
 /// Counts refusals in Redis, under `<prefix>@limit:<guard>:<limit>:<by>:<hash>`. No model's name begins with `@`, so that it is no identity's key.
 pub struct RedisLimiter {
-    client: redis::Client,
-    connection: OnceCell<ConnectionManager>,
+    link: RedisLink,
     prefix: String,
     answer_within: Duration,
 }
@@ -84,24 +90,11 @@ impl RedisLimiter {
     /// [`SharedCacheError`] where the settings cannot be used.
     pub fn new(settings: &RedisSettings, answer_within: Duration) -> Result<Self, SharedCacheError> {
         check_prefix(&settings.prefix)?;
-        let client = crate::shared::client(settings)?;
         Ok(Self {
-            client,
-            connection: OnceCell::new(),
+            link: RedisLink::new(settings, answer_within, answer_within)?,
             prefix: settings.prefix.clone(),
             answer_within,
         })
-    }
-
-    async fn connection(&self) -> redis::RedisResult<ConnectionManager> {
-        let made = self.connection.get_or_try_init(|| async {
-            let config = redis::aio::ConnectionManagerConfig::new()
-                .set_connection_timeout(Some(self.answer_within))
-                .set_response_timeout(Some(self.answer_within))
-                .set_number_of_retries(1);
-            ConnectionManager::new_with_config(self.client.clone(), config).await
-        });
-        made.await.cloned()
     }
 
     async fn run<T: redis::FromRedisValue>(
@@ -110,20 +103,50 @@ impl RedisLimiter {
         key: &LimitKey,
         arguments: &[&str],
     ) -> Result<T, LimiterUnavailable> {
-        let name = format!("{}@limit:{}", self.prefix, key.as_str());
-        let asked = async {
-            let mut connection = self.connection().await?;
+        let answer = self.call(script, key.as_str(), arguments).await;
+        answer.map_err(|problem| LimiterUnavailable(problem.to_string()))
+    }
+
+    /// Runs a script. Each of them may run twice with the same id.
+    async fn call<T: redis::FromRedisValue>(
+        &self,
+        script: &Script,
+        key: &str,
+        arguments: &[&str],
+    ) -> Result<T, RedisProblem> {
+        let name = format!("{}@limit:{key}", self.prefix);
+        let name = name.as_str();
+        let asked = self.link.run(move |mut connection| async move {
             let mut call = script.prepare_invoke();
             call.key(name).arg(OPEN);
             for argument in arguments {
                 call.arg(*argument);
             }
             call.invoke_async(&mut connection).await
-        };
+        });
+        // Twice: a connection that was dropped in silence is found by its silence.
         match tokio::time::timeout(self.answer_within * 2, asked).await {
-            Ok(answer) => answer.map_err(|error: redis::RedisError| LimiterUnavailable(error.to_string())),
-            Err(_) => Err(LimiterUnavailable("Redis does not answer".to_owned())),
+            Ok(answer) => answer.map_err(|error| {
+                let commands = format!(
+                    "EVALSHA, SCRIPT LOAD, TIME, ZADD, ZCARD, ZCOUNT, ZRANGE, ZREM, ZSCORE, ZREMRANGEBYSCORE, PTTL or PEXPIRE of keys {}@limit:*",
+                    self.prefix
+                );
+                RedisProblem::of(commands, &error)
+            }),
+            Err(_) => Err(RedisProblem::late()),
         }
+    }
+
+    /// Takes a slot of a key that no attempt has, and gives it back.
+    ///
+    /// # Errors
+    /// Why attempts cannot be counted.
+    pub(crate) async fn try_out(&self) -> Result<(), RedisProblem> {
+        let lasts = SLOT_LASTS.as_millis().to_string();
+        let _taken: (u8, u64) = self.call(&TAKE, PROBE, &["100", PROBE, &lasts]).await?;
+        // A refusal is what writes the rest; it ends at once.
+        let _full: u8 = self.call(&SETTLE, PROBE, &["100", PROBE, "1", "1"]).await?;
+        Ok(())
     }
 }
 

@@ -175,6 +175,10 @@ impl Scene {
         }
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(crate) fn is_postgres(&self) -> bool {
         self.sqlite.is_none()
     }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use bekci::Bekci;
 use bekci_core::{Clock, GuardName};
 use bekci_migration::sea_orm_migration::sea_orm::DatabaseConnection;
-use bekci_store::{AccountQuery, SystemClock};
+use bekci_store::{AccountQuery, RedisProblem, SystemClock, check_pooler};
 
 use super::{super::answer::listed, finding::Finding};
 use crate::{
     assemble,
     config::{Config, types::DatabaseKind},
+    serve::HINTS_ARE_LOST,
 };
 
 /// A database that takes longer is told as one that does not answer.
@@ -26,7 +27,12 @@ pub(super) async fn connect(config: &Config) -> (Finding, Option<DatabaseConnect
     };
     let advice = "is the server up, and are database.url, user and password right? Is its port open to this machine?";
     let began = SystemClock.uptime();
-    match tokio::time::timeout(PATIENCE, assemble::database(config)).await {
+    let opening = async {
+        let database = assemble::database(config).await?;
+        check_pooler(&database).await?;
+        Ok::<_, assemble::AssembleError>(database)
+    };
+    match tokio::time::timeout(PATIENCE, opening).await {
         Ok(Ok(database)) => {
             let took = SystemClock.uptime().saturating_sub(began);
             (
@@ -105,12 +111,24 @@ pub(super) async fn clock(config: &Config, bekci: &Bekci, same: bool) -> Finding
 }
 
 pub(super) async fn redis(config: &Config, bekci: &Bekci) -> Finding {
-    match bekci.store().shared_cache_answers().await {
-        None => Finding::ok("redis", "not used (redis.enabled = false)"),
-        Some(Ok(took)) => Finding::ok("redis", format!("answers in {} ms", took.as_millis())),
-        Some(Err(error)) => Finding::failed(
+    let Some(report) = bekci.store().try_redis().await else {
+        return Finding::ok("redis", "not used (redis.enabled = false)");
+    };
+    let prefix = config.redis.prefix.as_str();
+    let permit = format!(
+        "name the master in redis.url, or permit what is refused: `ACL SETUSER <user> ~{prefix}* &{prefix}changes +get +setex +del +ttl +@scripting +time \
+         +@sortedset +pttl +pexpire +publish +subscribe` (docs/redis-keys.md); until then nobody signs in by password"
+    );
+    match (report.problem, report.hints) {
+        (None, None) => Finding::ok(
             "redis",
-            format!("prefix {:?}: {error}", config.redis.prefix.as_str()),
+            format!("does all that it is used for, in {} ms", report.took.as_millis()),
+        ),
+        (None, Some(problem)) => Finding::warning("redis", format!("{problem}; {HINTS_ARE_LOST}"), &permit),
+        (Some(problem @ RedisProblem::Refuses { .. }), _) => Finding::failed("redis", problem, &permit),
+        (Some(problem), _) => Finding::failed(
+            "redis",
+            format!("prefix {prefix:?}: {problem}"),
             "start it, or correct redis.url, user and password; meanwhile identities come from the database, which is slower and as safe, and nobody signs in by password, since refusals cannot be counted",
         ),
     }

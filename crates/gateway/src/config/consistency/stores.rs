@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use bekci::BadTenancy;
 
 use super::Findings;
-use crate::config::types::{Cidr, Config, DatabaseKind, ProviderKind, TenantSource};
+use crate::config::types::{Cidr, Config, DatabaseKind, ProviderKind, RedisScheme, TenantSource};
 use crate::tenancy;
 
 pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
     listeners(config, findings);
     database(config, findings);
+    redis(config, findings);
     if config.identity_cache.poll_ms >= config.identity_cache.max_staleness_ms {
         findings.add(
             &["identity_cache", "poll_ms"],
@@ -94,6 +95,24 @@ fn database(config: &Config, findings: &mut Findings<'_>) {
     ] {
         if is_given {
             findings.add(&["database", key], "has no meaning with SQLite");
+        }
+    }
+}
+
+/// A list of servers has its hosts and ports in the URL.
+fn redis(config: &Config, findings: &mut Findings<'_>) {
+    if !matches!(config.redis.scheme(), RedisScheme::Cluster | RedisScheme::Sentinel) {
+        return;
+    }
+    for (key, is_given) in [
+        ("host", config.redis.host.is_some()),
+        ("port", config.redis.port.is_some()),
+    ] {
+        if is_given {
+            findings.add(
+                &["redis", key],
+                "has no meaning with a list of servers; write them in redis.url",
+            );
         }
     }
 }

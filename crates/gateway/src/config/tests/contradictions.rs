@@ -302,6 +302,19 @@ fn credentials_beside_sqlite_are_a_mistake() {
 }
 
 #[test]
+fn a_list_of_redis_servers_has_its_hosts_in_the_url_and_its_credentials_beside_it() {
+    let text = "[redis]\nenabled = true\nurl = 'redis-cluster://a:1,b:2'\n";
+    let more = |more: &str| format!("{text}{more}");
+    assert!(mistake(&more("host = 'c'\n")).contains("redis.host: has no meaning with a list of servers"));
+    let config = loaded(&more("user = 'app'\npassword = 'p@ss'\n"));
+    let url = config.redis.effective_url().unwrap();
+    assert_eq!(
+        secrecy::ExposeSecret::expose_secret(&url),
+        "redis-cluster://app:p%40ss@a:1,b:2"
+    );
+}
+
+#[test]
 fn a_schema_before_a_table_needs_a_database_that_has_schemas() {
     let model = "[models.customer]\ntable = 'shop.Customers'\n";
     assert!(mistake(model).contains("models.customer.table: names a schema; SQLite has none"));

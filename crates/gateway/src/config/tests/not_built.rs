@@ -43,14 +43,6 @@ fn what_is_not_built_is_refused_where_it_is_asked_for() {
             "bekci.toml:2:7: database.url: needs MySQL",
         ),
         (
-            "[redis]\nurl = 'redis-cluster://a:1,b:2'\n",
-            "bekci.toml:2:7: redis.url: needs Redis Cluster",
-        ),
-        (
-            "[redis]\nurl = 'redis-sentinel://a:1,b:2/x'\n",
-            "bekci.toml:2:7: redis.url: needs Redis Sentinel",
-        ),
-        (
             "[guards.customer]\npassword_hash = { bcrypt = 12 }\n",
             "guards.customer.password_hash.bcrypt: needs new hashes by bcrypt",
         ),
