@@ -44,7 +44,8 @@ impl House {
             RootSecret::new(&random).unwrap(),
         );
         settings.algorithm = algorithm;
-        settings.jwt_secret = Some(SecretString::from(name.repeat(4)));
+        let written: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        settings.jwt_secret = Some(SecretString::from(written));
         let policy = PolicyModel::parse(include_str!("../../config/casbin_model.conf")).unwrap();
         let bekci = Bekci::builder(settings)
             .database(bekci::connect(&url, 4).await.unwrap())

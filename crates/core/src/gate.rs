@@ -130,7 +130,7 @@ impl Gate {
             })),
         };
         if by_cookie {
-            check_origin(head, &guard).map_err(|error| denied(error, None, None))?;
+            check_origin(head, &guard, claims.session).map_err(|error| denied(error, None, None))?;
         }
         let tenant = head.tenant.with(&claims);
         let tenant =

@@ -9,19 +9,19 @@
 //! 4. A presented but bad credential never falls through to the next guard, nor to "anonymous".
 //! 5. A route that asks for `unverified` takes temporary tokens too, from the header or from a cookie of their own, which is looked at before the access cookie: it
 //!    belongs to the newer sign-in. On every other route that cookie is not looked at, and a temporary token is one that is no good.
-//! 6. Where the credential came by cookie, an unsafe method needs proof of origin: `Sec-Fetch-Site: same-origin`, or the CSRF cookie's value in `X-CSRF-Token`.
+//! 6. Where the credential came by cookie, an unsafe method needs proof of origin: `Sec-Fetch-Site: same-origin`, or the CSRF token of the session in `X-CSRF-Token`.
 
 use std::{collections::HashMap, sync::Arc};
 
-use subtle::ConstantTimeEq;
-
 use crate::{
+    csrf::CsrfKey,
     error::AuthError,
     key::IdKind,
     limit::GuardLimits,
     name::{GuardName, ModelName},
+    password::HashScheme,
     request::{CookieLookup, HeaderCredential, RequestHead, cookie},
-    session::RefreshRules,
+    session::{RefreshRules, SessionId},
     token::{BearerToken, TokenFault, TokenKind, TokenVerifier, VerifiedClaims},
 };
 
@@ -131,6 +131,8 @@ pub struct AuthGuard {
     pub sources: TokenSources,
     /// Its cookies.
     pub cookies: CookieNames,
+    /// The key of its CSRF tokens; [`CsrfKey::default`] until the guard is built.
+    pub csrf: CsrfKey,
     /// Where its calls live.
     pub auth_path: String,
     /// Other paths of its calls: a whole path, and the call as it stands below `auth_path`, such as `token/refresh`.
@@ -151,6 +153,10 @@ pub struct AuthGuard {
     pub temporary_ttl: time::Duration,
     /// How many characters a new password has at least. Not asked at sign-in.
     pub password_min_length: usize,
+    /// How new passwords are hashed; `None`: as the hasher's settings say.
+    pub password_hash: Option<HashScheme>,
+    /// Whether a sign-in replaces a weaker hash. `false` where an older application on the same table verifies the hashes too.
+    pub password_rehash: bool,
 }
 
 impl AuthGuard {
@@ -164,6 +170,7 @@ impl AuthGuard {
                 cookie: true,
             },
             cookies: CookieNames::new(&name, https),
+            csrf: CsrfKey::default(),
             auth_path: format!("/auth/{name}"),
             aliases: Vec::new(),
             answer_shape: AnswerShape::default(),
@@ -174,6 +181,8 @@ impl AuthGuard {
             verification: Verification::Off,
             temporary_ttl: time::Duration::minutes(5),
             password_min_length: 15,
+            password_hash: None,
+            password_rehash: true,
             name,
             model,
             id_kind,
@@ -386,22 +395,17 @@ fn cookie_of<'a>(head: &RequestHead<'a>, guard: &AuthGuard, name: &str) -> Resul
     }
 }
 
-/// Rule 6: an unsafe request that authenticates by cookie must prove where it comes from.
+/// Rule 6: an unsafe request that authenticates by cookie must prove where it comes from. The token is that of the session of its credential.
 ///
 /// # Errors
 /// [`AuthError::CsrfRejected`].
-pub fn check_origin(head: &RequestHead<'_>, guard: &AuthGuard) -> Result<(), AuthError> {
+pub fn check_origin(head: &RequestHead<'_>, guard: &AuthGuard, session: SessionId) -> Result<(), AuthError> {
     if head.is_safe() || head.fetch_site == Some("same-origin") {
         return Ok(());
     }
-    let CookieLookup::One(right) = cookie(head.cookies, &guard.cookies.csrf) else {
-        return Err(AuthError::CsrfRejected);
-    };
     let given = head.csrf_token.unwrap_or_default();
     let cross_site = matches!(head.fetch_site, Some("cross-site" | "same-site"));
-    // 32 characters of base64url are 192 bits; a shorter cookie was not made by us.
-    let same = right.len() >= 32 && bool::from(right.as_bytes().ct_eq(given.as_bytes()));
-    if same && !cross_site {
+    if !cross_site && guard.csrf.is_token_of(session, given) {
         Ok(())
     } else {
         Err(AuthError::CsrfRejected)

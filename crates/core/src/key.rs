@@ -212,6 +212,53 @@ pub struct ModelSpec {
     pub banned_statuses: Vec<String>,
     /// The values of the status column that let in; [`ANY_STATUS`]: every one that does not ban. What is in neither list keeps out, since it may be a misspelt ban.
     pub active_statuses: Vec<String>,
+    /// Which rows of the table are accounts; `None`: all. A row that is none does not exist for Bekci, as where it is marked as deleted.
+    pub filter: Option<RowFilter>,
+}
+
+/// Which rows are accounts: those whose column has a value. Written as `deleted_at:null` or `is_deleted:false`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowFilter {
+    column: String,
+    value: Option<String>,
+}
+
+/// A text that is no filter of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a filter is a column and its value, as deleted_at:null or is_deleted:false; a value has 1 to 64 of A-Z a-z 0-9 _ -"
+)]
+pub struct RowFilterError;
+
+impl RowFilter {
+    /// The column.
+    #[must_use]
+    pub fn column(&self) -> &str {
+        &self.column
+    }
+
+    /// The value as text; `None`: NULL. It has letters, digits, `_` and `-` alone.
+    #[must_use]
+    pub fn value(&self) -> Option<&str> {
+        self.value.as_deref()
+    }
+}
+
+impl std::str::FromStr for RowFilter {
+    type Err = RowFilterError;
+
+    fn from_str(text: &str) -> Result<Self, RowFilterError> {
+        let (column, value) = text.rsplit_once(':').ok_or(RowFilterError)?;
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        let fits = (1..=64).contains(&value.len()) && value.bytes().all(is_plain);
+        if column.is_empty() || !fits {
+            return Err(RowFilterError);
+        }
+        Ok(Self {
+            column: column.to_owned(),
+            value: (!value.eq_ignore_ascii_case("null")).then(|| value.to_owned()),
+        })
+    }
 }
 
 /// In [`ModelSpec::active_statuses`]: every status that does not ban lets in.
@@ -234,6 +281,7 @@ impl ModelSpec {
             cached_attributes: vec!["email".to_owned(), "name".to_owned()],
             banned_statuses: vec!["banned".to_owned(), "suspended".to_owned()],
             active_statuses: vec!["active".to_owned()],
+            filter: None,
         }
     }
 
@@ -259,7 +307,7 @@ impl ModelSpec {
         !self.bans(status) && !self.lets_in(status)
     }
 
-    /// The columns whose change is a change of the identity: key, status, verified, tenant, identifiers, cached attributes; each once.
+    /// The columns whose change is a change of the identity: key, status, verified, tenant, filter, identifiers, cached attributes; each once.
     #[must_use]
     pub fn watched_columns(&self) -> Vec<&str> {
         let single = [
@@ -267,6 +315,7 @@ impl ModelSpec {
             self.status_column.as_ref(),
             self.verified_column.as_ref(),
             self.tenant_column.as_ref(),
+            self.filter.as_ref().map(|filter| &filter.column),
         ];
         let mut columns: Vec<&str> = Vec::new();
         let lists = self
@@ -294,6 +343,22 @@ impl ModelSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_is_a_column_and_a_plain_value() {
+        let read = |text: &str| {
+            let filter: RowFilter = text.parse()?;
+            Ok((filter.column, filter.value))
+        };
+        assert_eq!(read("deleted_at:null"), Ok(("deleted_at".to_owned(), None)));
+        assert_eq!(
+            read("is_deleted:false"),
+            Ok(("is_deleted".to_owned(), Some("false".to_owned())))
+        );
+        for odd in ["", "deleted_at", ":null", "deleted_at:", "a:b c", "a:'b'", "a:b\\"] {
+            assert_eq!(read(odd), Err(RowFilterError), "{odd:?}");
+        }
+    }
 
     #[test]
     fn ids_that_are_not_canonical_are_refused() {

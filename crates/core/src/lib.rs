@@ -13,15 +13,18 @@
 
 mod authorize;
 mod clock;
+mod csrf;
 mod error;
 mod gate;
 mod guard;
+pub mod identifier;
 mod identity;
 mod key;
 mod lasting;
 mod limit;
 mod meter;
 mod name;
+mod password;
 mod path;
 pub mod principal;
 mod provider;
@@ -34,9 +37,11 @@ pub mod signin;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod token;
+mod weak;
 
 pub use authorize::{AccessRequest, Authorizer, BrokenPolicy, Explained, Permit, PolicyCompiler, PolicyLine, Verdict};
 pub use clock::{Clock, Entropy};
+pub use csrf::CsrfKey;
 pub use error::{AuthError, Challenge, ErrorCode};
 pub use gate::{Admission, Claimed, Denial, Gate, GateParts};
 pub use guard::{
@@ -44,13 +49,14 @@ pub use guard::{
     Verification, check_guards, check_origin,
 };
 pub use identity::{Ban, Block, Identity, IdentityVersion, LiveSession, ScopedRights};
-pub use key::{ANY_STATUS, IdKind, KeyError, ModelSpec, PrincipalId, PrincipalKey};
+pub use key::{ANY_STATUS, IdKind, KeyError, ModelSpec, PrincipalId, PrincipalKey, RowFilter, RowFilterError};
 pub use lasting::Lasting;
 pub use limit::{
     BadRate, CountedBy, GuardLimits, Limit, LimitKey, LimiterUnavailable, Rate, RateLimiter, SLOT_LASTS, Settled, Slot,
 };
 pub use meter::{Decided, Meter, Outcome, Unmetered};
 pub use name::{GuardName, ModelName, NameError, Permission, RoleName, TenantName};
+pub use password::HashScheme;
 pub use path::{BadPath, canonical_path, is_encoded_twice, other_spelling};
 pub use principal::{Principal, is_banned};
 pub use provider::{Account, AccountsAsked, FindCredentials, ProviderUnavailable, UserProvider};
@@ -62,6 +68,7 @@ pub use session::{RefreshOutcome, RefreshRules, SessionId, SessionState, TEMPORA
 pub use token::{
     AccessClaims, BearerToken, IssueError, TokenFault, TokenId, TokenIssuer, TokenKind, TokenVerifier, VerifiedClaims,
 };
+pub use weak::guessable;
 
 pub use identity::source::{IdentitySource, Need, SourceUnavailable, Stamp, Ticket, View, ViewSource};
 

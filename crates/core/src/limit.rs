@@ -11,7 +11,10 @@ use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::{name::GuardName, token::TokenId};
+use crate::{
+    name::{GuardName, ModelName},
+    token::TokenId,
+};
 
 /// How long a slot is kept that nobody settles.
 pub const SLOT_LASTS: Duration = Duration::from_secs(60);
@@ -38,6 +41,18 @@ impl Rate {
         Self {
             count: NonZeroU32::MIN.saturating_add(count.saturating_sub(1)),
             period: Duration::from_secs(60),
+        }
+    }
+
+    /// So many times as many in the same time.
+    #[must_use]
+    pub const fn times(self, factor: u32) -> Self {
+        Self {
+            count: match self.count.get().checked_mul(factor) {
+                Some(count) => NonZeroU32::MIN.saturating_add(count.saturating_sub(1)),
+                None => NonZeroU32::MAX,
+            },
+            period: self.period,
         }
     }
 
@@ -120,11 +135,13 @@ impl Limit {
 /// By what is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CountedBy {
-    /// By the account that is named, whether there is one or not.
+    /// By the account, whichever of its identifiers was entered; by what was entered, if there is no such account.
     Account,
+    /// By what was entered to name an account.
+    Name,
     /// By the session that a good refresh token names.
     Session,
-    /// By the address that the client is believed to have: an IPv6 address by its first 64 bits, which one customer has.
+    /// By the address that the client is believed to have: an IPv6 address by its first 64, 56 and 48 bits.
     Address,
 }
 
@@ -134,6 +151,7 @@ impl CountedBy {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Account => "account",
+            Self::Name => "name",
             Self::Session => "session",
             Self::Address => "address",
         }
@@ -151,7 +169,13 @@ impl LimitKey {
         Self(format!("{guard}:{}:{}:{hash}", limit.as_str(), by.as_str()).into())
     }
 
-    /// `<guard>:<limit>:<by>:<hash>`.
+    /// The key of a limit that all guards of a model share.
+    #[must_use]
+    pub fn of_model(model: &ModelName, limit: Limit, by: CountedBy, hash: TokenId) -> Self {
+        Self(format!("model.{model}:{}:{}:{hash}", limit.as_str(), by.as_str()).into())
+    }
+
+    /// `<guard>:<limit>:<by>:<hash>`, or `model.<model>` in place of the guard.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

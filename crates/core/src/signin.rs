@@ -247,6 +247,15 @@ pub trait SignInStore: Send + Sync + std::fmt::Debug {
     /// [`StoreError::Unavailable`].
     async fn credential_of(&self, key: &PrincipalKey) -> Result<Option<Credential>, StoreError>;
 
+    /// Some stored hashes of a model, the dearest among them as far as a bounded look at its table tells. It is asked when signing in begins, not by a sign-in.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn dear_hashes(&self, model: &ModelName) -> Result<Vec<SecretString>, StoreError> {
+        let _ = model;
+        Ok(Vec::new())
+    }
+
     /// Replaces a password hash, if it is still the one that was read; `false`: somebody else changed it.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use bekci::{
     Argon2Cost, AuditTrail, BadCors, BadMessage, BadTenancy, Bekci, BuildError, HashSettings, RedisSettings, Settings,
     TrustedProxies,
 };
-use bekci_core::{PolicyLine, RootSecret};
+use bekci_core::{HashScheme, PolicyLine, RootSecret};
 use bekci_migration::sea_orm_migration::sea_orm::DatabaseConnection;
 use bekci_store::OpenError;
 use bekci_token::{Algorithm, KeyStoreError, OsEntropy};
@@ -147,10 +147,26 @@ fn root_secret(config: &Config) -> Result<RootSecret, AssembleError> {
     }
 }
 
+/// How a guard hashes new passwords.
+pub(crate) fn hash_scheme(section: types::PasswordHash) -> HashScheme {
+    match section {
+        types::PasswordHash::Argon2id {
+            memory_kib,
+            iterations,
+            lanes,
+        } => HashScheme::Argon2id {
+            memory_kib,
+            iterations,
+            lanes,
+        },
+        types::PasswordHash::Bcrypt { cost } => HashScheme::Bcrypt { cost },
+    }
+}
+
 /// How passwords are hashed.
 pub(crate) fn hash_settings(config: &Config) -> HashSettings {
     let mut settings = HashSettings::default();
-    // One pool hashes for all guards, at the highest cost that any of them asks for.
+    // One pool hashes for all guards; each guard has a scheme of its own. This one is for hashes of no guard.
     let costs = config.guards.values().filter_map(|guard| match guard.password_hash {
         types::PasswordHash::Argon2id {
             memory_kib,

@@ -280,7 +280,7 @@ impl From<HashError> for SignInError {
     fn from(error: HashError) -> Self {
         match error {
             HashError::Busy => Self::Busy,
-            HashError::Stopped | HashError::Failed(_) | HashError::Entropy(_) => {
+            HashError::Stopped | HashError::Failed(_) | HashError::Entropy(_) | HashError::TooLong => {
                 Self::Internal(error.to_string().into())
             }
         }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use bekci_core::{GuardName, Purpose, RootSecret, TokenId};
+use bekci_core::{GuardName, ModelName, PrincipalKey, Purpose, RootSecret, TokenId, identifier::normal_form};
 use hmac::{Hmac, Mac as _, digest::Key};
 use secrecy::ExposeSecret as _;
 use sha2::Sha256;
@@ -27,11 +27,8 @@ pub fn device_hash(root: &RootSecret, guard: &GuardName, device_id: &str) -> Opt
 /// A short name for an identifier in the audit log: equal for equal ones, telling nothing without the root secret. Case is folded, so that
 /// tries against one account are seen as such.
 pub(crate) fn identifier_mark(root: &RootSecret, guard: &GuardName, identifier: &str) -> String {
-    let hash = keyed(
-        (root, Purpose::Device, guard),
-        b"identifier\0",
-        identifier.to_lowercase().as_bytes(),
-    );
+    let normal = normal_form(identifier, true);
+    let hash = keyed((root, Purpose::Device, guard), b"identifier\0", normal.as_bytes());
     URL_SAFE_NO_PAD.encode(hash.split_at(16).0)
 }
 
@@ -39,19 +36,56 @@ pub(crate) fn identifier_mark(root: &RootSecret, guard: &GuardName, identifier: 
 ///
 /// Names that a database may take for one are one: case is folded by way of capitals, which also makes one of `i` and `ı`, of `s` and `ſ`, and the dot that is left of
 /// `İ` is dropped. Accounts that differ in that alone share a count; the other way round each spelling would have guesses of its own.
-pub(crate) fn limit_hash(root: &RootSecret, guard: &GuardName, name: &str) -> TokenId {
-    let folded = name.to_lowercase().to_uppercase().to_lowercase().replace('\u{307}', "");
-    shortened(keyed((root, Purpose::Limit, guard), b"name\0", folded.as_bytes()))
+pub(crate) fn name_hash(root: &RootSecret, model: &ModelName, name: &str) -> TokenId {
+    let normal = normal_form(name, true);
+    let folded = normal.to_uppercase().to_lowercase().replace('\u{307}', "");
+    of_model(root, model, b"name\0", &folded)
 }
 
-/// What refusals for an address are counted under: for an IPv6 address, that of its first 64 bits, since a host can have any address in its network
-/// (RFC 4862 section 5.5.3).
-pub(crate) fn address_hash(root: &RootSecret, guard: &GuardName, address: IpAddr) -> TokenId {
-    let place = (root, Purpose::Limit, guard);
-    shortened(match address.to_canonical() {
-        IpAddr::V4(address) => keyed(place, b"ipv4\0", &address.octets()),
-        IpAddr::V6(address) => keyed(place, b"ipv6\0", address.octets().split_at(8).0),
-    })
+/// What refusals for an account are counted under, or for a name that no account has.
+pub(crate) fn account_hash(root: &RootSecret, model: &ModelName, account: Result<&PrincipalKey, &str>) -> TokenId {
+    match account {
+        Ok(key) => of_model(root, model, b"account\0", key.as_str()),
+        Err(name) => of_model(root, model, b"none\0", &normal_form(name, true)),
+    }
+}
+
+/// What refusals for a session are counted under.
+pub(crate) fn session_hash(root: &RootSecret, guard: &GuardName, session: &str) -> TokenId {
+    shortened(keyed((root, Purpose::Limit, guard), b"name\0", session.as_bytes()))
+}
+
+fn of_model(root: &RootSecret, model: &ModelName, label: &[u8], text: &str) -> TokenId {
+    let key = root.derive(Purpose::Limit, None);
+    shortened(mac(
+        key.expose_secret(),
+        &[label, model.as_str().as_bytes(), b"\0", text.as_bytes()],
+    ))
+}
+
+/// The networks of an address, the smallest first: an IPv4 address by itself, an IPv6 address by its first 64, 56 and 48 bits. A host can have any address in its /64
+/// (RFC 4862 section 5.5.3), and one customer is given a /56 or a /48 (RFC 6177).
+pub(crate) fn networks(address: IpAddr) -> Vec<Vec<u8>> {
+    match address.to_canonical() {
+        IpAddr::V4(address) => vec![address.octets().to_vec()],
+        IpAddr::V6(address) => [8, 7, 6]
+            .map(|bytes| address.octets().split_at(bytes).0.to_vec())
+            .to_vec(),
+    }
+}
+
+/// What refusals for an address are counted under: one for each of its [`networks`].
+pub(crate) fn address_hashes(root: &RootSecret, guard: &GuardName, address: IpAddr) -> Vec<TokenId> {
+    let hash = |network: Vec<u8>| {
+        let label: &[u8] = match network.len() {
+            4 => b"ipv4\0",
+            8 => b"ipv6\0",
+            7 => b"ipv6/56\0",
+            _ => b"ipv6/48\0",
+        };
+        shortened(keyed((root, Purpose::Limit, guard), label, &network))
+    };
+    networks(address).into_iter().map(hash).collect()
 }
 
 fn shortened(hash: [u8; 32]) -> TokenId {
@@ -62,18 +96,18 @@ fn shortened(hash: [u8; 32]) -> TokenId {
 
 pub(crate) fn keyed((root, purpose, guard): (&RootSecret, Purpose, &GuardName), label: &[u8], text: &[u8]) -> [u8; 32] {
     let key = root.derive(purpose, Some(guard));
+    mac(key.expose_secret(), &[label, text])
+}
+
+fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     // A key shorter than a block is padded with zeros (RFC 2104 section 2), so a padded block is the same key, and cannot be refused.
     let mut block = Key::<Hmac<Sha256>>::default();
-    block
-        .iter_mut()
-        .zip(key.expose_secret())
-        .for_each(|(to, from)| *to = *from);
-    Hmac::<Sha256>::new(&block)
-        .chain_update(label)
-        .chain_update(text)
-        .finalize()
-        .into_bytes()
-        .into()
+    block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+    let mut mac = Hmac::<Sha256>::new(&block);
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
 }
 
 #[cfg(test)]
@@ -119,7 +153,8 @@ mod tests {
 
     #[test]
     fn spellings_that_a_database_takes_for_one_are_counted_as_one() {
-        let hash = |name: &str| limit_hash(&root(0), &guard("customer"), name);
+        let model = |name: &str| ModelName::new(name).unwrap();
+        let hash = |name: &str| name_hash(&root(0), &model("customer"), name);
         for other in [
             "IRIS@Example.com",
             "ırıs@example.com",
@@ -131,20 +166,27 @@ mod tests {
         assert_ne!(hash("iris@example.com"), hash("irisa@example.com"));
         assert_ne!(
             hash("iris@example.com"),
-            limit_hash(&root(0), &guard("admin"), "iris@example.com")
+            name_hash(&root(0), &model("admin"), "iris@example.com")
         );
         assert_ne!(
             hash("iris@example.com"),
-            limit_hash(&root(1), &guard("customer"), "iris@example.com")
+            name_hash(&root(1), &model("customer"), "iris@example.com")
         );
     }
 
     #[test]
-    fn an_ipv4_address_is_counted_whole_and_an_ipv6_address_by_its_first_64_bits() {
-        let hash = |address: &str| address_hash(&root(0), &guard("customer"), address.parse().unwrap());
+    fn an_ipv4_address_is_counted_whole_and_an_ipv6_address_by_its_networks() {
+        let hash = |address: &str| address_hashes(&root(0), &guard("customer"), address.parse().unwrap());
+        assert_eq!(hash("192.0.2.1").len(), 1);
         assert_ne!(hash("192.0.2.1"), hash("192.0.2.2"));
         assert_eq!(hash("192.0.2.1"), hash("::ffff:192.0.2.1"));
         assert_eq!(hash("2001:db8:1:2::1"), hash("2001:db8:1:2:ffff:ffff:ffff:ffff"));
-        assert_ne!(hash("2001:db8:1:2::1"), hash("2001:db8:1:3::1"));
+        let shared = |one: &str, other: &str| {
+            let (one, other) = (hash(one), hash(other));
+            one.iter().filter(|hash| other.contains(hash)).count()
+        };
+        assert_eq!(shared("2001:db8:1:2::1", "2001:db8:1:3::1"), 2);
+        assert_eq!(shared("2001:db8:1:2::1", "2001:db8:1:ff02::1"), 1);
+        assert_eq!(shared("2001:db8:1:2::1", "2001:db8:2:2::1"), 0);
     }
 }

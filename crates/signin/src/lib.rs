@@ -7,7 +7,6 @@
 
 mod attempt;
 mod audit;
-mod csrf;
 mod error;
 mod keyed;
 mod password;
@@ -19,12 +18,11 @@ pub use attempt::{
     Granted, Identifier, IssueOrder, MAX_DEVICE_NAME_CHARS, MAX_IDENTIFIER_CHARS, PasswordAttempt, RefreshAttempt,
     SignedIn, SignedInBy, SignedOut, TemporarySignIn,
 };
-pub use csrf::csrf_token;
 pub use error::{AttemptResult, SignInError};
 pub use keyed::{MAX_DEVICE_ID_CHARS, MIN_DEVICE_ID_CHARS, device_hash};
 pub use password::{
-    Argon2Cost, HashError, HashSettings, HasherError, HasherStats, MAX_PASSWORD_CHARS, MIN_POLICY_CHARS, PasswordCheck,
-    PasswordHasher, PasswordPolicy, WeakPassword,
+    Argon2Cost, HashError, HashSettings, HasherError, HasherStats, MAX_PASSWORD_CHARS, MIN_POLICY_CHARS, Origin,
+    PasswordCheck, PasswordHasher, PasswordPolicy, VerifyFor, WeakPassword, WorkDone,
 };
 pub use refresh_token::{NotARefreshToken, RefreshTokens};
 pub use service::{AccessSubject, IssuedAccess, SignIn, SignInParts};

@@ -2,17 +2,21 @@
 //!
 //! 1. A password is taken as it was typed: its UTF-8, not normalised and never cut. Normalising (NFC, NFKC) would break hashes made by other systems, and one
 //!    keyboard gives one form.
-//! 2. New hashes are argon2id, by default with the parameters that OWASP names first (19 MiB, 2 rounds, 1 lane), with 16 random bytes of salt.
+//! 2. New hashes are argon2id, by default with the parameters that OWASP names first (19 MiB, 2 rounds, 1 lane), with 16 random bytes of salt; or bcrypt, where a guard
+//!    says so, for passwords that bcrypt does not cut.
 //! 3. Hashes of other costs, of argon2i and argon2d, and of bcrypt (`$2a$`, `$2b$`, `$2y$`, as PHP makes them) verify, and count as outdated where they are weaker.
 //! 4. A stored hash that would cost more than [`Caps`](phc::Caps) allow, or of a format that is not known, is nobody's.
-//! 5. Where there is nothing to verify against (no account, no password, rule 4, over 128 characters) as much is worked as for a new hash, and the answer is no.
-//! 6. When the queue is full the answer is [`HashError::Busy`], at once. A job whose caller is gone is not done.
+//! 5. Where there is nothing to verify against (no account, no password, rule 4, over 128 characters) the answer is no. Each verification does as much work as the
+//!    dearest hash of the model costs, see [`work`].
+//! 6. When the queue is full the answer is [`HashError::Busy`], at once, see [`pool`]. A job whose caller is gone is not done.
 
 mod phc;
 mod policy;
 mod pool;
+mod work;
 
 use std::{
+    collections::HashMap,
     fmt,
     num::NonZeroUsize,
     sync::{
@@ -22,16 +26,20 @@ use std::{
 };
 
 use argon2::Block;
-use bekci_core::Entropy;
+use bekci_core::{Entropy, HashScheme, ModelName};
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use self::{
     phc::Argon2Cost,
     policy::{MIN_POLICY_CHARS, PasswordPolicy, WeakPassword},
+    pool::Origin,
+    work::WorkDone,
 };
 use self::{
     phc::Stored,
     pool::{Pool, PoolError},
+    work::{Dearest, Work},
 };
 
 /// The longest password that is verified or set, in characters.
@@ -77,6 +85,9 @@ pub enum HashError {
     /// There is no salt.
     #[error("no salt: {0}")]
     Entropy(String),
+    /// bcrypt would not see all of the password.
+    #[error("must have at most 72 bytes and no zero byte, since bcrypt hashes it")]
+    TooLong,
 }
 
 /// What a check of a password came to.
@@ -97,12 +108,35 @@ pub struct HasherStats {
     pub refused: u64,
     /// Jobs that nobody waited for any more when their turn came, and that were not done.
     pub skipped: u64,
+    /// How much was worked, by scheme.
+    pub work: WorkDone,
+}
+
+/// What a verification is for.
+#[derive(Clone, Copy, Debug)]
+pub struct VerifyFor<'a> {
+    /// The model of the account.
+    pub model: &'a ModelName,
+    /// How its new passwords are hashed; `None`: as the hasher's settings say.
+    pub scheme: Option<HashScheme>,
+    /// Where it comes from.
+    pub origin: Origin,
 }
 
 #[derive(Debug, Default)]
 struct Counters {
     computed: AtomicU64,
     refused: AtomicU64,
+    argon2_kib: AtomicU64,
+    bcrypt_rounds: AtomicU64,
+}
+
+impl Counters {
+    fn count(&self, work: Work) {
+        let amount = work.amount();
+        self.argon2_kib.fetch_add(amount.argon2_kib, Ordering::Relaxed);
+        self.bcrypt_rounds.fetch_add(amount.bcrypt_rounds, Ordering::Relaxed);
+    }
 }
 
 /// Hashes and verifies passwords without holding up the threads that serve requests. Cheap to clone; all clones share the threads.
@@ -112,6 +146,7 @@ pub struct PasswordHasher {
     cost: Argon2Cost,
     entropy: Arc<dyn Entropy>,
     counters: Arc<Counters>,
+    dearest: Arc<Mutex<HashMap<ModelName, Dearest>>>,
 }
 
 impl fmt::Debug for PasswordHasher {
@@ -144,18 +179,67 @@ impl PasswordHasher {
             cost: settings.cost,
             entropy,
             counters: Arc::default(),
+            dearest: Arc::default(),
         })
     }
 
-    /// A new hash in PHC format. Whether the password is a good one is [`PasswordPolicy`]'s to say, before.
+    fn scheme(&self) -> HashScheme {
+        let Argon2Cost {
+            memory_kib,
+            iterations,
+            lanes,
+        } = self.cost;
+        HashScheme::Argon2id {
+            memory_kib,
+            iterations,
+            lanes,
+        }
+    }
+
+    /// A new hash in PHC format, by the settings. Whether the password is a good one is [`PasswordPolicy`]'s to say, before.
     ///
     /// # Errors
     /// [`HashError`].
     pub async fn hash(&self, password: SecretString) -> Result<SecretString, HashError> {
+        self.hash_by(None, password).await
+    }
+
+    /// A new hash by a scheme; `None`: by the settings.
+    ///
+    /// # Errors
+    /// [`HashError`]; [`HashError::TooLong`] for a password that bcrypt would cut.
+    pub async fn hash_by(&self, scheme: Option<HashScheme>, password: SecretString) -> Result<SecretString, HashError> {
+        let settings = Origin {
+            is_known: true,
+            ..Origin::default()
+        };
+        self.hash_from(settings, scheme, password).await
+    }
+
+    /// The same beside a sign-in, behind those who wait for an answer.
+    pub(crate) async fn rehash(
+        &self,
+        scheme: Option<HashScheme>,
+        password: SecretString,
+    ) -> Result<SecretString, HashError> {
+        self.hash_from(Origin::default(), scheme, password).await
+    }
+
+    async fn hash_from(
+        &self,
+        origin: Origin,
+        scheme: Option<HashScheme>,
+        password: SecretString,
+    ) -> Result<SecretString, HashError> {
+        let scheme = scheme.unwrap_or_else(|| self.scheme());
+        if !phc::can_hash(scheme, password.expose_secret()) {
+            return Err(HashError::TooLong);
+        }
         let mut salt = [0; phc::SALT_BYTES];
         self.entropy.fill(&mut salt).map_err(HashError::Entropy)?;
-        let cost = self.cost;
-        let done = self.run(move |memory| phc::hash(cost, password.expose_secret().as_bytes(), &salt, memory));
+        let done = self.run(origin, move |memory| {
+            phc::hash_by(scheme, password.expose_secret(), &salt, memory)
+        });
         done.await?.map_err(HashError::Failed)
     }
 
@@ -167,16 +251,39 @@ impl PasswordHasher {
         &self,
         password: SecretString,
         stored: Option<SecretString>,
+        verify_for: VerifyFor<'_>,
     ) -> Result<PasswordCheck, HashError> {
-        let cost = self.cost;
-        let done = self.run(move |memory| check(cost, &password, stored.as_ref(), memory));
+        if let Some(stored) = &stored {
+            self.learn(verify_for.model, [stored]);
+        }
+        let scheme = verify_for.scheme.unwrap_or_else(|| self.scheme());
+        let dearest = self.dearest.lock().get(verify_for.model).copied().unwrap_or_default();
+        let dearest = dearest.with(Dearest::of_scheme(scheme));
+        let counters = Arc::clone(&self.counters);
+        let done = self.run(verify_for.origin, move |memory| {
+            check((scheme, &dearest), &password, stored.as_ref(), &counters, memory)
+        });
         done.await?.map_err(HashError::Failed)
+    }
+
+    /// Takes note of what stored hashes of a model cost, so that its other accounts cost no less.
+    pub fn learn<'a>(&self, model: &ModelName, stored: impl IntoIterator<Item = &'a SecretString>) {
+        for text in stored {
+            if let Some(stored) = Stored::parse(text.expose_secret()) {
+                self.dearest
+                    .lock()
+                    .entry(model.clone())
+                    .or_default()
+                    .learn(stored.work());
+            }
+        }
     }
 
     /// Whether a stored hash is weaker than new ones are, or of no format that is known.
     #[must_use]
-    pub fn needs_rehash(&self, stored: &SecretString) -> bool {
-        Stored::parse(stored.expose_secret()).is_none_or(|stored| stored.is_weaker_than(self.cost))
+    pub fn needs_rehash(&self, scheme: Option<HashScheme>, stored: &SecretString) -> bool {
+        let scheme = scheme.unwrap_or_else(|| self.scheme());
+        Stored::parse(stored.expose_secret()).is_none_or(|stored| stored.is_weaker_than(scheme))
     }
 
     /// Whether a stored hash is of a format that can be verified, and costs no more than a stored hash may.
@@ -192,11 +299,16 @@ impl PasswordHasher {
             computed: self.counters.computed.load(Ordering::Relaxed),
             refused: self.counters.refused.load(Ordering::Relaxed),
             skipped: self.pool.skipped(),
+            work: WorkDone {
+                argon2_kib: self.counters.argon2_kib.load(Ordering::Relaxed),
+                bcrypt_rounds: self.counters.bcrypt_rounds.load(Ordering::Relaxed),
+            },
         }
     }
 
     async fn run<T: Send + 'static>(
         &self,
+        origin: Origin,
         work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
     ) -> Result<T, HashError> {
         let counters = Arc::clone(&self.counters);
@@ -204,7 +316,7 @@ impl PasswordHasher {
             counters.computed.fetch_add(1, Ordering::Relaxed);
             work(memory)
         };
-        self.pool.run(counted).await.map_err(|error| match error {
+        self.pool.run(origin, counted).await.map_err(|error| match error {
             PoolError::Full => {
                 self.counters.refused.fetch_add(1, Ordering::Relaxed);
                 HashError::Busy
@@ -214,30 +326,40 @@ impl PasswordHasher {
     }
 }
 
-/// One computation, whichever way it goes.
+/// The same work, whichever way it goes.
 fn check(
-    cost: Argon2Cost,
+    (scheme, dearest): (HashScheme, &Dearest),
     password: &SecretString,
     stored: Option<&SecretString>,
+    counters: &Counters,
     memory: &mut Vec<Block>,
 ) -> Result<PasswordCheck, String> {
     let password = password.expose_secret();
     let fits = password.chars().take(MAX_PASSWORD_CHARS + 1).count() <= MAX_PASSWORD_CHARS;
     let stored = stored
         .filter(|_| fits)
-        .and_then(|text| Stored::parse(text.expose_secret()));
-    let Some(stored) = stored.filter(|stored| stored.can_be(password)) else {
-        phc::work_in_vain(cost, memory)?;
-        return Ok(PasswordCheck {
-            matches: false,
-            outdated: false,
-        });
+        .and_then(|text| Stored::parse(text.expose_secret()))
+        .filter(|stored| stored.can_be(password));
+    let own = stored.as_ref().map(Stored::work);
+    let mut check = PasswordCheck {
+        matches: false,
+        outdated: false,
     };
-    let matches = stored.verify(password, memory)?;
-    Ok(PasswordCheck {
-        matches,
-        outdated: matches && stored.is_weaker_than(cost),
-    })
+    if let Some(stored) = &stored {
+        check.matches = stored.verify(password, memory)?;
+        check.outdated = check.matches
+            && stored.is_weaker_than(scheme)
+            && stored.sees_all_of(password)
+            && phc::can_hash(scheme, password);
+    }
+    if let Some(work) = own {
+        counters.count(work);
+    }
+    for work in dearest.rest(own) {
+        phc::work_in_vain(work, memory)?;
+        counters.count(work);
+    }
+    Ok(check)
 }
 
 #[cfg(test)]
@@ -258,8 +380,17 @@ mod tests {
         PasswordHasher::new(settings, Arc::new(CountingEntropy::default())).unwrap()
     }
 
+    fn here() -> VerifyFor<'static> {
+        static MODEL: std::sync::LazyLock<ModelName> = std::sync::LazyLock::new(|| ModelName::new("customer").unwrap());
+        VerifyFor {
+            model: &MODEL,
+            scheme: None,
+            origin: Origin::default(),
+        }
+    }
+
     async fn matches(hasher: &PasswordHasher, password: &str, stored: &SecretString) -> bool {
-        let check = hasher.verify(password.into(), Some(stored.clone())).await;
+        let check = hasher.verify(password.into(), Some(stored.clone()), here()).await;
         check.unwrap().matches
     }
 
@@ -268,17 +399,19 @@ mod tests {
         let hasher = hasher(2);
         let (release, held) = mpsc::channel::<()>();
         let (started, has_started) = mpsc::channel();
-        let mut holding = Box::pin(hasher.pool.run(move |_: &mut Vec<Block>| {
+        let mut holding = Box::pin(hasher.pool.run(Origin::default(), move |_: &mut Vec<Block>| {
             started.send(()).unwrap();
             held.recv().unwrap_err();
         }));
         assert!(holding.as_mut().now_or_never().is_none());
         has_started.recv().unwrap();
 
-        let mut waiting: Vec<_> = (0..2).map(|_| Box::pin(hasher.verify("geese".into(), None))).collect();
+        let mut waiting: Vec<_> = (0..2)
+            .map(|_| Box::pin(hasher.verify("geese".into(), None, here())))
+            .collect();
         assert!(waiting.iter_mut().all(|check| check.as_mut().now_or_never().is_none()));
         for _ in 0..50 {
-            assert_eq!(hasher.verify("geese".into(), None).await, Err(HashError::Busy));
+            assert_eq!(hasher.verify("geese".into(), None, here()).await, Err(HashError::Busy));
         }
         assert_eq!(hasher.stats().refused, 50);
         assert_eq!(hasher.stats().computed, 0);
@@ -307,7 +440,7 @@ mod tests {
         ];
         for (password, stored) in ways {
             let before = hasher.stats().computed;
-            let check = hasher.verify(password.into(), stored).await.unwrap();
+            let check = hasher.verify(password.into(), stored, here()).await.unwrap();
             assert_eq!(
                 check,
                 PasswordCheck {
@@ -348,16 +481,16 @@ mod tests {
     async fn a_match_tells_whether_its_hash_is_outdated_and_a_miss_does_not() {
         let hasher = hasher(8);
         let old: SecretString = bcrypt::hash("geese", 4).unwrap().into();
-        let check = |password: &str| hasher.verify(password.into(), Some(old.clone()));
+        let check = |password: &str| hasher.verify(password.into(), Some(old.clone()), here());
         let outdated = |matches| PasswordCheck {
             matches,
             outdated: matches,
         };
         assert_eq!(check("geese").await, Ok(outdated(true)));
         assert_eq!(check("goose").await, Ok(outdated(false)));
-        assert!(hasher.needs_rehash(&old));
-        assert!(!hasher.needs_rehash(&hasher.hash("geese".into()).await.unwrap()));
-        assert!(hasher.needs_rehash(&"!".into()));
+        assert!(hasher.needs_rehash(None, &old));
+        assert!(!hasher.needs_rehash(None, &hasher.hash("geese".into()).await.unwrap()));
+        assert!(hasher.needs_rehash(None, &"!".into()));
     }
 
     #[tokio::test]

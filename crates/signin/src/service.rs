@@ -3,14 +3,15 @@
 //! A sign-in by password goes like this, and waits for nothing else:
 //!
 //! 0. It takes its slots in the limits of its address and of the account that it names; see [`limits`].
-//! 1. The accounts with the identifier are read, from the database.
-//! 2. One hash is computed, whether there is an account or not. From here on time and answer are the same for "unknown" and "wrong".
+//! 1. The accounts with the identifier are read, from the database. The account takes a slot of its own, whichever of its identifiers was entered.
+//! 2. One hash is computed, whether there is an account or not, and as much work is done as the dearest hash of the model costs. From here on time and answer are the same for "unknown" and "wrong".
 //! 3. One transaction opens the session and ends what it replaces; where a verification is asked, it opens a temporary identity and ends nothing, see [`verification`]. It also tells a ban: only who knew the password gets here.
 //! 4. The identity is read, at least as new as that transaction, for claims and answer.
 //!
 //! A refresh token whose MAC does not fit touches no store. What a good one means is judged by the store on the session row.
 
 mod beside;
+mod known;
 mod leave;
 mod limits;
 mod tokens;
@@ -19,7 +20,7 @@ mod verification;
 use std::sync::{Arc, atomic::AtomicUsize};
 
 use bekci_core::{
-    AuthGuard, Ban, Clock, CountedBy, Entropy, IdentitySource, Limit, Meter, PrincipalKey, RateLimiter, RefreshOutcome,
+    AuthGuard, Ban, Clock, Entropy, IdentitySource, Limit, Meter, PrincipalKey, RateLimiter, RefreshOutcome,
     RootSecret, SessionId, TokenId, TokenIssuer, Verification,
     signin::{Credential, NewSession, Opened, RefreshRequest, Refreshed, SessionFacts, SignInStore},
 };
@@ -27,12 +28,13 @@ use secrecy::SecretString;
 use time::OffsetDateTime;
 
 pub use self::tokens::{AccessSubject, IssuedAccess};
+use self::{known::Known, limits::Named};
 use crate::{
     attempt::{Granted, Identifier, PasswordAttempt, RefreshAttempt, SignedIn, SignedInBy, tidy_device_name},
     audit,
     error::SignInError,
     keyed::{device_hash, identifier_mark},
-    password::{PasswordCheck, PasswordHasher},
+    password::{Origin, PasswordCheck, PasswordHasher, VerifyFor},
     refresh_token::RefreshTokens,
 };
 
@@ -73,6 +75,7 @@ pub struct SignInParts {
 pub struct SignIn {
     parts: Arc<SignInParts>,
     waiting: Arc<AtomicUsize>,
+    known: Arc<Known>,
 }
 
 impl SignIn {
@@ -82,6 +85,7 @@ impl SignIn {
         Self {
             parts: Arc::new(parts),
             waiting: Arc::default(),
+            known: Arc::default(),
         }
     }
 
@@ -115,16 +119,70 @@ impl SignIn {
     }
 
     async fn limited_password(&self, guard: &Arc<AuthGuard>, attempt: PasswordAttempt) -> Result<Granted, SignInError> {
-        let account = (CountedBy::Account, attempt.identifier.as_str());
-        let counted = self.counted(guard, Limit::SignIn, attempt.client, Some(account))?;
-        self.within(guard, &counted, self.try_password(guard, attempt)).await
+        let name = Named::Identifier(attempt.identifier.as_str());
+        let counted = self.counted(guard, Limit::SignIn, attempt.client, Some(name))?;
+        let tried = async {
+            let found = self.found(guard, &attempt.identifier).await?;
+            let counted = self.counted_by_account(guard, &attempt.identifier, &found)?;
+            let tried = self.try_password(guard, attempt.clone(), found);
+            self.within(guard, &counted, tried).await
+        };
+        self.within(guard, &counted, tried).await
+    }
+
+    /// The slot of the account, or of the name if it is not one account's.
+    fn counted_by_account(
+        &self,
+        guard: &AuthGuard,
+        identifier: &Identifier,
+        found: &[Credential],
+    ) -> Result<limits::Counted, SignInError> {
+        let account = match found {
+            [one] => Ok(&one.key),
+            _ => Err(identifier.as_str()),
+        };
+        self.counted(guard, Limit::SignIn, None, Some(Named::Account(account)))
+    }
+
+    /// The accounts that the identifier names.
+    async fn found(&self, guard: &AuthGuard, identifier: &Identifier) -> Result<Vec<Credential>, SignInError> {
+        let mut found = self.parts.store.credentials(&guard.model, identifier.as_str()).await?;
+        // Always the same one of several, whatever order the database has.
+        found.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(found)
+    }
+
+    /// Takes note of what the stored hashes of these guards' models cost, so that from the first sign-in on all accounts of a model cost the same. What cannot be read now is
+    /// learnt when it is verified.
+    pub async fn learn_costs(&self, guards: &[Arc<AuthGuard>]) {
+        let mut models: Vec<_> = guards.iter().map(|guard| &guard.model).collect();
+        models.sort_unstable();
+        models.dedup();
+        for model in models {
+            match self.parts.store.dear_hashes(model).await {
+                Ok(hashes) => self.parts.hasher.learn(model, &hashes),
+                Err(error) => {
+                    tracing::warn!(target: "bekci::signin", %model, %error, "what stored hashes cost is not known yet; it is learnt from sign-ins");
+                }
+            }
+        }
     }
 
     /// A hash that changed between the verification and the opening is no refusal: the same password may have been hashed anew by another sign-in, or by
     /// another application on the same table. The password is verified again, against the hash that is there now.
-    async fn try_password(&self, guard: &Arc<AuthGuard>, attempt: PasswordAttempt) -> Result<Granted, SignInError> {
+    async fn try_password(
+        &self,
+        guard: &Arc<AuthGuard>,
+        attempt: PasswordAttempt,
+        found: Vec<Credential>,
+    ) -> Result<Granted, SignInError> {
+        let mut found = Some(found);
         for _ in 0..MOST_VERIFICATIONS {
-            if let Some(granted) = self.try_password_once(guard, attempt.clone()).await? {
+            let found = match found.take() {
+                Some(found) => found,
+                None => self.found(guard, &attempt.identifier).await?,
+            };
+            if let Some(granted) = self.try_password_once(guard, attempt.clone(), found).await? {
                 return Ok(granted);
             }
         }
@@ -136,9 +194,23 @@ impl SignIn {
         &self,
         guard: &Arc<AuthGuard>,
         attempt: PasswordAttempt,
+        found: Vec<Credential>,
     ) -> Result<Option<Granted>, SignInError> {
         let password = attempt.password.clone();
-        let (credential, check) = self.prove(guard, &attempt.identifier, password).await?;
+        let device_hash = attempt
+            .device_id
+            .and_then(|id| device_hash(&self.parts.root, &guard.name, &id));
+        let marks = known::marks(
+            &self.parts.root,
+            guard,
+            attempt.identifier.as_str(),
+            (attempt.client, device_hash.as_deref()),
+        );
+        let origin = Origin {
+            is_known: self.known.has_any(&marks),
+            ..known::origin(&self.parts.root, guard, attempt.client)
+        };
+        let (credential, check) = self.prove(guard, found, password, origin).await?;
         let now = self.parts.clock.now();
         let session = NewSession {
             guard: Arc::clone(guard),
@@ -148,9 +220,7 @@ impl SignIn {
             remembered: false,
             verified_hash: credential.password_hash.clone(),
             device_name: tidy_device_name(attempt.device_name),
-            device_hash: attempt
-                .device_id
-                .and_then(|id| device_hash(&self.parts.root, &guard.name, &id)),
+            device_hash,
             replaces: attempt.replaces,
             tenant: attempt.tenant,
             now,
@@ -165,7 +235,8 @@ impl SignIn {
         let Some(granted) = granted else {
             return Ok(None);
         };
-        if check.outdated {
+        self.known.add_all(&marks);
+        if check.outdated && guard.password_rehash {
             self.rehash_later(guard, credential, attempt.password);
         }
         Ok(Some(granted))
@@ -217,20 +288,23 @@ impl SignIn {
         }))
     }
 
-    /// The account that the identifier and the password name. One hash is computed in every case.
+    /// The account of those that were found that the password names. The same work is done in every case.
     async fn prove(
         &self,
         guard: &AuthGuard,
-        identifier: &Identifier,
+        found: Vec<Credential>,
         password: SecretString,
+        origin: Origin,
     ) -> Result<(Credential, PasswordCheck), SignInError> {
-        let mut found = self.parts.store.credentials(&guard.model, identifier.as_str()).await?;
-        // Always the same one of several, whatever order the database has.
-        found.sort_by(|one, other| one.key.cmp(&other.key));
         let several = found.len() > 1;
         let first = found.into_iter().next();
         let stored = first.as_ref().and_then(|credential| credential.password_hash.clone());
-        let check = self.parts.hasher.verify(password, stored).await?;
+        let verify_for = VerifyFor {
+            model: &guard.model,
+            scheme: guard.password_hash,
+            origin,
+        };
+        let check = self.parts.hasher.verify(password, stored, verify_for).await?;
         if several {
             return Err(SignInError::IdentityAmbiguous { proven: check.matches });
         }
@@ -250,7 +324,7 @@ impl SignIn {
         };
         let (parts, guard) = (Arc::clone(&self.parts), Arc::clone(guard));
         runtime.spawn(async move {
-            let result = match parts.hasher.hash(password).await {
+            let result = match parts.hasher.rehash(guard.password_hash, password).await {
                 Ok(new) => parts
                     .store
                     .rehash(&credential.key, &old, &new)
@@ -273,7 +347,7 @@ impl SignIn {
     pub async fn refresh(&self, guard: &Arc<AuthGuard>, attempt: RefreshAttempt<'_>) -> Result<SignedIn, SignInError> {
         let named = self.refresh_tokens(guard).parse(attempt.token).ok();
         let session = named.map(|(session, _)| session.to_string());
-        let session = session.as_deref().map(|session| (CountedBy::Session, session));
+        let session = session.as_deref().map(Named::Session);
         let counted = self.counted(guard, Limit::Refresh, attempt.client, session)?;
         self.within(guard, &counted, self.try_refresh(guard, named, attempt))
             .await

@@ -1,6 +1,6 @@
 //! What is done to accounts beside their own columns: bans and blocks, each in force on every node when the call returns.
 
-use bekci_core::{ANY_STATUS, Account, PrincipalKey, SessionId, TokenId, signin::StoreError};
+use bekci_core::{ANY_STATUS, Account, PrincipalKey, SessionId, TokenId, identifier::stored_form, signin::StoreError};
 use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -12,7 +12,7 @@ use crate::{
     commit::{Barrier, Committed},
     directory::values::about_values,
     guarded::GuardedTransaction,
-    load, providers,
+    identifiers, load, providers,
     sql::{micros, quoted, quoted_table, statement},
 };
 
@@ -406,7 +406,7 @@ impl Store {
         let spec = self.node.model(model.as_str()).ok_or_else(gone)?.clone();
         self.node.must_have_table(&spec)?;
         let of = Columns::read(self.node.db(), &spec.table).await.map_err(unavailable)?;
-        let mut row = NewRow::default();
+        let (mut row, mut entered) = (NewRow::default(), Vec::new());
         for (column, value) in &account.columns {
             let known = spec.identifiers.iter().any(|(name, _)| name == column)
                 || spec.cached_attributes.contains(column)
@@ -414,7 +414,13 @@ impl Store {
             if !known {
                 return Err(StoreError::Refused(format!("model {model} has no column {column:?}")));
             }
-            row.put(&of, column, value.clone().into());
+            let value = if spec.identifiers.iter().any(|(name, _)| name == column) {
+                entered.push(value.as_str());
+                stored_form(value)
+            } else {
+                value.clone()
+            };
+            row.put(&of, column, value.into());
         }
         if let (Some(column), Some(hash)) = (&spec.password_column, &account.password_hash) {
             row.put(&of, column, secrecy::ExposeSecret::expose_secret(hash).into());
@@ -429,7 +435,7 @@ impl Store {
                 row.put(&of, &spec.id_column, value);
             }
         }
-        self.insert_account(&spec, row).await
+        self.insert_account(&spec, row, &entered).await
     }
 
     pub(crate) fn new_id(&self, kind: bekci_core::IdKind) -> Result<String, StoreError> {
@@ -449,6 +455,7 @@ impl Store {
         &self,
         spec: &bekci_core::ModelSpec,
         row: NewRow,
+        entered: &[&str],
     ) -> Result<(PrincipalKey, Committed), StoreError> {
         let backend = self.node.backend();
         let id = crate::sessions::id_as_text(backend, spec);
@@ -458,14 +465,19 @@ impl Store {
             row.columns.join(", "),
             row.expressions.join(", ")
         );
+        let taken = || StoreError::Refused("an account with this identifier is there already".to_owned());
         let transaction = self.connection().begin().await.map_err(unavailable)?;
+        for identifier in entered {
+            let found = identifiers::is_taken(&transaction, spec, None, identifier).await;
+            if found.map_err(unavailable)? {
+                return Err(taken());
+            }
+        }
         let row = transaction
             .query_one_raw(statement(backend, sql, row.values))
             .await
             .map_err(|error| match (error.sql_err(), about_values(&error)) {
-                (Some(sea_orm::SqlErr::UniqueConstraintViolation(_)), _) => {
-                    StoreError::Refused("an account with this identifier is there already".to_owned())
-                }
+                (Some(sea_orm::SqlErr::UniqueConstraintViolation(_)), _) => taken(),
                 (_, Some(told)) => StoreError::Refused(format!("table {}: {told}", spec.table)),
                 _ => unavailable(error),
             })?;

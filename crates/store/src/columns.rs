@@ -90,6 +90,17 @@ impl Columns {
         self.get(name).is_some()
     }
 
+    /// How many characters a column holds, if the database keeps to such a bound. SQLite does not.
+    pub(crate) fn room(&self, name: &str) -> Option<usize> {
+        let column = self.get(name).filter(|_| self.backend != DbBackend::Sqlite)?;
+        let (_, bound) = column.shown.split_once('(')?;
+        bound
+            .trim_end_matches(')')
+            .parse()
+            .ok()
+            .filter(|_| column.takes == Takes::Text)
+    }
+
     fn takes(&self, name: &str) -> Takes {
         self.get(name).map_or(Takes::Other, |column| column.takes)
     }

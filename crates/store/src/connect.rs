@@ -72,6 +72,7 @@ pub async fn connect(url: &SecretString, max_connections: u32) -> Result<Databas
             .foreign_keys(true)
             .busy_timeout(BUSY)
             .pragma("recursive_triggers", "ON")
+            .collation(crate::identifiers::COLLATION, crate::identifiers::compare)
     });
     options.map_sqlx_postgres_opts(|postgres| postgres.options([("idle_in_transaction_session_timeout", "10000")]));
     let connected = Database::connect(options).await;

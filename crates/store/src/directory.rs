@@ -186,6 +186,7 @@ impl Directory {
         if let Some(text) = &query.text {
             conditions.push(containing(spec, &id, text, &mut values));
         }
+        conditions.extend(load::filter(spec));
         let condition = if conditions.is_empty() {
             String::new()
         } else {

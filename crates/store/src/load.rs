@@ -76,12 +76,26 @@ pub(crate) fn id_values(model: &ModelSpec, id: &str) -> Option<Vec<Value>> {
 /// `WHERE` for the account with this id, and its values.
 pub(crate) fn by_id(backend: DbBackend, model: &ModelSpec, id: &str) -> Option<(String, Vec<Value>)> {
     let column = quoted(&model.id_column);
+    let filter = filter(model).map_or_else(String::new, |filter| format!(" AND {filter}"));
     let mut values = id_values(model, id)?;
     if backend == DbBackend::Sqlite && values.len() == 2 {
-        return Some((format!("{column} IN ($1, $2)"), values));
+        return Some((format!("{column} IN ($1, $2){filter}"), values));
     }
     values.truncate(1);
-    Some((format!("{column} = $1"), values))
+    Some((format!("{column} = $1{filter}"), values))
+}
+
+/// The condition of the rows that are accounts; `None`: all are. A truth value is written as 0 and 1 by SQLite, as `false` and `true` by PostgreSQL.
+pub(crate) fn filter(model: &ModelSpec) -> Option<String> {
+    let filter = model.filter.as_ref()?;
+    let column = quoted(filter.column());
+    // A value has letters, digits, `_` and `-` alone.
+    Some(match filter.value() {
+        None => format!("{column} IS NULL"),
+        Some("false") => format!("CAST({column} AS TEXT) IN ('false', '0')"),
+        Some("true") => format!("CAST({column} AS TEXT) IN ('true', '1')"),
+        Some(value) => format!("CAST({column} AS TEXT) = '{value}'"),
+    })
 }
 
 /// The columns of an account's row that [`read_account`] reads.

@@ -106,6 +106,20 @@ pub(crate) async fn find(
     Ok(found)
 }
 
+/// The hashes of a provider's first accounts; none, if it lists none.
+pub(crate) async fn hashes(provider: &dyn UserProvider) -> Result<Vec<secrecy::SecretString>, StoreError> {
+    let asked = bekci_core::AccountsAsked {
+        text: None,
+        after: None,
+        limit: 10_000,
+    };
+    let listed = provider.list(asked).await.map_err(unavailable)?.unwrap_or_default();
+    Ok(listed
+        .into_iter()
+        .filter_map(|(_, account)| account.password_hash)
+        .collect())
+}
+
 /// Puts a provider's account into an identity. A ban in the database keeps it out as well as its status does; the end of such a ban ends that ban alone.
 pub(crate) fn fill(identity: &mut Identity, model: &ModelSpec, account: &Account) {
     identity.exists = true;

@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 use crate::{
     commit::Barrier,
     guarded::{GuardedConnection, GuardedTransaction},
-    load,
+    identifiers, load,
     node::Node,
     providers,
     sql::{as_text, from_micros, micros, quoted, quoted_table, statement},
@@ -83,45 +83,8 @@ impl SignInStore for Sessions {
         if let Some(finding) = node.providers().finding(model.as_str()) {
             return providers::find(finding, spec, identifier).await;
         }
-        let conditions: Vec<String> = spec
-            .identifiers
-            .iter()
-            .map(|(column, no_case)| {
-                let column = quoted(column);
-                if *no_case {
-                    format!("lower({column}) = lower($1)")
-                } else {
-                    format!("{column} = $1")
-                }
-            })
-            .collect();
-        let id = id_as_text(node.backend(), spec);
-        let hash = spec
-            .password_column
-            .as_ref()
-            .map_or_else(|| "NULL".to_owned(), |column| as_text(column));
-        let sql = format!(
-            "SELECT {id} AS id, {hash} AS hash FROM {} WHERE {} LIMIT 2",
-            quoted_table(&spec.table),
-            conditions.join(" OR ")
-        );
-        let rows = node
-            .db()
-            .query_all_raw(statement(node.backend(), sql, [identifier.into()]))
-            .await
-            .map_err(unavailable)?;
-        let read = |row: QueryResult| -> Result<Option<Credential>, StoreError> {
-            let id: String = row.try_get("", "id").map_err(unavailable)?;
-            let hash: Option<String> = row.try_get("", "hash").map_err(unavailable)?;
-            // A row whose id is not canonical is no account: no key can name it.
-            let Ok(key) = spec.key(&id) else {
-                tracing::warn!(%model, %id, "a row's id is none that a key can hold: nobody signs in by it");
-                return Ok(None);
-            };
-            let password_hash = hash.filter(|hash| !hash.is_empty()).map(SecretString::from);
-            Ok(Some(Credential { key, password_hash }))
-        };
-        rows.into_iter().filter_map(|row| read(row).transpose()).collect()
+        let found = identifiers::credentials(node.db(), spec, identifier).await;
+        found.map_err(unavailable)
     }
 
     async fn credential_of(&self, key: &PrincipalKey) -> Result<Option<Credential>, StoreError> {
@@ -159,6 +122,17 @@ impl SignInStore for Sessions {
             })
         };
         row.map(read).transpose().map_err(unavailable)
+    }
+
+    async fn dear_hashes(&self, model: &ModelName) -> Result<Vec<SecretString>, StoreError> {
+        let node = self.node();
+        let Some(spec) = node.model(model.as_str()) else {
+            return Ok(Vec::new());
+        };
+        if let Some(provider) = node.providers().of(model.as_str()) {
+            return providers::hashes(&**provider).await;
+        }
+        identifiers::dear_hashes(node.db(), spec).await.map_err(unavailable)
     }
 
     async fn rehash(&self, key: &PrincipalKey, old: &SecretString, new: &SecretString) -> Result<bool, StoreError> {
@@ -297,12 +271,15 @@ pub(crate) async fn end_within(
 /// Makes sign-ins and sign-outs of a principal take turns, so that a unique session stays one, and nobody waits for rows in an order that meets another's. SQLite
 /// has one writer anyway.
 pub(crate) async fn lock_principal(transaction: &GuardedTransaction, key: &PrincipalKey) -> Result<(), DbErr> {
+    lock_text(transaction, key.as_str()).await
+}
+
+/// Takes turns with everybody who locks the same text, until the transaction ends. SQLite has one writer.
+pub(crate) async fn lock_text(transaction: &GuardedTransaction, text: &str) -> Result<(), DbErr> {
     let backend = transaction.get_database_backend();
     if backend == DbBackend::Postgres {
         let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
-        transaction
-            .execute_raw(statement(backend, lock, [key.as_str().into()]))
-            .await?;
+        transaction.execute_raw(statement(backend, lock, [text.into()])).await?;
     }
     Ok(())
 }

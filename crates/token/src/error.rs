@@ -138,9 +138,12 @@ pub enum RingError {
     /// A guard signs with HS* and there is no secret to derive its key from.
     #[error("guard {0} signs with HS*, and secrets.jwt is not set")]
     NoJwtSecret(GuardName),
-    /// The secret is too short for HS512 (RFC 7518 section 3.2) or plainly not random.
+    /// The secret is too short for HS512 (RFC 7518 section 3.2).
     #[error("secrets.jwt has {0} bytes; it needs 64 random ones at least")]
     WeakJwtSecret(usize),
+    /// The secret is plainly not random.
+    #[error("secrets.jwt {0}; it needs 64 random bytes, as `openssl rand -base64 64` makes them")]
+    GuessableJwtSecret(&'static str),
     /// A key is at fault.
     #[error(transparent)]
     Keys(#[from] KeyStoreError),

@@ -152,6 +152,22 @@ impl Bekci {
         self.0.sign_in.hasher()
     }
 
+    /// A new hash for an account of this model, as its guards say.
+    ///
+    /// # Errors
+    /// [`HashError`](bekci_signin::HashError).
+    pub async fn hash_password(
+        &self,
+        model: &bekci_core::ModelName,
+        password: secrecy::SecretString,
+    ) -> Result<secrecy::SecretString, bekci_signin::HashError> {
+        let mut guards = self.watch().guards();
+        let scheme = guards
+            .find(|guard| guard.model == *model)
+            .and_then(|guard| guard.password_hash);
+        self.passwords().hash_by(scheme, password).await
+    }
+
     pub(crate) fn root(&self) -> &RootSecret {
         &self.0.root
     }

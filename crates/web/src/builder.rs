@@ -308,6 +308,9 @@ impl Builder {
     pub async fn build(mut self) -> Result<Bekci, BuildError> {
         self.check()?;
         let database = self.database.take().ok_or(BuildError::NoDatabase)?;
+        for guard in &mut self.guards {
+            guard.csrf = bekci_core::CsrfKey::new(&self.settings.root, &guard.name);
+        }
         let guards: Vec<Arc<AuthGuard>> = std::mem::take(&mut self.guards).into_iter().map(Arc::new).collect();
         let keys = Arc::new(self.keys(&guards, database.get_database_backend() == DbBackend::Sqlite)?);
         let hasher = PasswordHasher::new(self.settings.passwords, Arc::clone(&self.entropy))?;
@@ -351,6 +354,9 @@ impl Builder {
             store: store.clone(),
             has_policy,
         };
+        if !self.quiet {
+            sign_in.learn_costs(&guards).await;
+        }
         let watch = Watch::with_ways(gate, guards, self.models, Some(ways))?;
         let watch = watch
             .with_tenancy(self.settings.tenancy)

@@ -18,7 +18,7 @@ use bekci_core::{
     RequestHead, RouteKind, RouteRule, ViewSource,
 };
 
-use crate::ports::{House, block_on};
+use crate::ports::{House, block_on, csrf_of};
 
 fn rule(guards: &[&Arc<AuthGuard>]) -> RouteRule {
     RouteRule::guarded("shop", GuardChain::new(guards.iter().map(|guard| Arc::clone(guard))))
@@ -186,7 +186,7 @@ fn two_credentials_for_the_guard_that_decides_are_ambiguous_unless_they_are_the_
 fn an_unsafe_request_by_cookie_proves_where_it_comes_from() {
     let house = House::new();
     let route = rule(&[&house.customer]);
-    let csrf = "0123456789abcdef0123456789abcdef";
+    let (csrf, others) = (&*csrf_of("customer"), &*csrf_of("admin"));
     let pair = format!("bekci_customer_at=c.customer.1; bekci_customer_csrf={csrf}");
     let cookies: [&[u8]; 1] = [pair.as_bytes()];
     let post = |fetch_site, csrf_token| RequestHead {
@@ -200,6 +200,7 @@ fn an_unsafe_request_by_cookie_proves_where_it_comes_from() {
         post(Some("cross-site"), Some(csrf)),
         post(Some("same-site"), Some(csrf)),
         post(None, Some("0")),
+        post(None, Some(others)),
     ] {
         assert_eq!(
             admitted(&house, &refused, &route).unwrap_err().code(),

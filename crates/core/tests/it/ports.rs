@@ -6,10 +6,10 @@ use std::sync::{
 };
 
 use bekci_core::{
-    AuthGuard, Authorizer, BearerToken, BoxFuture, Gate, GateParts, GuardName, IdKind, Identity, IdentitySource,
-    IdentityVersion, LiveSession, ModelName, Need, Permission, PrincipalKey, RoleTable, RoleView, ScopedRights,
-    SessionId, SourceUnavailable, Stamp, TEMPORARY, TenantName, Ticket, TokenFault, TokenId, TokenKind, TokenVerifier,
-    VerifiedClaims, View, ViewSource, testing::FakeClock,
+    AuthGuard, Authorizer, BearerToken, BoxFuture, CsrfKey, Gate, GateParts, GuardName, IdKind, Identity,
+    IdentitySource, IdentityVersion, LiveSession, ModelName, Need, Permission, PrincipalKey, RoleTable, RoleView,
+    RootSecret, ScopedRights, SessionId, SourceUnavailable, Stamp, TEMPORARY, TenantName, Ticket, TokenFault, TokenId,
+    TokenKind, TokenVerifier, VerifiedClaims, View, ViewSource, testing::FakeClock,
 };
 
 const SESSION: SessionId = TokenId([5; 16]);
@@ -227,17 +227,26 @@ pub(crate) struct House {
     pub(crate) customer: Arc<AuthGuard>,
 }
 
+/// The key of a guard's CSRF tokens.
+fn csrf_key(guard: &GuardName) -> CsrfKey {
+    CsrfKey::new(&RootSecret::new(&(0..32).collect::<Vec<u8>>()).unwrap(), guard)
+}
+
+/// The CSRF token of everybody's session at a guard.
+pub(crate) fn csrf_of(guard: &str) -> String {
+    csrf_key(&GuardName::new(guard).unwrap()).token(SESSION).unwrap()
+}
+
 impl House {
     pub(crate) fn new() -> Self {
         let source = Arc::new(Source::default());
         let clock = Arc::new(FakeClock::at(1_000));
         let guard = |name| {
-            Arc::new(AuthGuard::new(
-                GuardName::new(name).unwrap(),
-                ModelName::new(name).unwrap(),
-                IdKind::Integer,
-                false,
-            ))
+            let (guard, model) = (GuardName::new(name).unwrap(), ModelName::new(name).unwrap());
+            Arc::new(AuthGuard {
+                csrf: csrf_key(&guard),
+                ..AuthGuard::new(guard, model, IdKind::Integer, false)
+            })
         };
         let gate = Gate::new(GateParts {
             verifier: Arc::new(Verifier),

@@ -135,6 +135,7 @@ fn spec(attributes: &Attributes, columns: &Columns) -> Result<TokenStream> {
                     cached_attributes: ::std::vec![#(::std::string::String::from(#cached)),*],
                     banned_statuses: ::std::vec![#(::std::string::String::from(#banned)),*],
                     active_statuses: ::std::vec![#(::std::string::String::from(#active)),*],
+                    filter: ::std::option::Option::None,
                 })
             }
         }

@@ -36,6 +36,7 @@ fn model_spec(config: &Config, name: &ModelName) -> ModelSpec {
     spec.status_column = column(&section.status_column);
     spec.verified_column = column(&section.verified_column);
     spec.tenant_column = column(&section.tenant_column);
+    spec.filter = section.filter.as_ref().map(|filter| filter.0.clone());
     spec.cached_attributes = section
         .cached_attributes
         .iter()
@@ -87,6 +88,7 @@ pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
             cookie: section.sources.contains(&types::Source::Cookie),
         },
         cookies: CookieNames::new(name, https),
+        csrf: bekci_core::CsrfKey::default(),
         auth_path: section.auth_path.as_str().to_owned(),
         aliases: section
             .aliases
@@ -126,6 +128,8 @@ pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
         // Refused in the file: nobody who could confirm a sign-in stands before the gateway alone.
         verification: Verification::Off,
         temporary_ttl: seconds(section.temporary_ttl_seconds),
+        password_hash: Some(super::hash_scheme(section.password_hash)),
+        password_rehash: section.password_rehash,
         password_min_length: usize::try_from(section.password_min_length).unwrap_or(usize::MAX),
     });
     guards.collect()

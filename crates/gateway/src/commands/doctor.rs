@@ -2,6 +2,7 @@
 
 mod files;
 mod finding;
+mod identifiers;
 mod policy;
 mod servers;
 mod tables;
@@ -128,6 +129,7 @@ async fn parts(config: &Config, bekci: &Bekci) -> Vec<Finding> {
     ];
     findings.extend(policy::look(config, bekci).await);
     findings.push(servers::accounts(config, bekci).await);
+    findings.extend(identifiers::check(bekci).await);
     findings
 }
 

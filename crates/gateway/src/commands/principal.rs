@@ -150,3 +150,11 @@ async fn delete(key: &PrincipalKey, config: &Config) -> Result<Answer, Failure> 
     })
     .await
 }
+
+/// Why a password was not hashed; one that bcrypt would cut is the caller's to change.
+fn unhashed(error: bekci_signin::HashError) -> Failure {
+    match error {
+        bekci_signin::HashError::TooLong => Failure::invalid(format!("the password {error}")),
+        error => Failure::of(error),
+    }
+}

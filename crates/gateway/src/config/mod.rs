@@ -54,8 +54,8 @@ pub(crate) mod types {
     pub(crate) use super::sections::telemetry::{Log, LogFilter, LogFormat, Otel};
     pub(crate) use super::sections::token::{Algorithm, Secrets, Token};
     pub(crate) use super::values::names::{
-        Audience, Call, ClaimName, Column, Identifier, Language, Message, MessageCode, Name, RedisPrefix, Right,
-        RouteId, Sentence, Status, TableName,
+        Audience, Call, ClaimName, Column, Filter, Identifier, Language, Message, MessageCode, Name, RedisPrefix,
+        Right, RouteId, Sentence, Status, TableName,
     };
     pub(crate) use super::values::net::Cidr;
     pub(crate) use super::values::pattern::{

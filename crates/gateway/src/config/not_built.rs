@@ -43,7 +43,6 @@ const fn in_code(key: &'static str, refuses: fn(&Node) -> bool, needs: &'static 
 const NOT_BUILT: &[NotBuilt] = &[
     row("database.url", |url| begins(url, "mysql:"), "MySQL"),
     row("guards.*.carry_session_data", is_true, "data that goes from session to session"),
-    row("guards.*.password_hash.bcrypt", any, "new hashes by bcrypt; old ones verify"),
     row("guards.*.redirect_uris.*", any, "sign-in by redirect"),
     row("guards.*.require_verified_email", is_true, "confirmation of addresses"),
     row("guards.*.remember_me_days", any, "the remember-me cookie"),

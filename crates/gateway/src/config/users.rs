@@ -76,11 +76,7 @@ pub(crate) struct UsersOf<'a> {
 
 /// An identifier as it is compared.
 pub(crate) fn folded(identifier: &str, ignores_case: bool) -> String {
-    if ignores_case {
-        identifier.to_lowercase()
-    } else {
-        identifier.to_owned()
-    }
+    bekci_core::identifier::normal_form(identifier, ignores_case)
 }
 
 /// Reads a users file.

@@ -158,7 +158,7 @@ fn config_show_masks_secrets() {
     let place = Place::new(
         "[database]\nurl = \"postgres://bekci:pa55-in-url@db/x\"\n[redis]\nenabled = true\npassword = \"pa55-of-redis\"\n\
          [token]\nalgorithm = \"HS256\"\n[secrets]\n\
-         jwt = \"pa55-of-jwt-0123456789-0123456789-0123456789-0123456789-0123456789\"\n",
+         jwt = \"pa55-of-jwt-x9Q2vTz7Lk0Rj4Ws8Yd1Bm6Hc3Pn5GfE0uKq7Ao2XiVt9ZrJw4Sl8NyCb6DhMp3F\"\n",
     );
     for output in ["text", "json"] {
         let ran = place.run(&["config", "show", "--output", output]).success();

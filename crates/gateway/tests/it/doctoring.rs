@@ -119,6 +119,31 @@ fn a_certificate_that_cannot_be_shown_or_whose_key_everybody_can_read_is_found()
 }
 
 #[test]
+fn accounts_that_share_an_identifier_and_a_column_too_short_for_a_new_hash_are_found() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let house = House::new(kind, 0);
+        for email in ["jos\u{e9}@example.com", "jose\u{301}@example.com"] {
+            house.sql(&format!(
+                "INSERT INTO customers (email, status) VALUES ('{email}', 'active')"
+            ));
+        }
+        let ran = house.command(&DOCTOR, "");
+        fails(&ran, "identifiers", "share an identifier: customer:");
+        fails(&ran, "identifiers", "models.<name>.filter");
+        assert!(of(&json(&ran), "password column").is_empty(), "{ran:?}");
+    }
+    let house = House::new(Kind::Postgres, 0);
+    house.sql("UPDATE customers SET password_hash = NULL");
+    house.sql("ALTER TABLE customers ALTER COLUMN password_hash TYPE varchar(60)");
+    let ran = house.command(&DOCTOR, "");
+    fails(&ran, "password column", "holds 60 characters and a new hash has 96");
+    fails(&ran, "password column", "varchar(255)");
+    let argon2 = "password_hash = { memory_kib = 7168, iterations = 1, lanes = 1 }";
+    let ran = house.command_with(argon2, "password_hash = { bcrypt = 12 }", &DOCTOR);
+    assert!(of(&json(&ran), "password column").is_empty(), "{ran:?}");
+}
+
+#[test]
 fn a_trigger_that_somebody_dropped_is_found() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let house = House::new(kind, 0);

@@ -6,8 +6,11 @@ use argon2::{
     Algorithm, Argon2, Block, Params, Version,
     password_hash::{Output, ParamsString, PasswordHash, Salt, SaltString},
 };
+use bekci_core::HashScheme;
 use secrecy::SecretString;
 use subtle::ConstantTimeEq as _;
+
+use super::work::Work;
 
 /// RFC 9106 section 3.1 recommends 128 bits.
 pub(super) const SALT_BYTES: usize = 16;
@@ -70,8 +73,24 @@ impl Argon2Cost {
         self.memory_kib <= Caps::MEMORY_KIB && self.iterations <= Caps::ITERATIONS && self.lanes <= Caps::LANES
     }
 
+    /// The cost of a scheme, if it is Argon2id's.
+    pub(super) fn of(scheme: HashScheme) -> Option<Self> {
+        match scheme {
+            HashScheme::Argon2id {
+                memory_kib,
+                iterations,
+                lanes,
+            } => Some(Self {
+                memory_kib,
+                iterations,
+                lanes,
+            }),
+            HashScheme::Bcrypt { .. } => None,
+        }
+    }
+
     /// Memory times passes: what an attacker pays for one guess.
-    fn product(self) -> u64 {
+    pub(super) fn product(self) -> u64 {
         u64::from(self.memory_kib) * u64::from(self.iterations)
     }
 }
@@ -123,12 +142,29 @@ impl<'a> Stored<'a> {
         })
     }
 
-    /// Whether the scheme can tell this password from all others. bcrypt looks at 72 bytes and repeats what ends with a zero byte, so for
-    /// longer ones and for those with a zero byte in them another password would pass too.
+    /// Whether a password can be the one that was hashed. PHP refuses a zero byte where it hashes by bcrypt, which would end there. Of a longer password bcrypt looks at the
+    /// first 72 bytes, and so does PHP, where it hashes and where it verifies: it is judged as PHP judges it.
     pub(super) fn can_be(&self, password: &str) -> bool {
         match self {
             Self::Argon2 { .. } => true,
-            Self::Bcrypt(_) => password.len() <= BCRYPT_MAX_BYTES && !password.contains('\0'),
+            Self::Bcrypt(_) => !password.contains('\0'),
+        }
+    }
+
+    /// Whether the scheme looks at all of this password. If it does not, the text that was entered may differ from the one that was set, and must not become a hash of
+    /// its own.
+    pub(super) fn sees_all_of(&self, password: &str) -> bool {
+        match self {
+            Self::Argon2 { .. } => true,
+            Self::Bcrypt(_) => password.len() <= BCRYPT_MAX_BYTES,
+        }
+    }
+
+    /// What verifying costs.
+    pub(super) fn work(&self) -> Work {
+        match self {
+            Self::Argon2 { params, .. } => Work::Argon2(cost_of(params)),
+            Self::Bcrypt(text) => Work::Bcrypt(bcrypt_cost(text).unwrap_or_default()),
         }
     }
 
@@ -150,21 +186,29 @@ impl<'a> Stored<'a> {
         }
     }
 
-    pub(super) fn is_weaker_than(&self, wanted: Argon2Cost) -> bool {
-        match self {
-            Self::Argon2 {
-                algorithm,
-                version,
-                params,
-                output,
-                ..
-            } => {
+    /// Whether a new hash by this scheme is stronger. Argon2 is never replaced by bcrypt.
+    pub(super) fn is_weaker_than(&self, wanted: HashScheme) -> bool {
+        match (self, Argon2Cost::of(wanted)) {
+            (Self::Bcrypt(text), None) => {
+                matches!(wanted, HashScheme::Bcrypt { cost } if bcrypt_cost(text).is_none_or(|held| held < cost))
+            }
+            (Self::Bcrypt(_), Some(_)) => true,
+            (Self::Argon2 { .. }, None) => false,
+            (
+                Self::Argon2 {
+                    algorithm,
+                    version,
+                    params,
+                    output,
+                    ..
+                },
+                Some(wanted),
+            ) => {
                 *algorithm != Algorithm::Argon2id
                     || *version != Version::V0x13
                     || output.len() < OUTPUT_BYTES
                     || cost_of(params).product() < wanted.product()
             }
-            Self::Bcrypt(_) => true,
         }
     }
 }
@@ -177,16 +221,51 @@ fn cost_of(params: &Params) -> Argon2Cost {
     }
 }
 
+/// The cost that a hash of bcrypt names.
+fn bcrypt_cost(text: &str) -> Option<u32> {
+    text.get(4..6)?.parse().ok()
+}
+
 fn parse_bcrypt(text: &str) -> Option<Stored<'_>> {
     let version = text.get(..4)?;
-    let cost: u32 = text.get(4..6)?.parse().ok()?;
+    let cost = bcrypt_cost(text)?;
     let well_formed = text.parse::<bcrypt::HashParts>().is_ok();
     (matches!(version, "$2a$" | "$2b$" | "$2y$") && (4..=Caps::BCRYPT).contains(&cost) && well_formed)
         .then_some(Stored::Bcrypt(text))
 }
 
+/// Whether a scheme can make a hash that tells this password from all others.
+pub(super) fn can_hash(scheme: HashScheme, password: &str) -> bool {
+    match scheme {
+        HashScheme::Argon2id { .. } => true,
+        HashScheme::Bcrypt { .. } => password.len() <= BCRYPT_MAX_BYTES && !password.contains('\0'),
+    }
+}
+
+/// A new hash by a scheme, which must be able to make it.
+pub(super) fn hash_by(
+    scheme: HashScheme,
+    password: &str,
+    salt: &[u8; SALT_BYTES],
+    memory: &mut Vec<Block>,
+) -> Result<SecretString, String> {
+    match scheme {
+        HashScheme::Bcrypt { cost } => {
+            let parts = bcrypt::non_truncating_hash_with_salt(password, cost, *salt);
+            let parts = parts.map_err(|error| error.to_string())?;
+            Ok(parts.format_for_version(bcrypt::Version::TwoY).into())
+        }
+        HashScheme::Argon2id { .. } => hash(
+            Argon2Cost::of(scheme).unwrap_or_default(),
+            password.as_bytes(),
+            salt,
+            memory,
+        ),
+    }
+}
+
 /// A new hash.
-pub(super) fn hash(
+fn hash(
     cost: Argon2Cost,
     password: &[u8],
     salt: &[u8; SALT_BYTES],
@@ -209,9 +288,16 @@ pub(super) fn hash(
 }
 
 /// The work of one verification, for nothing. The password has no part in it: how long one takes to read depends on who sent it, not on the account.
-pub(super) fn work_in_vain(cost: Argon2Cost, memory: &mut Vec<Block>) -> Result<(), String> {
-    let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, cost.params()?);
-    compute(&hasher, b"", &[0; SALT_BYTES], &mut [0; OUTPUT_BYTES], memory)
+pub(super) fn work_in_vain(work: Work, memory: &mut Vec<Block>) -> Result<(), String> {
+    match work {
+        Work::Argon2(cost) => {
+            let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, cost.params()?);
+            compute(&hasher, b"", &[0; SALT_BYTES], &mut [0; OUTPUT_BYTES], memory)
+        }
+        Work::Bcrypt(cost) => bcrypt::hash_with_salt("", cost, [0; SALT_BYTES])
+            .map(drop)
+            .map_err(|error| error.to_string()),
+    }
 }
 
 /// The memory is kept by the thread, since to ask for megabytes anew each time means a fault for each of their pages.
@@ -251,8 +337,16 @@ mod tests {
             .then(|| stored.verify(password, &mut Vec::new()).unwrap())
     }
 
+    fn scheme(cost: Argon2Cost) -> HashScheme {
+        HashScheme::Argon2id {
+            memory_kib: cost.memory_kib,
+            iterations: cost.iterations,
+            lanes: cost.lanes,
+        }
+    }
+
     fn weaker(stored: &str, wanted: Argon2Cost) -> bool {
-        Stored::parse(stored).unwrap().is_weaker_than(wanted)
+        Stored::parse(stored).unwrap().is_weaker_than(scheme(wanted))
     }
 
     #[test]
@@ -279,14 +373,67 @@ mod tests {
         assert_eq!(verify(known, "U*U"), Some(true));
     }
 
+    /// A hash that `password_hash("x" * 80, PASSWORD_BCRYPT, ["cost" => 4])` of PHP could have made: its bytes behind the 72nd count for nothing.
     #[test]
-    fn bcrypt_is_not_asked_about_what_it_cannot_tell_apart() {
-        let long = "x".repeat(72);
-        let text = bcrypt::hash(&long, 4).unwrap();
-        assert_eq!(verify(&text, &long), Some(true));
-        assert_eq!(verify(&text, &format!("{long}y")), None);
+    fn a_password_over_72_bytes_is_judged_as_php_does_and_its_hash_is_kept() {
+        let set = "x".repeat(80);
+        let text = bcrypt::hash(&set, 4).unwrap().replacen("2b", "2y", 1);
+        let stored = Stored::parse(&text).unwrap();
+        for entered in [set.clone(), "x".repeat(72), format!("{}y", "x".repeat(72))] {
+            assert_eq!(verify(&text, &entered), Some(true), "{}", entered.len());
+            assert_eq!(stored.sees_all_of(&entered), entered.len() <= 72);
+        }
+        for wrong in ["x".repeat(71), format!("{}y{}", "x".repeat(71), "x".repeat(8))] {
+            assert_eq!(verify(&text, &wrong), Some(false), "{}", wrong.len());
+        }
         let text = bcrypt::hash("a", 4).unwrap();
-        assert_eq!(verify(&text, "a\0a"), None);
+        assert_eq!(verify(&text, "a\0a"), None, "a zero byte would end it");
+    }
+
+    #[test]
+    fn a_new_hash_by_bcrypt_is_phps_and_refuses_what_it_would_cut() {
+        let scheme = HashScheme::Bcrypt { cost: 4 };
+        let hash = |password: &str| hash_by(scheme, password, &[7; SALT_BYTES], &mut Vec::new());
+        let new = hash("geese").unwrap();
+        let text = new.expose_secret();
+        assert!(
+            text.starts_with("$2y$04$") && text.len() == scheme.hash_chars(),
+            "{text}"
+        );
+        assert_eq!(
+            (verify(text, "geese"), verify(text, "goose")),
+            (Some(true), Some(false))
+        );
+        for (password, fits) in [
+            ("x".repeat(72), true),
+            ("x".repeat(73), false),
+            ("ş".repeat(37), false),
+            ("a\0".to_owned(), false),
+        ] {
+            assert_eq!(can_hash(scheme, &password), fits, "{}", password.len());
+        }
+        assert!(hash(&"x".repeat(73)).is_err());
+        let stored = Stored::parse(text).unwrap();
+        assert!(!stored.is_weaker_than(scheme) && stored.is_weaker_than(HashScheme::Bcrypt { cost: 5 }));
+        assert!(stored.is_weaker_than(HashScheme::default()));
+        let argon2 = super::hash(SMALL, b"geese", &[7; SALT_BYTES], &mut Vec::new()).unwrap();
+        let argon2 = Stored::parse(argon2.expose_secret()).unwrap();
+        assert!(!argon2.is_weaker_than(scheme), "never a weaker scheme");
+    }
+
+    #[test]
+    fn the_length_of_a_new_hash_is_known_before() {
+        for cost in [
+            SMALL,
+            Argon2Cost {
+                memory_kib: 64,
+                iterations: 10,
+                lanes: 2,
+            },
+        ] {
+            let new = hash(cost, b"geese", &[7; SALT_BYTES], &mut Vec::new()).unwrap();
+            assert_eq!(new.expose_secret().len(), scheme(cost).hash_chars());
+        }
     }
 
     #[test]

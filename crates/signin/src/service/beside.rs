@@ -3,12 +3,12 @@
 use std::{net::IpAddr, sync::Arc};
 
 use bekci_core::{
-    AuthGuard, CountedBy, IdentityVersion, Limit, PrincipalKey, TenantName, View,
+    AuthGuard, IdentityVersion, Limit, PrincipalKey, TenantName, View,
     signin::{NewSession, SessionFacts},
 };
 use secrecy::SecretString;
 
-use super::{FIRST_GENERATION, SignIn, unverified_hash};
+use super::{FIRST_GENERATION, SignIn, known, limits::Named, unverified_hash};
 use crate::{
     attempt::{Identifier, IssueOrder, SignedIn, SignedInBy, tidy_device_name},
     audit,
@@ -30,11 +30,16 @@ impl SignIn {
         client: Option<IpAddr>,
     ) -> Result<PrincipalKey, SignInError> {
         let mark = identifier_mark(&self.parts.root, &guard.name, identifier.as_str());
-        let account = (CountedBy::Account, identifier.as_str());
-        let counted = self.counted(guard, Limit::SignIn, client, Some(account))?;
-        let result = self
-            .within(guard, &counted, self.prove(guard, identifier, password))
-            .await;
+        let name = Named::Identifier(identifier.as_str());
+        let counted = self.counted(guard, Limit::SignIn, client, Some(name))?;
+        let origin = known::origin(&self.parts.root, guard, client);
+        let tried = async {
+            let found = self.found(guard, identifier).await?;
+            let counted = self.counted_by_account(guard, identifier, &found)?;
+            let proven = self.prove(guard, found, password, origin);
+            self.within(guard, &counted, proven).await
+        };
+        let result = self.within(guard, &counted, tried).await;
         let result = result.map(|(credential, _)| credential.key);
         let told = result.as_ref().map(|key| (key, AttemptResult::Success));
         audit::beside(guard, "check", Some(&mark), told);
@@ -121,9 +126,9 @@ impl SignIn {
     ///
     /// # Errors
     /// [`SignInError::StoreUnavailable`].
-    pub async fn needs_rehash(&self, key: &PrincipalKey) -> Result<bool, SignInError> {
+    pub async fn needs_rehash(&self, guard: &AuthGuard, key: &PrincipalKey) -> Result<bool, SignInError> {
         let credential = self.parts.store.credential_of(key).await?;
         let hash = credential.and_then(|credential| credential.password_hash);
-        Ok(hash.is_some_and(|hash| self.parts.hasher.needs_rehash(&hash)))
+        Ok(hash.is_some_and(|hash| self.parts.hasher.needs_rehash(guard.password_hash, &hash)))
     }
 }

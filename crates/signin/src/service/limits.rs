@@ -4,7 +4,10 @@
 //! 2. It waits while the attempts under way take what is left: had they all succeeded, it would have been let try. It waits for no longer than [`TRIES`] allow, and only so
 //!    many wait at once; then it is turned away like one over the limit.
 //! 3. Nothing is looked up and nothing hashed before both slots are there. So what is over the limit is answered alike for an account that there is and one that there is not.
-//! 4. A refusal is counted before it is told. One that cannot be counted is not told.
+//! 4. A limit belongs to the account. Names and accounts are counted by model, so that all guards of a model share a count. What was looked up takes a third slot, for the
+//!    account whatever its identifier, or for the name if no account has it: both take the same steps.
+//! 5. An IPv6 address takes a slot in its /64, its /56 and its /48; the larger networks have [`SHARE_OF_56`] and [`SHARE_OF_48`] times the limit.
+//! 6. A refusal is counted before it is told. One that cannot be counted is not told.
 
 use std::{
     net::IpAddr,
@@ -12,19 +15,25 @@ use std::{
     time::Duration,
 };
 
-use bekci_core::{AuthGuard, CountedBy, Limit, LimitKey, LimiterUnavailable, Rate, Settled, Slot, TokenId};
+use bekci_core::{
+    AuthGuard, CountedBy, Limit, LimitKey, LimiterUnavailable, PrincipalKey, Rate, Settled, Slot, TokenId,
+};
 
 use super::SignIn;
 use crate::{
     audit,
     error::SignInError,
-    keyed::{address_hash, limit_hash},
+    keyed::{account_hash, address_hashes, name_hash, session_hash},
 };
 
 /// How often a slot that is awaited is asked for.
 const TRIES: u32 = 100;
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LONGEST_LOOK: Duration = Duration::from_millis(50);
+/// What a /56 may use up, as a multiple of a /64.
+const SHARE_OF_56: u32 = 4;
+/// What a /48 may use up, as a multiple of a /64.
+const SHARE_OF_48: u32 = 16;
 /// How many may wait at once.
 const MOST_WAITING: usize = 512;
 
@@ -41,10 +50,20 @@ pub(super) enum Unreachable {
 #[derive(Debug)]
 pub(super) struct Counted {
     limit: Limit,
-    rate: Rate,
     unreachable: Unreachable,
     id: TokenId,
-    keys: Vec<(CountedBy, LimitKey)>,
+    keys: Vec<(CountedBy, LimitKey, Rate)>,
+}
+
+/// What an attempt names.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Named<'a> {
+    /// An identifier, as it was entered.
+    Identifier(&'a str),
+    /// The account that was found by an identifier, or the identifier if none was.
+    Account(Result<&'a PrincipalKey, &'a str>),
+    /// A session.
+    Session(&'a str),
 }
 
 /// How many wait now; leaves when dropped, so that who goes away waits no more.
@@ -71,24 +90,48 @@ impl SignIn {
         guard: &AuthGuard,
         limit: Limit,
         client: Option<IpAddr>,
-        named: Option<(CountedBy, &str)>,
+        named: Option<Named<'_>>,
     ) -> Result<Counted, SignInError> {
         let root = &self.parts.root;
-        let by_address = client.map(|address| (CountedBy::Address, address_hash(root, &guard.name, address)));
-        let by_name = named.map(|(by, name)| (by, limit_hash(root, &guard.name, name)));
-        let keys = by_address.into_iter().chain(by_name);
         let (rate, unreachable) = match limit {
             Limit::SignIn => (guard.limits.sign_in, Unreachable::Closed),
             Limit::Refresh => (guard.limits.refresh, Unreachable::Open),
         };
+        let networks = client.map(|address| address_hashes(root, &guard.name, address));
+        let shares = [1, SHARE_OF_56, SHARE_OF_48];
+        let by_network = networks.into_iter().flatten().zip(shares).map(|(hash, share)| {
+            let key = LimitKey::new(&guard.name, limit, CountedBy::Address, hash);
+            (CountedBy::Address, key, rate.times(share))
+        });
+        let by_name = named.map(|named| {
+            let (by, key) = match named {
+                Named::Identifier(name) => {
+                    let hash = name_hash(root, &guard.model, name);
+                    (
+                        CountedBy::Name,
+                        LimitKey::of_model(&guard.model, limit, CountedBy::Name, hash),
+                    )
+                }
+                Named::Account(account) => {
+                    let hash = account_hash(root, &guard.model, account);
+                    let key = LimitKey::of_model(&guard.model, limit, CountedBy::Account, hash);
+                    (CountedBy::Account, key)
+                }
+                Named::Session(session) => {
+                    let hash = session_hash(root, &guard.name, session);
+                    (
+                        CountedBy::Session,
+                        LimitKey::new(&guard.name, limit, CountedBy::Session, hash),
+                    )
+                }
+            };
+            (by, key, rate)
+        });
         Ok(Counted {
             limit,
-            rate,
             unreachable,
             id: self.random_id()?,
-            keys: keys
-                .map(|(by, hash)| (by, LimitKey::new(&guard.name, limit, by, hash)))
-                .collect(),
+            keys: by_network.chain(by_name).collect(),
         })
     }
 
@@ -99,8 +142,8 @@ impl SignIn {
         counted: &Counted,
         attempt: impl Future<Output = Result<T, SignInError>>,
     ) -> Result<T, SignInError> {
-        for (at, (by, key)) in counted.keys.iter().enumerate() {
-            if let Err(error) = self.take(counted, key).await {
+        for (at, (by, key, rate)) in counted.keys.iter().enumerate() {
+            if let Err(error) = self.take(counted, key, *rate).await {
                 let taken = counted.keys.get(..at).unwrap_or_default();
                 self.give_back(counted, taken).await;
                 if matches!(error, SignInError::RateLimited { .. }) {
@@ -118,11 +161,11 @@ impl SignIn {
         result
     }
 
-    async fn take(&self, counted: &Counted, key: &LimitKey) -> Result<(), SignInError> {
+    async fn take(&self, counted: &Counted, key: &LimitKey, rate: Rate) -> Result<(), SignInError> {
         let mut waiting = None;
         let mut look = FIRST_LOOK;
         for _ in 0..TRIES {
-            match self.parts.limiter.take(key, counted.rate, counted.id).await {
+            match self.parts.limiter.take(key, rate, counted.id).await {
                 Ok(Slot::Taken) => return Ok(()),
                 Ok(Slot::Full { retry_after }) => return Err(limited(retry_after)),
                 Ok(Slot::Awaited) => {}
@@ -143,9 +186,11 @@ impl SignIn {
     /// Counts a refusal under each key, whichever fail.
     async fn count(&self, guard: &AuthGuard, counted: &Counted) -> Result<(), SignInError> {
         let mut answer = Ok(());
-        for (by, key) in &counted.keys {
+        for (by, key, rate) in &counted.keys {
             let limiter = &self.parts.limiter;
-            match limiter.settle(key, counted.rate, counted.id, Settled::Refused).await {
+            match limiter.settle(key, *rate, counted.id, Settled::Refused).await {
+                // The account's own event says it.
+                Ok(true) if *by == CountedBy::Name => {}
                 Ok(true) => audit::limit_reached(guard, counted.limit, *by, key),
                 Ok(false) => {}
                 Err(error) => answer = answer.and(counted.without(error)),
@@ -155,10 +200,10 @@ impl SignIn {
     }
 
     /// A slot that cannot be given back now is given back by itself.
-    async fn give_back(&self, counted: &Counted, keys: &[(CountedBy, LimitKey)]) {
-        for (_, key) in keys {
+    async fn give_back(&self, counted: &Counted, keys: &[(CountedBy, LimitKey, Rate)]) {
+        for (_, key, rate) in keys {
             let limiter = &self.parts.limiter;
-            let settled = limiter.settle(key, counted.rate, counted.id, Settled::GivenBack);
+            let settled = limiter.settle(key, *rate, counted.id, Settled::GivenBack);
             if let Err(error) = settled.await {
                 tracing::warn!(target: "bekci::signin", %error, "a slot of a limit is given back later");
             }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use bekci_core::{
-    ErrorCode, GuardName, LimitKey, LimiterUnavailable, Meter, Rate, RateLimiter, Settled, Slot, TokenId,
+    AuthGuard, ErrorCode, GuardName, LimitKey, LimiterUnavailable, Meter, Rate, RateLimiter, Settled, Slot, TokenId,
 };
 use bekci_signin::{AttemptResult, SignInError};
 use futures_util::future::join_all;
@@ -83,13 +83,14 @@ async fn wrong(world: &World, identifier: &str) -> SignInError {
     world.sign_in.password(&world.customer, attempt).await.unwrap_err()
 }
 
-fn by_both(limit: &str, by: &str, refused: u32) -> Vec<(String, u32, usize)> {
-    let mut keys = vec![
-        (format!("customer:{limit}:{by}"), refused, 0),
-        (format!("customer:{limit}:address"), refused, 0),
+/// By address, by account and by what was entered.
+fn by_all(refused: u32) -> Vec<(String, u32, usize)> {
+    let keys = [
+        "customer:sign_in:address",
+        "model.customer:sign_in:account",
+        "model.customer:sign_in:name",
     ];
-    keys.sort();
-    keys
+    keys.map(|key| (key.to_owned(), refused, 0)).to_vec()
 }
 
 #[tokio::test]
@@ -102,9 +103,9 @@ async fn refusals_count_by_account_and_address_and_successes_not_at_all() {
     for _ in 0..3 {
         assert_eq!(wrong(&world, EMAIL).await, SignInError::CredentialInvalid);
     }
-    assert_eq!(world.limiter.told(), by_both("sign_in", "account", 3));
+    assert_eq!(world.limiter.told(), by_all(3));
     world.signed_in().await;
-    assert_eq!(world.limiter.told(), by_both("sign_in", "account", 3));
+    assert_eq!(world.limiter.told(), by_all(3));
 }
 
 #[tokio::test]
@@ -113,12 +114,12 @@ async fn a_ban_counts_and_what_could_not_be_judged_does_not() {
     world.ban("customer:42", "spam");
     let banned = world.sign_in.password(&world.customer, attempt(EMAIL, PASSWORD)).await;
     assert!(matches!(banned, Err(SignInError::Banned { .. })));
-    assert_eq!(world.limiter.told(), by_both("sign_in", "account", 1));
+    assert_eq!(world.limiter.told(), by_all(1));
     world.store.tables().failure = Some(bekci_core::signin::StoreError::Unavailable("gone".into()));
     for _ in 0..20 {
         assert_eq!(wrong(&world, EMAIL).await.code(), ErrorCode::StoreUnavailable);
     }
-    assert_eq!(world.limiter.told(), by_both("sign_in", "account", 1));
+    assert_eq!(world.limiter.told(), by_all(1));
 }
 
 #[tokio::test]
@@ -146,11 +147,7 @@ async fn over_the_limit_nothing_is_looked_up_or_hashed_and_known_and_unknown_are
         }
         assert_eq!(world.hasher.stats().computed, hashed);
         assert_eq!(world.store.all_calls(), asked);
-        assert_eq!(
-            world.limiter.told(),
-            by_both("sign_in", "account", 10),
-            "turned away is not refused"
-        );
+        assert_eq!(world.limiter.told(), by_all(10), "turned away is not refused");
     }
 }
 
@@ -169,7 +166,72 @@ async fn of_64_wrong_passwords_at_once_no_more_than_the_limit_reach_the_hasher()
         .count();
     assert_eq!((judged, limited), (10, 54));
     assert_eq!(world.hasher.stats().computed - before, 10);
-    assert_eq!(world.limiter.told(), by_both("sign_in", "account", 10));
+    assert_eq!(world.limiter.told(), by_all(10));
+}
+
+/// A guess at a guard, from an address of its own.
+async fn guess(world: &World, guard: &Arc<AuthGuard>, identifier: &str, client: &str) -> SignInError {
+    let mut attempt = attempt(identifier, "wrong");
+    attempt.client = Some(client.parse().unwrap());
+    world.sign_in.password(guard, attempt).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn the_limit_is_the_accounts_whatever_guard_of_its_model_and_whatever_identifier_is_tried() {
+    for identifiers in [
+        &[EMAIL][..],
+        &[EMAIL, "ada"],
+        &[EMAIL, "ADA@Example.com", "ada@EXAMPLE.com"],
+        &["nobody@example.com"],
+    ] {
+        let world = World::new().await;
+        world.store.tables().accounts[0].identifiers = identifiers.iter().map(|one| (*one).to_owned()).collect();
+        if identifiers == ["nobody@example.com"] {
+            world.store.tables().accounts.clear();
+        }
+        let guards = ["customer", "shop", "app"].map(|name| {
+            let name = GuardName::new(name).unwrap();
+            Arc::new(AuthGuard {
+                name,
+                ..(*world.customer).clone()
+            })
+        });
+        let mut judged = 0;
+        for n in 0..60 {
+            let (guard, identifier) = (&guards[n % 3], identifiers[n % identifiers.len()]);
+            let refused = guess(&world, guard, identifier, &format!("198.51.100.{n}")).await;
+            judged += u32::from(refused == SignInError::CredentialInvalid);
+        }
+        assert_eq!(judged, 10, "{identifiers:?}");
+        let (hashed, asked) = (world.hasher.stats().computed, world.store.all_calls());
+        for guard in &guards {
+            let refused = guess(&world, guard, identifiers[0], "203.0.113.1").await;
+            assert!(matches!(refused, SignInError::RateLimited { .. }));
+        }
+        assert_eq!(world.hasher.stats().computed, hashed);
+        assert!(identifiers.len() > 1 || world.store.all_calls() == asked);
+    }
+}
+
+#[tokio::test]
+async fn a_network_of_ipv6_gains_no_guesses_by_its_addresses() {
+    for (addresses, most) in [
+        ((0..200).map(|n| format!("2001:db8:1:2::{n:x}")).collect::<Vec<_>>(), 10),
+        ((0..200).map(|n| format!("2001:db8:1:1{n:02x}::1")).collect(), 40),
+        (
+            (0..400).map(|n| format!("2001:db8:1:{n:x}00::1")).take(256).collect(),
+            160,
+        ),
+    ] {
+        let world = World::new().await;
+        let mut judged = 0;
+        for (n, address) in addresses.iter().enumerate() {
+            let refused = guess(&world, &world.customer, &format!("victim{n}@example.com"), address).await;
+            judged += u32::from(refused == SignInError::CredentialInvalid);
+        }
+        assert_eq!(judged, most);
+        world.signed_in().await;
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use bekci_core::{
     AccessClaims, AuthGuard, Ban, BoxFuture, GuardName, Identity, IdentitySource, IdentityVersion, IssueError,
     LiveSession, ModelName, Need, PrincipalKey, RefreshOutcome, RoleTable, RoleView, SessionId, SessionState,
-    SourceUnavailable, Stamp, TEMPORARY, TenantName, Ticket, TokenIssuer, View, ViewSource, judge_refresh,
+    SourceUnavailable, Stamp, TEMPORARY, TenantName, Ticket, TokenIssuer, View, ViewSource,
+    identifier::is_same,
+    judge_refresh,
     signin::{
         Confirmation, Credential, EndSessions, NewSession, Opened, OpenedTemporary, RefreshRequest, Refreshed,
         SessionEntry, SessionFacts, SignInStore, SignInTenant, StoreError, Temporary,
@@ -170,7 +172,8 @@ impl SignInStore for Store {
     async fn credentials(&self, model: &ModelName, identifier: &str) -> Result<Vec<Credential>, StoreError> {
         let tables = self.asked("credentials")?;
         let found = tables.accounts.iter().filter(|account| {
-            account.key.model() == model.as_str() && account.identifiers.iter().any(|one| one == identifier)
+            account.key.model() == model.as_str()
+                && account.identifiers.iter().any(|one| is_same(one, identifier, true))
         });
         let read = |account: &Account| Credential {
             key: account.key.clone(),
@@ -185,6 +188,18 @@ impl SignInStore for Store {
             key: account.key.clone(),
             password_hash: account.hash.clone().map(SecretString::from),
         }))
+    }
+
+    async fn dear_hashes(&self, model: &ModelName) -> Result<Vec<SecretString>, StoreError> {
+        let tables = self.asked("dear_hashes")?;
+        let of_model = tables
+            .accounts
+            .iter()
+            .filter(|account| account.key.model() == model.as_str());
+        Ok(of_model
+            .filter_map(|account| account.hash.clone())
+            .map(SecretString::from)
+            .collect())
     }
 
     async fn rehash(&self, key: &PrincipalKey, old: &SecretString, new: &SecretString) -> Result<bool, StoreError> {

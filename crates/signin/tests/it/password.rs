@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bekci_core::{
-    ErrorCode, IdentityVersion, Rate, TenantName, Verification,
+    CsrfKey, Entropy as _, ErrorCode, GuardName, HashScheme, IdentityVersion, Rate, TenantName, TokenId, Verification,
     signin::{SignInTenant, StoreError},
 };
 use bekci_signin::{AttemptResult, PasswordAttempt, SignInError, SignedInBy};
@@ -70,6 +70,118 @@ async fn unknown_account_and_wrong_password_and_no_password_do_the_same_work_and
             assert_eq!(world.store.all_calls() - asked, 1, "{identifier}");
         }
     }
+}
+
+#[tokio::test]
+async fn every_account_costs_as_much_as_the_dearest_hash_of_its_table_known_or_not() {
+    let world = World::patient().await;
+    let hash = |cost| bcrypt::hash("another password here", cost).unwrap();
+    for (n, stored) in [hash(4), hash(6), hash(8), "!".into(), String::new()]
+        .into_iter()
+        .enumerate()
+    {
+        world
+            .add(&format!("customer:{}", 50 + n), &format!("user{n}@example.com"), None)
+            .await;
+        world.store.tables().accounts[n + 1].hash = Some(stored);
+    }
+    let work = async |identifier: &str, password: &str| {
+        let before = world.hasher.stats().work;
+        let refused = world.sign_in.password(&world.customer, attempt(identifier, password));
+        assert_eq!(
+            refused.await.unwrap_err(),
+            SignInError::CredentialInvalid,
+            "{identifier}"
+        );
+        let after = world.hasher.stats().work;
+        (
+            after.argon2_kib - before.argon2_kib,
+            after.bcrypt_rounds - before.bcrypt_rounds,
+        )
+    };
+    let all = [
+        "nobody@example.com",
+        EMAIL,
+        "user0@example.com",
+        "user1@example.com",
+        "user2@example.com",
+        "user3@example.com",
+        "user4@example.com",
+    ];
+    assert_eq!(
+        work("nobody@example.com", "wrong").await,
+        (8, 0),
+        "nothing is known yet"
+    );
+    world.sign_in.learn_costs(std::slice::from_ref(&world.customer)).await;
+    for identifier in all {
+        for password in ["wrong", "", &"x".repeat(200)] {
+            assert_eq!(work(identifier, password).await, (8, 1 << 8), "{identifier}");
+        }
+    }
+    // One that comes later is learnt by its first sign-in.
+    world.add("customer:60", "late@example.com", None).await;
+    world.store.tables().accounts[6].hash = Some(hash(9));
+    world
+        .sign_in
+        .password(&world.customer, attempt("late@example.com", "wrong"))
+        .await
+        .unwrap_err();
+    for identifier in all {
+        assert_eq!(work(identifier, "wrong").await, (8, 1 << 9), "{identifier}");
+    }
+    // The tables of other models cost what their own hashes do.
+    let before = world.hasher.stats().work;
+    world
+        .sign_in
+        .password(&world.admin, attempt(EMAIL, "wrong"))
+        .await
+        .unwrap_err();
+    assert_eq!(world.hasher.stats().work.bcrypt_rounds, before.bcrypt_rounds);
+}
+
+#[tokio::test]
+async fn a_guard_that_leaves_hashes_alone_replaces_none() {
+    let world = World::with(|guard| guard.password_rehash = false).await;
+    let old = bcrypt::hash(PASSWORD, 4).unwrap();
+    world.set_hash(old.clone());
+    for _ in 0..3 {
+        world.signed_in().await;
+    }
+    // A job that was queued would have its turn before this one.
+    world.hasher.hash(PASSWORD.into()).await.unwrap();
+    assert_eq!(world.store.calls("rehash"), 0);
+    assert_eq!(world.store.tables().accounts[0].hash.as_deref(), Some(old.as_str()));
+}
+
+#[tokio::test]
+async fn a_guard_of_bcrypt_replaces_a_cheaper_hash_by_one_that_php_verifies_and_no_argon2() {
+    let world = World::with(|guard| guard.password_hash = Some(HashScheme::Bcrypt { cost: 5 })).await;
+    world.signed_in().await;
+    world.set_hash(bcrypt::hash(PASSWORD, 4).unwrap());
+    world.signed_in().await;
+    world.store.rehashed.notified().await;
+    let new = world.store.tables().accounts[0].hash.clone().unwrap();
+    assert!(new.starts_with("$2y$05$"), "{new}");
+    world.signed_in().await;
+    assert_eq!(world.store.calls("rehash"), 1);
+}
+
+#[tokio::test]
+async fn a_password_that_phps_bcrypt_has_cut_signs_in_and_its_hash_stays() {
+    let world = World::new().await;
+    let set = "geese ".repeat(20);
+    let old = bcrypt::hash(&set, 4).unwrap().replacen("2b", "2y", 1);
+    world.set_hash(old.clone());
+    for entered in [set.clone(), format!("{}mistyped", &set[..72])] {
+        world
+            .sign_in
+            .password(&world.customer, attempt(EMAIL, &entered))
+            .await
+            .unwrap();
+    }
+    world.hasher.hash(PASSWORD.into()).await.unwrap();
+    assert_eq!(world.store.tables().accounts[0].hash.as_deref(), Some(old.as_str()));
 }
 
 #[tokio::test]
@@ -354,10 +466,12 @@ async fn the_first_refresh_token_ends_when_the_session_would() {
 #[tokio::test]
 async fn a_hundred_thousand_ids_and_tokens_come_once_each() {
     let entropy = Machine;
+    let csrf = CsrfKey::new(&crate::world::root(), &GuardName::new("customer").unwrap());
     let mut seen = std::collections::HashSet::new();
     for _ in 0..100_000 {
-        let token = bekci_signin::csrf_token(&entropy).unwrap();
-        assert!(seen.insert(token.expose_secret().to_owned()));
+        let mut id = [0; 16];
+        entropy.fill(&mut id).unwrap();
+        assert!(seen.insert(csrf.token(TokenId(id)).unwrap()));
     }
     let world = World::new().await;
     let mut ids = std::collections::HashSet::new();

@@ -130,6 +130,7 @@ fn parts(model: &ModelSpec) -> Vec<Part<'_>> {
     };
     let tenant = model.tenant_column.iter();
     parts.extend(tenant.map(|column| anything("tenant_column", column)));
+    parts.extend(model.filter.iter().map(|filter| anything("filter", filter.column())));
     let cached = model.cached_attributes.iter();
     parts.extend(cached.map(|column| anything("cached_attributes", column)));
     parts

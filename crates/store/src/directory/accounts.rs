@@ -1,6 +1,6 @@
 //! Adding, changing and removing accounts.
 
-use bekci_core::{IdKind, ModelName, ModelSpec, PrincipalKey, SessionId};
+use bekci_core::{IdKind, ModelName, ModelSpec, PrincipalKey, SessionId, identifier::stored_form};
 use sea_orm::{ConnectionTrait, Value};
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -15,7 +15,7 @@ use crate::{
     columns::Columns,
     commit::Committed,
     guarded::GuardedTransaction,
-    load,
+    identifiers, load,
     sessions::{id_as_text, ids},
     sql::{micros, quoted, quoted_table, statement},
 };
@@ -297,7 +297,11 @@ impl Directory {
                 return Err(without(spec, &format!("column {column:?} to be written here")));
             }
             let no_value = || DirectoryError::Value("a list or an object is no value of a column".to_owned());
-            assigned.value(of, column, column_value(json).ok_or_else(no_value)?);
+            let value = match json.as_str() {
+                Some(text) if spec.identifiers.iter().any(|(name, _)| name == column) => stored_form(text).into(),
+                _ => column_value(json).ok_or_else(no_value)?,
+            };
+            assigned.value(of, column, value);
         }
         if let Some(hash) = &change.password_hash {
             let column = spec.password_column.as_ref().ok_or_else(|| without(spec, "password"))?;
@@ -326,30 +330,13 @@ impl Directory {
         own: Option<&PrincipalKey>,
         change: &AccountChange,
     ) -> Result<(), DirectoryError> {
-        let backend = self.backend();
-        let given = change
-            .columns
-            .iter()
-            .filter_map(|(column, json)| json.as_str().filter(|_| identifies(spec, column)));
-        for identifier in given {
-            let (other, mut values) = match own.and_then(|key| load::by_id(backend, spec, key.id())) {
-                Some((condition, values)) => (format!("NOT ({condition}) AND "), values),
-                None => (String::new(), Vec::new()),
+        for (column, json) in &change.columns {
+            let identifies = spec.identifiers.iter().any(|(name, _)| name == column);
+            let Some(entered) = json.as_str().filter(|_| identifies) else {
+                continue;
             };
-            values.push(identifier.into());
-            let at = values.len();
-            let any: Vec<String> = spec
-                .identifiers
-                .iter()
-                .map(|(column, no_case)| equals(column, *no_case, at))
-                .collect();
-            let table = quoted_table(&spec.table);
-            let sql = format!(
-                "SELECT 1 AS one FROM {table} WHERE {other}({}) LIMIT 1",
-                any.join(" OR ")
-            );
-            let found = transaction.query_one_raw(statement(backend, sql, values)).await;
-            if found.map_err(refused)?.is_some() {
+            let taken = identifiers::is_taken(transaction, spec, own, entered).await;
+            if taken.map_err(refused)? {
                 return Err(DirectoryError::Taken);
             }
         }
@@ -367,15 +354,5 @@ impl Directory {
         let values = [now.into(), key.model().into(), key.id().into()];
         let rows = transaction.query_all_raw(statement(self.backend(), sql, values)).await;
         ids(&rows.map_err(refused)?).map_err(refused)
-    }
-}
-
-/// The comparison that signing in makes.
-fn equals(column: &str, no_case: bool, at: usize) -> String {
-    let column = quoted(column);
-    if no_case {
-        format!("lower({column}) = lower(${at})")
-    } else {
-        format!("{column} = ${at}")
     }
 }

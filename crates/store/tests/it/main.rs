@@ -12,6 +12,7 @@
 mod authority;
 mod barriers;
 mod directory;
+mod identifiers;
 mod interleavings;
 mod interleavings_nodes;
 mod interleavings_states;

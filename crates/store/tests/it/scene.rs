@@ -86,7 +86,7 @@ fn guard(name: &str, id_kind: IdKind) -> AuthGuard {
     )
 }
 
-fn table(model: &ModelSpec) -> bekci_migration::ModelTable {
+pub(crate) fn table(model: &ModelSpec) -> bekci_migration::ModelTable {
     bekci_migration::ModelTable {
         model: model.name.to_string(),
         table: model.table.clone(),

@@ -182,9 +182,11 @@ fn derived(guard: &RingGuard, secret: Option<&SecretString>) -> Result<LoadedKey
         .ok_or_else(|| RingError::NoJwtSecret(guard.name.clone()))?
         .expose_secret()
         .as_bytes();
-    let uniform = secret.iter().all(|byte| Some(byte) == secret.first());
-    if secret.len() < MIN_JWT_SECRET || uniform {
+    if secret.len() < MIN_JWT_SECRET {
         return Err(RingError::WeakJwtSecret(secret.len()));
+    }
+    if let Some(why) = bekci_core::guessable(secret) {
+        return Err(RingError::GuessableJwtSecret(why));
     }
     let (kid, key) = SigningKey::derive(guard.algorithm, secret, &guard.name)
         .ok_or_else(|| RingError::NoJwtSecret(guard.name.clone()))?;

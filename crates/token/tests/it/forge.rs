@@ -21,7 +21,7 @@ use sha2::Sha512;
 /// 2026-01-01.
 pub(crate) const NOW: i64 = 1_767_225_600;
 pub(crate) const ISSUER: &str = "https://gw.test";
-pub(crate) const JWT_SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+pub(crate) const JWT_SECRET: &str = "x9Q2vTz7Lk0Rj4Ws8Yd1Bm6Hc3Pn5GfE0uKq7Ao2XiVt9ZrJw4Sl8NyCb6DhMp3F";
 
 /// A directory of its own that goes when it is dropped.
 pub(crate) struct Folder(PathBuf);

@@ -32,13 +32,22 @@ fn a_weak_secret_for_hs_is_refused() {
     let mut world = World::with(Algorithm::Hs256);
     world.settings.jwt_secret = None;
     assert!(matches!(refusal(&world), RingError::NoJwtSecret(_)));
-    for weak in ["", "secret", &JWT_SECRET[1..], &"a".repeat(100)] {
+    let short = &JWT_SECRET[JWT_SECRET.len() - 63..];
+    for weak in ["", "secret", short] {
         world.settings.jwt_secret = Some(SecretString::from(weak));
         let error = refusal(&world);
         assert!(
             matches!(error, RingError::WeakJwtSecret(length) if length == weak.len()),
             "{error}"
         );
+    }
+    for weak in [
+        &"a".repeat(100),
+        &"changeme".repeat(8),
+        "this is my very secret key for signing tokens, nobody will guess it",
+    ] {
+        world.settings.jwt_secret = Some(SecretString::from(weak));
+        assert!(matches!(refusal(&world), RingError::GuessableJwtSecret(_)), "{weak}");
     }
 }
 

@@ -122,11 +122,11 @@ async fn hashed(
     caller
         .mounted
         .bekci
-        .passwords()
-        .hash(password)
+        .hash_password(model, password)
         .await
         .map_err(|error| match error {
             HashError::Busy => SignInError::Busy.into(),
+            HashError::TooLong => invalid("password", &error.to_string()),
             error => Refusal::new(bekci_core::ErrorCode::Internal, error.to_string()),
         })
 }

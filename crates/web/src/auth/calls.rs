@@ -45,6 +45,7 @@ fn in_envelopes(login: Schema, signed_in: Schema) -> Vec<Operation> {
                 E::IdentityAmbiguous,
                 E::AccountBanned,
                 E::AccountInactive,
+                E::CsrfRejected,
                 E::Forbidden,
                 E::RateLimited,
                 E::StoreUnavailable,

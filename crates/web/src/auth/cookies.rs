@@ -5,16 +5,13 @@ use actix_web::{
     HttpResponseBuilder,
     cookie::{Cookie, SameSite, time::Duration},
 };
-use bekci_core::CookieLookup;
-use bekci_signin::{SignedIn, TemporarySignIn, csrf_token};
+use bekci_core::SessionId;
+use bekci_signin::{SignedIn, TemporarySignIn};
 use secrecy::ExposeSecret;
 use time::OffsetDateTime;
 
-use super::{Mounted, credentials::Presented};
+use super::Mounted;
 use crate::respond::Refusal;
-
-/// A CSRF cookie that is shorter was not made by us (32 characters of base64url are 192 bits).
-const MIN_CSRF_CHARS: usize = 32;
 
 struct Jar<'a> {
     mounted: &'a Mounted,
@@ -42,17 +39,9 @@ impl<'a> Jar<'a> {
     }
 }
 
-/// Sets the tokens of a sign-in. A new sign-in has a new CSRF token; a refresh keeps the one that the browser has.
-pub(super) fn set(
-    answer: &mut HttpResponseBuilder,
-    mounted: &Mounted,
-    signed_in: &SignedIn,
-    kept_csrf: Option<&str>,
-) -> Result<(), Refusal> {
-    let csrf = match kept_csrf {
-        Some(csrf) => csrf.to_owned(),
-        None => new_csrf(mounted)?,
-    };
+/// Sets the tokens of a sign-in. The CSRF token is the session's: a new sign-in has a new one, a refresh keeps it.
+pub(super) fn set(answer: &mut HttpResponseBuilder, mounted: &Mounted, signed_in: &SignedIn) -> Result<(), Refusal> {
+    let csrf = csrf(mounted, signed_in.session)?;
     let now = mounted.bekci.watch().clock().now();
     let session = seconds(signed_in.refresh_expires_at, now);
     let values = [
@@ -69,26 +58,22 @@ pub(super) fn set(
     Ok(())
 }
 
-fn new_csrf(mounted: &Mounted) -> Result<String, Refusal> {
-    let made = csrf_token(mounted.bekci.entropy());
-    let made = made.map_err(|error| Refusal::misconfigured(format!("no CSRF token can be made: {error}")))?;
-    Ok(made.expose_secret().to_owned())
+fn csrf(mounted: &Mounted, session: SessionId) -> Result<String, Refusal> {
+    let token = mounted.guard.csrf.token(session);
+    token.ok_or_else(|| Refusal::misconfigured("the guard has no key for CSRF tokens".to_owned()))
 }
 
-/// Sets the token of a temporary identity, and a CSRF token where the browser has none.
+/// Sets the token of a temporary identity and its CSRF token.
 pub(super) fn set_temporary(
     answer: &mut HttpResponseBuilder,
     mounted: &Mounted,
     temporary: &TemporarySignIn,
-    kept_csrf: Option<&str>,
 ) -> Result<(), Refusal> {
     let (jar, names) = (Jar { mounted }, &mounted.guard.cookies);
     let lasts = Duration::seconds(temporary.expires_in_seconds);
     let token = temporary.token.expose_secret().to_owned();
     answer.cookie(jar.cookie(&names.temporary, token, "/", lasts));
-    if kept_csrf.is_none() {
-        answer.cookie(jar.cookie(&names.csrf, new_csrf(mounted)?, "/", lasts));
-    }
+    answer.cookie(jar.cookie(&names.csrf, csrf(mounted, temporary.session)?, "/", lasts));
     Ok(())
 }
 
@@ -97,21 +82,6 @@ pub(super) fn clear(answer: &mut HttpResponseBuilder, mounted: &Mounted) {
     let gone = || (String::new(), Duration::ZERO);
     for cookie in (Jar { mounted }).all([gone(), gone(), gone()]) {
         answer.cookie(cookie);
-    }
-}
-
-/// The browser's CSRF token, if it can be one of ours.
-pub(super) fn csrf_of<'a>(presented: &Presented<'a>, mounted: &Mounted) -> Option<&'a str> {
-    let fits = |value: &&str| {
-        value.len() >= MIN_CSRF_CHARS
-            && value.len() <= 2 * MIN_CSRF_CHARS
-            && value
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    match presented.cookie(&mounted.guard.cookies.csrf) {
-        CookieLookup::One(value) => Some(value).filter(fits),
-        CookieLookup::Absent | CookieLookup::Several => None,
     }
 }
 

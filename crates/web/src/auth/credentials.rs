@@ -51,6 +51,11 @@ impl<'a> Presented<'a> {
         cookie(self.head.cookies, name)
     }
 
+    /// Whether the browser says that a page of another site sends this.
+    pub(super) fn is_cross_site(&self) -> bool {
+        self.head.fetch_site == Some("cross-site")
+    }
+
     /// The access token's claims, if one was presented; whether its session lives is not asked. An expired one counts as none where `expired_is_none`.
     pub(super) fn access(&self, expired_is_none: bool) -> Result<Option<Arc<VerifiedClaims>>, AuthError> {
         let verifier = &*self.mounted.bekci.watch().gate().parts().verifier;
@@ -59,7 +64,7 @@ impl<'a> Presented<'a> {
             GuardOutcome::NotPresented => Ok(None),
             GuardOutcome::Authenticated { claims, by_cookie, .. } => {
                 if by_cookie {
-                    check_origin(&self.head, &self.mounted.guard)?;
+                    check_origin(&self.head, &self.mounted.guard, claims.session)?;
                 }
                 Ok(Some(claims))
             }
@@ -84,10 +89,30 @@ impl<'a> Presented<'a> {
                 by_cookie: false,
             })),
             (None, CookieLookup::One(token)) => {
-                check_origin(&self.head, guard)?;
+                self.check_refresh_cookie(token)?;
                 Ok(Some(RefreshCredential { token, by_cookie: true }))
             }
             (None, CookieLookup::Absent) => Ok(None),
+        }
+    }
+
+    /// A refresh cookie has a path, so that its name cannot begin with `__Host-`, and a sibling host can plant one. It counts only beside the CSRF cookie of its
+    /// session: over https that has the prefix, and no other host can set it.
+    fn check_refresh_cookie(&self, token: &str) -> Result<(), AuthError> {
+        let guard = &self.mounted.guard;
+        let tokens = RefreshTokens::new(self.mounted.bekci.root(), &guard.name);
+        let Ok((session, _)) = tokens.parse(token) else {
+            // It opens nothing; what it is counted under is still the client's.
+            return if self.head.fetch_site == Some("same-origin") {
+                Ok(())
+            } else {
+                Err(AuthError::CsrfRejected)
+            };
+        };
+        check_origin(&self.head, guard, session)?;
+        match self.cookie(&guard.cookies.csrf) {
+            CookieLookup::One(held) if guard.csrf.is_token_of(session, held) => Ok(()),
+            _ => Err(AuthError::CsrfRejected),
         }
     }
 

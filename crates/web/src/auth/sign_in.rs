@@ -54,8 +54,12 @@ async fn try_login(mounted: &Mounted, request: &HttpRequest, payload: Payload) -
     if login.transport == Transport::Cookie && !mounted.guard.sources.cookie {
         return Err(invalid("transport", "this guard takes no cookies"));
     }
-    let (identifier, password) = login.credentials()?;
     let presented = Presented::new(&reading, mounted);
+    if login.transport == Transport::Cookie && presented.is_cross_site() {
+        // A page of another site must not sign its visitor in to an account of its own.
+        return Err(AuthError::CsrfRejected.into());
+    }
+    let (identifier, password) = login.credentials()?;
     let attempt = PasswordAttempt {
         identifier,
         password,
@@ -70,21 +74,13 @@ async fn try_login(mounted: &Mounted, request: &HttpRequest, payload: Payload) -
     let granted = granted.map_err(refused_attempt)?;
     Record::of(request).acted(&mounted.guard, granted.key(), granted.session());
     match granted {
-        Granted::Full(signed_in) => given(mounted, &signed_in, login.transport, None),
-        Granted::Temporary(temporary) => {
-            let kept_csrf = cookies::csrf_of(&presented, mounted);
-            waiting(mounted, &temporary, login.transport, kept_csrf)
-        }
+        Granted::Full(signed_in) => given(mounted, &signed_in, login.transport),
+        Granted::Temporary(temporary) => waiting(mounted, &temporary, login.transport),
     }
 }
 
-/// The credential was right, and there is no session before the verification. A browser that has a CSRF token keeps it: its old session lives on until then.
-fn waiting(
-    mounted: &Mounted,
-    temporary: &TemporarySignIn,
-    transport: Transport,
-    kept_csrf: Option<&str>,
-) -> Result<Success, Refusal> {
+/// The credential was right, and there is no session before the verification.
+fn waiting(mounted: &Mounted, temporary: &TemporarySignIn, transport: Transport) -> Result<Success, Refusal> {
     let mut data = Map::new();
     data.insert("result".into(), temporary.result.name().into());
     data.insert("code".into(), temporary.result.number().into());
@@ -98,7 +94,7 @@ fn waiting(
     }
     let mut success = Success::new(StatusCode::ACCEPTED, Value::Object(data));
     if transport == Transport::Cookie {
-        cookies::set_temporary(&mut success.answer, mounted, temporary, kept_csrf)?;
+        cookies::set_temporary(&mut success.answer, mounted, temporary)?;
     }
     Ok(success)
 }
@@ -158,15 +154,10 @@ async fn try_refresh(mounted: &Mounted, request: &HttpRequest, payload: Payload)
     } else {
         Transport::Body
     };
-    given(mounted, &signed_in, transport, cookies::csrf_of(&presented, mounted))
+    given(mounted, &signed_in, transport)
 }
 
-fn given(
-    mounted: &Mounted,
-    signed_in: &SignedIn,
-    transport: Transport,
-    kept_csrf: Option<&str>,
-) -> Result<Success, Refusal> {
+fn given(mounted: &Mounted, signed_in: &SignedIn, transport: Transport) -> Result<Success, Refusal> {
     let names = match mounted.guard.answer_shape {
         AnswerShape::Envelope => ENVELOPE,
         AnswerShape::Flat => FLAT,
@@ -187,7 +178,7 @@ fn given(
     }
     let mut success = Success::ok(Value::Object(data));
     if transport == Transport::Cookie {
-        cookies::set(&mut success.answer, mounted, signed_in, kept_csrf)?;
+        cookies::set(&mut success.answer, mounted, signed_in)?;
     }
     Ok(success)
 }

@@ -191,7 +191,7 @@ impl<G: GuardType> GuardCalls<G> {
     /// # Errors
     /// A [`Refusal`] where it cannot be told.
     pub async fn needs_rehash(&self, key: &PrincipalKey) -> Result<bool, Refusal> {
-        Ok(self.bekci.sign_in().needs_rehash(key).await?)
+        Ok(self.bekci.sign_in().needs_rehash(self.settings()?, key).await?)
     }
 
     async fn prove(&self, credentials: &Credentials) -> Result<Option<PrincipalKey>, Refusal> {

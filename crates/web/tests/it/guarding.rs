@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::{
     calls::{bearer, send},
-    town::{Admin, Customer, Nobody, Town},
+    town::{Admin, Customer, Nobody, Town, csrf_of},
 };
 
 #[derive(Deserialize)]
@@ -259,7 +259,8 @@ async fn an_unsafe_request_by_cookie_needs_proof_of_origin() {
     let town = Town::new();
     let token = town.signed_in("admin:1", &[], &[]);
     let app = app!(town);
-    let csrf = "c".repeat(43);
+    let other = town.signed_in("admin:2", &[], &[]);
+    let (csrf, others) = (csrf_of("admin", 1), csrf_of("admin", 2));
     let cookie = format!("bekci_admin_at={token}; bekci_admin_csrf={csrf}");
     let post = || {
         TestRequest::post()
@@ -273,6 +274,12 @@ async fn an_unsafe_request_by_cookie_needs_proof_of_origin() {
         post().insert_header(("Sec-Fetch-Site", "cross-site")),
         post().insert_header(("Sec-Fetch-Site", "same-site")),
         post().insert_header(("X-CSRF-Token", "c")),
+        post().insert_header(("X-CSRF-Token", others.clone())),
+        post().insert_header(("X-CSRF-Token", csrf_of("customer", 1))),
+        // Planted by a sibling host, with a value that it knows.
+        post()
+            .insert_header(("Cookie", format!("bekci_admin_at={token}; bekci_admin_csrf={others}")))
+            .insert_header(("X-CSRF-Token", others.clone())),
         post()
             .insert_header(("X-CSRF-Token", csrf.clone()))
             .insert_header(("Sec-Fetch-Site", "cross-site")),
@@ -290,6 +297,12 @@ async fn an_unsafe_request_by_cookie_needs_proof_of_origin() {
     for (at, request) in allowed.into_iter().enumerate() {
         assert_eq!(send(&app, request).await.status, 200, "case {at}");
     }
+    let own = TestRequest::post()
+        .uri("/admin/posts")
+        .insert_header(("Cookie", format!("bekci_admin_at={other}")))
+        .insert_header(("X-CSRF-Token", others))
+        .set_json(json!({"title": "a"}));
+    assert_eq!(send(&app, own).await.status, 200);
     // A header that is no token does not stand in for the proof.
     let bogus = post().insert_header(("Authorization", "Bearer bogus"));
     assert_eq!(send(&app, bogus).await.refusal(), (401, "GUARD_MISMATCH"));

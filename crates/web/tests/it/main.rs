@@ -28,6 +28,7 @@ mod isolation;
 mod limits;
 mod models;
 mod openapi;
+mod planted;
 mod policy_reloads;
 mod providers;
 mod signing;

@@ -11,10 +11,10 @@ use std::{
 use bekci::{
     AuthModel, GuardType, Watch,
     core::{
-        AuthGuard, BearerToken, BoxFuture, Gate, GateParts, GuardName, IdKind, Identity, IdentitySource,
+        AuthGuard, BearerToken, BoxFuture, CsrfKey, Gate, GateParts, GuardName, IdKind, Identity, IdentitySource,
         IdentityVersion, LiveSession, ModelName, ModelSpec, NameError, Need, Permission, PrincipalKey, RoleName,
-        RoleTable, RoleView, ScopedRights, SessionId, SourceUnavailable, Stamp, TenantName, Ticket, TokenFault,
-        TokenId, TokenKind, TokenVerifier, VerifiedClaims, View, ViewSource, testing::FakeClock,
+        RoleTable, RoleView, RootSecret, ScopedRights, SessionId, SourceUnavailable, Stamp, TenantName, Ticket,
+        TokenFault, TokenId, TokenKind, TokenVerifier, VerifiedClaims, View, ViewSource, testing::FakeClock,
     },
 };
 
@@ -57,6 +57,18 @@ pub struct Town {
     pub reads: AtomicU64,
 }
 
+/// The key of a guard's CSRF tokens in a town.
+fn csrf_key(guard: &GuardName) -> CsrfKey {
+    CsrfKey::new(&RootSecret::new(&(0..32).collect::<Vec<u8>>()).unwrap(), guard)
+}
+
+/// The CSRF token of the nth who signed in.
+pub fn csrf_of(guard: &str, nth: u8) -> String {
+    csrf_key(&GuardName::new(guard).unwrap())
+        .token(TokenId([nth; 16]))
+        .unwrap()
+}
+
 impl Town {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
@@ -75,7 +87,11 @@ impl Town {
         });
         let guards = ["admin", "customer"].map(|name| {
             let (guard, model) = (GuardName::new(name).unwrap(), ModelName::new(name).unwrap());
-            Arc::new(AuthGuard::new(guard, model, IdKind::Integer, false))
+            let csrf = csrf_key(&guard);
+            Arc::new(AuthGuard {
+                csrf,
+                ..AuthGuard::new(guard, model, IdKind::Integer, false)
+            })
         });
         let models = [AdminRow::spec().unwrap(), CustomerRow::spec().unwrap()];
         Watch::new(gate, guards, models).unwrap()

@@ -101,7 +101,8 @@ async fn add(bekci: &Bekci, new: &New, guard: &GuardName, password: SecretString
         Some(role) => role_to_make(bekci, &scope, role).await?,
         None => None,
     };
-    let hash = bekci.passwords().hash(password).await.map_err(Failure::of)?;
+    let hash = bekci.hash_password(&new.model, password).await;
+    let hash = hash.map_err(super::unhashed)?;
     let account = AccountChange {
         columns: columns(new, &spec)?,
         password_hash: Some(hash),

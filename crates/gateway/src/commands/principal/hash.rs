@@ -6,7 +6,10 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::super::{Answer, Failure, input};
-use crate::{assemble, config::Config};
+use crate::{
+    assemble,
+    config::{Config, types::PasswordHash},
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct Asked {
@@ -23,7 +26,13 @@ pub(super) async fn run(asked: &Asked, config: &Config) -> Result<Answer, Failur
     let judged = bekci_signin::PasswordPolicy::new(least).check(&password, &["bekci"]);
     judged.map_err(|error| Failure::invalid(format!("the password {error}")))?;
     let hasher = PasswordHasher::new(assemble::hash_settings(config), std::sync::Arc::new(OsEntropy));
-    let hash = hasher.map_err(Failure::of)?.hash(password).await.map_err(Failure::of)?;
+    // bcrypt only where no guard hashes by anything else.
+    let bcrypt = config.guards.values().map(|guard| guard.password_hash);
+    let bcrypt = bcrypt.reduce(|one, other| if one == other { one } else { PasswordHash::default() });
+    let scheme = bcrypt.filter(|scheme| matches!(scheme, PasswordHash::Bcrypt { .. }));
+    let scheme = scheme.map(assemble::hash_scheme);
+    let hash = hasher.map_err(Failure::of)?.hash_by(scheme, password).await;
+    let hash = hash.map_err(super::unhashed)?;
     let hash = hash.expose_secret();
     Ok(Answer::new(hash, json!({"hash": hash})))
 }

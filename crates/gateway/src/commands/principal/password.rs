@@ -30,7 +30,9 @@ impl Change {
         bekci_signin::PasswordPolicy::new(least)
             .check(&password, &about)
             .map_err(|error| Failure::invalid(format!("the password {error}")))?;
-        let hash = desk.bekci.passwords().hash(password).await.map_err(Failure::of)?;
+        let model = bekci_core::ModelName::new(account.key.model()).map_err(Failure::of)?;
+        let hash = desk.bekci.hash_password(&model, password).await;
+        let hash = hash.map_err(super::unhashed)?;
         let change = AccountChange {
             password_hash: Some(hash),
             ..AccountChange::default()

@@ -29,7 +29,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
         lifetimes(name.as_str(), guard, findings);
         sign_in(name.as_str(), guard, config, findings);
         one_provider(name.as_str(), guard, &before, findings);
-        password_hash(name.as_str(), findings);
+        password_hash(name.as_str(), guard, &before, findings);
         before.push((name, guard));
     }
 }
@@ -206,7 +206,21 @@ fn sign_in(name: &str, guard: &Guard, config: &Config, findings: &mut Findings<'
     }
 }
 
-fn password_hash(name: &str, findings: &mut Findings<'_>) {
+fn password_hash(name: &str, guard: &Guard, before: &[(&GuardName, &Guard)], findings: &mut Findings<'_>) {
+    let other = before.iter().find(|(_, other)| other.model == guard.model);
+    if let Some((other_name, other)) = other {
+        let differing = [
+            ("password_hash", other.password_hash != guard.password_hash),
+            ("password_rehash", other.password_rehash != guard.password_rehash),
+        ];
+        for (key, _) in differing.into_iter().filter(|(_, differs)| *differs) {
+            let message = format!(
+                "is not what guards.{other_name} has, which is for model {} too: one table has one way to hash",
+                guard.model
+            );
+            findings.add(&["guards", name, key], message);
+        }
+    }
     let key = |part| ["guards", name, "password_hash", part];
     let has_argon2 = ["memory_kib", "iterations", "lanes"]
         .into_iter()

@@ -243,6 +243,9 @@ settings! {
         password_min_length: u32 [range(8, 128)] = Toml("15");
         /// `argon2id`, or its cost `{ memory_kib = 19456, iterations = 2, lanes = 1 }`, or `{ bcrypt = 12 }`.
         password_hash: PasswordHash = Toml("'argon2id'");
+        /// Whether the first sign-in replaces a hash that is weaker, or of another system. `false`: hashes stay as they are, so that an older application on the same table goes
+        /// on verifying them.
+        password_rehash: bool = Toml("true");
         /// Where a client may be sent with a code; compared exactly.
         redirect_uris: Vec<RedirectUri> = Toml("[]");
         /// The page to which a browser without a session is sent; empty: none. The address that was asked for is its `return_to`, if its origin is that of

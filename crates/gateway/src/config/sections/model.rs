@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::config::schema::{Fallback::Absent, Fallback::Computed, Fallback::Required, Fallback::Toml, settings, some};
 use crate::config::tree::Value;
 use crate::config::values::choice;
-use crate::config::values::names::{Column, Identifier, Status, TableName};
+use crate::config::values::names::{Column, Filter, Identifier, Status, TableName};
 
 choice! {
     /// The kind of an account's id.
@@ -30,7 +30,8 @@ settings! {
         /// Of what kind its ids are. `integer`: whole numbers from 0. `uuid`. `text`: 1 to 64 of `A-Z a-z 0-9 _ -`; a row with another id is no account. In a users
         /// file ids are texts, whatever stands here.
         id_kind: IdKind = Toml("'integer'");
-        /// The columns that one can sign in with. Spaces around what is entered do not count; case does, but for `email:nocase`.
+        /// The columns that one can sign in with. Spaces around what is entered do not count, nor do Unicode's ways to write
+        /// one letter (NFKC) and one domain name (IDN); case does, but for `email:nocase`.
         identifiers: Vec<Identifier> [some::<Identifier>()] = Toml("['email']");
         /// The column of the password's hash; empty: the model has no passwords.
         password_column: Option<Column> = Toml("'password_hash'");
@@ -47,6 +48,9 @@ settings! {
         active_statuses: Vec<Status> = Toml("['active']");
         /// The column of the tenant, where an account belongs to one; empty: it belongs where it holds a role or a grant.
         tenant_column: Option<Column> = Toml("''");
+        /// Which rows are accounts, as a column and its value: `deleted_at:null`, `is_deleted:false`. Any other row does not exist for Bekci: it signs nobody in, hinders no other
+        /// account of the same identifier, and its sessions are refused. Empty: all rows.
+        filter: Option<Filter> = Toml("''");
     }
 }
 

@@ -282,7 +282,7 @@ fn a_shared_key_needs_its_secret() {
         "bekci.toml:2:13: token.algorithm: \"HS256\" needs secrets.jwt, which is not there"
     );
     loaded(
-        "[token]\nalgorithm = 'HS256'\n[secrets]\njwt = '0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrst'\n",
+        "[token]\nalgorithm = 'HS256'\n[secrets]\njwt = 'x9Q2vTz7Lk0Rj4Ws8Yd1Bm6Hc3Pn5GfE0uKq7Ao2XiVt9ZrJw4Sl8NyCb6DhMp3F'\n",
     );
 }
 

@@ -188,6 +188,11 @@ fn secrets_that_are_too_weak_are_refused_and_never_shown() {
         ("otp", &"k".repeat(64)),
         ("jwt", "topsecret-63-characters-long-is-one-fewer-than-it-has-to-be-ok"),
         ("jwt", ""),
+        ("jwt", &"changeme".repeat(8)),
+        (
+            "jwt",
+            "this is my very secret key for signing tokens, nobody will guess it",
+        ),
     ] {
         let problem = mistake(&format!("[secrets]\n{key} = '{bad}'\n"));
         assert!(

@@ -43,8 +43,10 @@ fn what_is_not_built_is_refused_where_it_is_asked_for() {
             "bekci.toml:2:7: database.url: needs MySQL",
         ),
         (
-            "[guards.customer]\npassword_hash = { bcrypt = 12 }\n",
-            "guards.customer.password_hash.bcrypt: needs new hashes by bcrypt",
+            "[guards.customer]
+carry_session_data = true
+",
+            "guards.customer.carry_session_data: needs data that goes from session to session",
         ),
         (
             "[guards.customer]\nrequire_verified_email = true\n",

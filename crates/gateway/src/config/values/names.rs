@@ -1,6 +1,6 @@
 //! Names: of guards, models, providers, roles, permissions, columns.
 
-use bekci_core::{ErrorCode, GuardName, IdKind, ModelName, Permission, PrincipalId, RoleName, TenantName};
+use bekci_core::{ErrorCode, GuardName, IdKind, ModelName, Permission, PrincipalId, RoleName, RowFilter, TenantName};
 
 use super::{Parsed, choice, require, text_type};
 use crate::config::schema::{Refusal, Syntax};
@@ -185,6 +185,21 @@ impl Parsed for Identifier {
             column: Column::parse(plain.unwrap_or(text))?,
             ignores_case: plain.is_some(),
         })
+    }
+}
+
+/// Which rows of a table are accounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Filter(pub(crate) RowFilter);
+
+impl Parsed for Filter {
+    const SYNTAX: Syntax =
+        Syntax::of::<Self>("a column and its value, as deleted_at:null or is_deleted:false; empty for all rows");
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        let filter: RowFilter = text.parse().map_err(|_| Refusal::Malformed)?;
+        Column::parse(filter.column())?;
+        Ok(Self(filter))
     }
 }
 

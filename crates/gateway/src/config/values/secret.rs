@@ -129,8 +129,10 @@ pub(crate) const OTP: SecretRule =
     SecretRule::new("32 bytes at least, not all the same", |bytes| has_length(bytes, 32));
 
 /// The key that HS256, HS384 and HS512 derive their keys from.
-pub(crate) const JWT: SecretRule =
-    SecretRule::new("64 bytes at least, not all the same", |bytes| has_length(bytes, 64));
+pub(crate) const JWT: SecretRule = SecretRule::new(
+    "64 random bytes at least, as text (`openssl rand -base64 64`)",
+    |bytes| is_random(bytes, 64),
+);
 
 /// The hash of a password, in a format that can be verified.
 pub(crate) const PASSWORD_HASH: SecretRule = SecretRule::new(
@@ -158,6 +160,15 @@ fn has_length(bytes: &[u8], least: usize) -> Result<(), Refusal> {
         return Err(Refusal::Because("is one character over and over"));
     }
     Ok(())
+}
+
+/// Long enough, and not plainly made up.
+fn is_random(bytes: &[u8], least: usize) -> Result<(), Refusal> {
+    has_length(bytes, least)?;
+    match bekci_core::guessable(bytes) {
+        Some(why) => Err(Refusal::Because(why)),
+        None => Ok(()),
+    }
 }
 
 fn is_monotone(bytes: &[u8]) -> bool {
