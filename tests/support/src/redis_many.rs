@@ -93,6 +93,7 @@ impl RedisCluster {
     }
 
     #[track_caller]
+    #[expect(clippy::panic, reason = "a mistake of the test")]
     fn node(&self, at: usize) -> &Redis {
         self.nodes.get(at).unwrap_or_else(|| panic!("there is no server {at}"))
     }

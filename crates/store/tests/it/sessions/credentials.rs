@@ -7,7 +7,7 @@ use bekci_core::{
 use bekci_store::{Store, StoreSettings};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use secrecy::{ExposeSecret, SecretString};
-use time::{Duration, OffsetDateTime};
+use time::Duration;
 
 use super::{open, outcome, presented};
 use crate::scene::{ADMIN, Ask, Scene, key, new_session, on_every_store, until};
