@@ -241,8 +241,13 @@ async fn serve_it(loaded: Loaded, metrics: Arc<Metrics>, output: Output) -> Resu
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    let logs_json = loaded.config.log.format == LogFormat::Json;
     let running = serve::start(loaded, read, metrics).await.map_err(Failure::of)?;
     tracing::info!(listen = %running.address, ops = %running.ops_address, "listening");
+    if logs_json && output == Output::Text {
+        // Both streams are read as JSON lines then, and the event says the same.
+        return running.until_stopped().await.map_err(Failure::of);
+    }
     let (url, ops) = (running.url(), format!("http://{}", running.ops_address));
     let text = format!("Listening on {url} (API page {url}/docs), operations on {ops}/readyz and {ops}/metrics");
     let json = serde_json::json!({"url": url, "docsUrl": format!("{url}/docs"), "opsUrl": ops});
