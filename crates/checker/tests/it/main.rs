@@ -40,20 +40,6 @@ fn finds(arguments: &[&str]) {
 }
 
 #[test]
-fn positions_that_others_acknowledge_for_a_node_are_found() {
-    let weak = [
-        "--weak",
-        "early-acknowledgement",
-        "--faults",
-        "none",
-        "--poll-ms",
-        "200",
-    ];
-    finds(&[&weak[..], &["--seconds", "8"]].concat());
-    finds(&[&weak[..], &["--seconds", "8", "--database", "sqlite"]].concat());
-}
-
-#[test]
 fn writes_that_no_trigger_sees_are_found() {
     let weak = ["--weak", "no-triggers", "--faults", "none", "--redis", "off"];
     finds(&[&weak[..], &["--seconds", "6"]].concat());

@@ -10,7 +10,7 @@ use bekci_test_support::psql;
 use serde_json::json;
 
 use crate::{
-    house::{House, Kind},
+    house::{House, Kind, Node},
     http::{ask, get, post},
     people::in_the_end,
 };
@@ -193,6 +193,17 @@ fn every_decision_is_counted_whoever_asked_for_it() {
     }
 }
 
+/// Waits until a node has applied all that is committed.
+fn until_applied(node: &Node) {
+    for _ in 0..LOOKS {
+        if Told::by(node.ops).value("bekci_outbox_unapplied") == 0.0 {
+            return;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    panic!("the node applies nothing");
+}
+
 #[test]
 fn a_decision_is_timed_under_where_its_identity_came_from() {
     let house = House::new(Kind::SqliteRedis, 2);
@@ -202,6 +213,8 @@ fn a_decision_is_timed_under_where_its_identity_came_from() {
     let [here, there] = [&house.nodes[0], &house.nodes[1]];
     // So that what roles permit is known there, and the identity alone has to be fetched.
     let other = house.signed_in();
+    // Memory keeps what this node has applied, and nothing newer.
+    until_applied(there);
     assert_eq!(other.verdict(there.address), "200");
     let before = Told::by(there.ops);
 

@@ -50,16 +50,23 @@ impl Node {
         is_told
     }
 
-    /// Brings this node to a position, or waits until it has no lease that is older.
+    /// Brings this node to a position, or waits until it has no lease that is older. In another epoch the position is of a state that the database has lost: this node has then
+    /// forgotten everything and begun anew.
     pub(crate) async fn catch_up(&self, position: i64, since: Duration) {
         let mut look = FIRST_LOOK;
-        while self.0.membership.is_registered() && self.place().cursor.position < position {
+        let epoch = self.place().epoch;
+        let is_behind = |node: &Self| {
+            let place = node.place();
+            node.0.membership.is_registered() && place.epoch == epoch && place.cursor.position < position
+        };
+        while is_behind(self) {
             let lease = self.delta().saturating_sub(self.uptime().saturating_sub(since));
             if lease.is_zero() {
                 return;
             }
-            let polled = within(&**self.runtime(), lease, self.poll_up_to(position)).await;
-            if !matches!(polled, Some(Ok(()))) {
+            // Whether the poll failed or saw too little shows in the cursor alone.
+            let _polled = within(&**self.runtime(), lease, self.poll_up_to(position)).await;
+            if is_behind(self) {
                 self.runtime().sleep(look).await;
                 look = (look * 2).min(LONGEST_LOOK);
             }
