@@ -9,6 +9,10 @@ mod on {
     use parking_lot::Mutex;
     use tokio::sync::watch;
 
+    /// What runs at each point instead of holding tasks there.
+    #[cfg(test)]
+    pub(crate) type Hook = Arc<dyn Fn(&'static str) -> bekci_core::BoxFuture<'static, ()> + Send + Sync>;
+
     #[derive(Clone, Copy, Debug, Default)]
     struct State {
         reached: u64,
@@ -16,9 +20,20 @@ mod on {
     }
 
     /// The points of one node.
-    #[derive(Clone, Debug, Default)]
+    #[derive(Clone, Default)]
     pub struct Failpoints {
         held: Arc<Mutex<HashMap<&'static str, watch::Sender<State>>>>,
+        #[cfg(test)]
+        hook: Arc<std::sync::OnceLock<Hook>>,
+    }
+
+    impl std::fmt::Debug for Failpoints {
+        fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter
+                .debug_struct("Failpoints")
+                .field("held", &self.held)
+                .finish_non_exhaustive()
+        }
     }
 
     impl Failpoints {
@@ -58,7 +73,17 @@ mod on {
             }
         }
 
+        /// Runs this at each point from now on. The first one stays.
+        #[cfg(test)]
+        pub(crate) fn on_reach(&self, hook: Hook) {
+            let _first_stays = self.hook.set(hook);
+        }
+
         pub(crate) async fn reach(&self, point: &'static str) {
+            #[cfg(test)]
+            if let Some(hook) = self.hook.get() {
+                return hook(point).await;
+            }
             let waiting = {
                 let held = self.held.lock();
                 held.get(point).map(|sender| {

@@ -42,6 +42,8 @@ mod redis_link;
 mod rights;
 mod sessions;
 mod shared;
+#[cfg(test)]
+mod sim;
 mod sql;
 
 use std::sync::Arc;

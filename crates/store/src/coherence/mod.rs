@@ -9,6 +9,8 @@ mod runtime;
 mod sql_ledger;
 
 pub(crate) use cache::IdentityCache;
+#[cfg(test)]
+pub(crate) use ledger::{AppliedChange, ChangedKey, Pending};
 pub(crate) use ledger::{
     Change, CommitFailure, Cursor, Ledger, NodeRow, Outbox, OutboxRows, Snapshot, Start, Versions,
 };

@@ -17,7 +17,7 @@ use sea_orm::{
 use super::Node;
 use crate::sql::{micros, statement};
 
-const CELLS: usize = 4096;
+const CELLS: usize = if cfg!(test) { 16 } else { 4096 };
 /// How late use is written at most.
 pub(crate) const FLUSH_EVERY: Duration = Duration::from_secs(5);
 
