@@ -15,7 +15,7 @@ use crate::{Service, unique};
 const SUPERUSER: &str = "root";
 
 /// Small buffers and no flush to the disk: a test server survives its own crash, but not a power cut.
-const SETTINGS: [&str; 13] = [
+const SETTINGS: [&str; 14] = [
     "--skip-networking=0",
     "--bind-address=127.0.0.1",
     "--skip-name-resolve",
@@ -29,6 +29,7 @@ const SETTINGS: [&str; 13] = [
     "--innodb-file-per-table=0",
     "--performance-schema=off",
     "--max-connections=300",
+    "--tmpdir=.",
     // Relative to the data folder: the path of a socket is limited to about a hundred bytes.
     "--socket=mariadb.sock",
 ];
@@ -168,7 +169,8 @@ fn make_data_folder(folder: &Path, data: &Path, user: Option<User>) -> Result<()
         "--skip-name-resolve",
     ]);
     command.args(["--innodb-flush-method=nosync", "--innodb-log-file-size=32M"]);
-    run(command.current_dir(folder).env("LC_ALL", "C")).map(drop)
+    // The user of the server may not write to the folder for temporary files of this process.
+    run(command.current_dir(folder).env("LC_ALL", "C").env("TMPDIR", folder)).map(drop)
 }
 
 /// It takes connections a little before it serves them, so the port alone does not tell.

@@ -50,26 +50,24 @@ impl Node {
         is_told
     }
 
-    /// Brings this node to a position, or waits until it has no lease that is older. In another epoch the position is of a state that the database has lost: this node has then
-    /// forgotten everything and begun anew.
+    /// Brings this node to a position, or waits until it has no lease that is older. It polls once at least: the database may have lost commits since the last poll, and
+    /// positions of the lost state say nothing of this one. In another epoch the position is of a lost state itself; this node has then forgotten everything and begun anew.
     pub(crate) async fn catch_up(&self, position: i64, since: Duration) {
         let mut look = FIRST_LOOK;
+        let mut has_polled = false;
         let epoch = self.place().epoch;
-        let is_behind = |node: &Self| {
-            let place = node.place();
-            node.0.membership.is_registered() && place.epoch == epoch && place.cursor.position < position
-        };
-        while is_behind(self) {
+        loop {
+            let place = self.place();
+            let is_behind = place.epoch == epoch && (!has_polled || place.cursor.position < position);
             let lease = self.delta().saturating_sub(self.uptime().saturating_sub(since));
-            if lease.is_zero() {
+            if !self.0.membership.is_registered() || !is_behind || lease.is_zero() {
                 return;
             }
-            // Whether the poll failed or saw too little shows in the cursor alone.
-            let _polled = within(&**self.runtime(), lease, self.poll_up_to(position)).await;
-            if is_behind(self) {
+            if look > FIRST_LOOK {
                 self.runtime().sleep(look).await;
-                look = (look * 2).min(LONGEST_LOOK);
             }
+            look = (look * 2).min(LONGEST_LOOK);
+            has_polled |= matches!(within(&**self.runtime(), lease, self.poll_now()).await, Some(Ok(())));
         }
     }
 

@@ -159,11 +159,11 @@ impl Node {
         Ok(())
     }
 
-    /// Polls in the loop's place, unless this node is at the position already.
-    pub(crate) fn poll_up_to(&self, position: i64) -> BoxFuture<'_, Result<(), DbErr>> {
+    /// Polls in the loop's place.
+    pub(crate) fn poll_now(&self) -> BoxFuture<'_, Result<(), DbErr>> {
         Box::pin(async move {
             let _turn = self.0.turn.lock().await;
-            if self.0.membership.is_registered() && self.place().cursor.position < position {
+            if self.0.membership.is_registered() {
                 self.poll().await?;
             }
             Ok(())

@@ -106,6 +106,8 @@ pub(super) struct Database {
     pub(super) single_writer: bool,
     pub(super) read_only: bool,
     pub(super) log: Vec<Commit>,
+    /// What a policy that a transaction read before its own commit is called, and the commit that it became.
+    pub(super) own_policies: BTreeMap<u32, u32>,
     pub(super) set_back_at: Option<u64>,
     pub(super) epochs: i64,
     transactions: BTreeMap<u64, Transaction>,
@@ -150,6 +152,7 @@ impl Database {
             single_writer,
             read_only: false,
             log: vec![first],
+            own_policies: BTreeMap::new(),
             set_back_at: None,
             epochs: 0,
             transactions: BTreeMap::new(),
@@ -355,10 +358,11 @@ impl Database {
     }
 
     pub(super) fn policies_in(&mut self, transaction: u64) -> Result<u32, Refused> {
-        let (committed, next) = (self.tables.value[POLICIES], u32::try_from(self.log.len()).unwrap());
+        let committed = self.tables.value[POLICIES];
         let open = self.open(transaction)?;
         let own = open.writes.iter().any(|(datum, _)| *datum == POLICIES);
-        Ok(if own { next } else { committed })
+        // Raw writers may commit before this transaction does, so its number is not known yet.
+        Ok(if own { own_policy(transaction) } else { committed })
     }
 
     pub(super) fn commit(&mut self, transaction: u64, now: u64) -> Result<u32, Refused> {
@@ -382,6 +386,9 @@ impl Database {
         if !open.writes.is_empty() {
             let number = u32::try_from(self.log.len()).unwrap();
             let mut guarded = self.log[tables.commit as usize].guarded;
+            if open.writes.iter().any(|(datum, _)| *datum == POLICIES) {
+                self.own_policies.insert(own_policy(transaction), number);
+            }
             for (datum, content) in open.writes {
                 tables.content[datum] = content;
                 tables.value[datum] = number;
@@ -460,4 +467,9 @@ impl Database {
         self.wake_waiters();
         true
     }
+}
+
+/// No commit has such a number.
+fn own_policy(transaction: u64) -> u32 {
+    (1 << 30) + u32::try_from(transaction).unwrap()
 }

@@ -14,6 +14,7 @@ struct Holder {
     process: Child,
     redis: SocketAddr,
     postgres: SocketAddr,
+    mariadb: SocketAddr,
     sqlite_folder: PathBuf,
 }
 
@@ -38,6 +39,7 @@ impl Holder {
         Self {
             redis: next("redis redis://", "").parse().unwrap(),
             postgres: next("postgres postgres://postgres@", "/postgres").parse().unwrap(),
+            mariadb: next("mariadb mysql://root@", "/").parse().unwrap(),
             sqlite_folder: PathBuf::from(next("sqlite sqlite://", "/bekci.db?mode=rwc")),
             process,
         }
@@ -60,7 +62,7 @@ impl Holder {
 fn servers_of_a_killed_process_die_with_it_and_the_next_process_removes_their_folders() {
     let temporary = TempDir::new("h");
     let mut killed = Holder::start(temporary.path());
-    assert!(listens(killed.redis) && listens(killed.postgres));
+    assert!(listens(killed.redis) && listens(killed.postgres) && listens(killed.mariadb));
 
     killed.kill();
     assert!(
@@ -70,6 +72,10 @@ fn servers_of_a_killed_process_die_with_it_and_the_next_process_removes_their_fo
     assert!(
         eventually(|| !listens(killed.postgres)),
         "postgres outlived the process that started it"
+    );
+    assert!(
+        eventually(|| !listens(killed.mariadb)),
+        "mariadbd outlived the process that started it"
     );
 
     assert!(
@@ -86,6 +92,6 @@ fn a_process_that_ends_well_leaves_no_server_and_no_folder_of_one() {
     let temporary = TempDir::new("h");
     let mut holder = Holder::start(temporary.path());
     holder.let_go();
-    assert!(!listens(holder.redis) && !listens(holder.postgres));
+    assert!(!listens(holder.redis) && !listens(holder.postgres) && !listens(holder.mariadb));
     assert!(!holder.sqlite_folder.exists());
 }
