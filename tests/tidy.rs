@@ -97,10 +97,10 @@ fn no_source_file_is_longer_than_600_lines() {
 }
 
 #[test]
-fn every_file_that_a_document_links_to_is_there() {
+fn every_file_and_heading_that_a_document_links_to_is_there() {
     let tree = Tree::of_the_workspace();
     assert_tidy(&check(".md", |path, text| {
-        links::check(path, text, |target| tree.has(target))
+        links::check(path, text, |target| tree.has(target), |target| tree.text(target))
     }));
 }
 

@@ -1,9 +1,14 @@
-//! Links of Markdown documents to files of the tree.
+//! Links of Markdown documents to files of the tree, and to headings in them.
 
 use crate::tree::finding;
 
-/// Finds relative links to what is not there. `exists` is asked with a path from the root.
-pub(crate) fn check(path: &str, text: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
+/// Finds relative links to missing files and headings. `exists` and `text_of` take a path from the root.
+pub(crate) fn check(
+    path: &str,
+    text: &str,
+    exists: impl Fn(&str) -> bool,
+    text_of: impl Fn(&str) -> Option<String>,
+) -> Vec<String> {
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let mut findings = Vec::new();
     let mut fenced = false;
@@ -16,7 +21,16 @@ pub(crate) fn check(path: &str, text: &str, exists: impl Fn(&str) -> bool) -> Ve
             continue;
         }
         let prose = without_code(words);
-        for target in targets(&prose).filter_map(file_of) {
+        for target in targets(&prose) {
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let document = match file_of(file) {
+                Some(file) => resolve(folder, file).and_then(|file| text_of(&file)),
+                None => file.is_empty().then(|| text.to_owned()),
+            };
+            if !heading.is_empty() && document.is_some_and(|text| !headings(&text).any(|known| known == heading)) {
+                findings.push(finding(path, line, &format!("`{target}` has no such heading")));
+            }
+            let Some(target) = file_of(target) else { continue };
             match resolve(folder, target) {
                 Some(file) if exists(&file) => {}
                 Some(_) => findings.push(finding(path, line, &format!("`{target}` is not there"))),
@@ -25,6 +39,28 @@ pub(crate) fn check(path: &str, text: &str, exists: impl Fn(&str) -> bool) -> Ve
         }
     }
     findings
+}
+
+/// The anchors of a document's headings: lower case, `-` for blanks, no other signs.
+fn headings(text: &str) -> impl Iterator<Item = String> + '_ {
+    let mut fenced = false;
+    text.lines().filter_map(move |line| {
+        fenced ^= line.starts_with("```");
+        let title = line
+            .strip_prefix('#')
+            .filter(|_| !fenced)?
+            .trim_start_matches('#')
+            .trim();
+        let kept = |letter: &char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | ' ');
+        Some(
+            title
+                .to_lowercase()
+                .chars()
+                .filter(kept)
+                .collect::<String>()
+                .replace(' ', "-"),
+        )
+    })
 }
 
 /// The targets of `[text](target)`, `![text](target)` and `[label]: target`.
@@ -77,7 +113,7 @@ fn without_code(line: &str) -> String {
 fn a_link_to_what_is_not_there_is_found_with_its_line() {
     let exists = |path: &str| ["docs/a.md", "README.md", "docs"].contains(&path);
     let text = "[a](a.md) [b](b.md)\n\n![c](../img/c.png \"C\") [up](../README.md#start)\n[ref]: <gone.md>\n[out](../../etc)\n";
-    let found = check("docs/index.md", text, exists);
+    let found = check("docs/index.md", text, exists, |_| None);
     assert_eq!(
         found,
         [
@@ -90,7 +126,20 @@ fn a_link_to_what_is_not_there_is_found_with_its_line() {
 }
 
 #[test]
-fn links_to_the_web_to_places_here_and_in_code_are_none_of_its_business() {
-    let text = "[a](https://example.com/x) [b](#here) [m](mailto:a@b.c) `[c](gone.md)`\n```\n[d](gone.md)\n```\n";
-    assert_eq!(check("README.md", text, |_| false), Vec::<String>::new());
+fn links_to_the_web_and_in_code_are_none_of_its_business() {
+    let text = "[a](https://example.com/x) [m](mailto:a@b.c) `[c](gone.md)`\n```\n[d](gone.md)\n```\n";
+    assert_eq!(check("README.md", text, |_| false, |_| None), Vec::<String>::new());
+}
+
+#[test]
+fn a_link_to_a_missing_heading_is_found() {
+    let other = |path: &str| (path == "docs/a.md").then(|| "# One: `two`, three\n```\n# four\n```\n".to_owned());
+    let text = "# Here it is\n[a](a.md#one-two-three) [b](#here-it-is) [c](a.md#four) [d](#gone)\n";
+    assert_eq!(
+        check("docs/index.md", text, |_| true, other),
+        [
+            "docs/index.md:2: `a.md#four` has no such heading",
+            "docs/index.md:2: `#gone` has no such heading",
+        ]
+    );
 }
