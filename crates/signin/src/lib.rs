@@ -21,8 +21,9 @@ pub use attempt::{
 pub use error::{AttemptResult, SignInError};
 pub use keyed::{MAX_DEVICE_ID_CHARS, MIN_DEVICE_ID_CHARS, device_hash};
 pub use password::{
-    Argon2Cost, HashError, HashSettings, HasherError, HasherStats, MAX_PASSWORD_CHARS, MIN_POLICY_CHARS, Origin,
-    PasswordCheck, PasswordHasher, PasswordPolicy, VerifyFor, WeakPassword, WorkDone,
+    Argon2Cost, FirebaseParameters, FirebaseParametersError, HashError, HashSettings, HasherError, HasherStats,
+    MAX_PASSWORD_CHARS, MIN_POLICY_CHARS, Origin, PasswordCheck, PasswordHasher, PasswordPolicy, VerifyFor,
+    WeakPassword, WorkDone,
 };
 pub use refresh_token::{NotARefreshToken, RefreshTokens};
 pub use service::{AccessSubject, IssuedAccess, SignIn, SignInParts};

@@ -4,12 +4,15 @@
 //!    keyboard gives one form.
 //! 2. New hashes are argon2id, by default with the parameters that OWASP names first (19 MiB, 2 rounds, 1 lane), with 16 random bytes of salt; or bcrypt, where a guard
 //!    says so, for passwords that bcrypt does not cut.
-//! 3. Hashes of other costs, of argon2i and argon2d, and of bcrypt (`$2a$`, `$2b$`, `$2y$`, as PHP makes them) verify, and count as outdated where they are weaker.
+//! 3. Hashes of other costs, of argon2i and argon2d, of bcrypt (`$2a$`, `$2b$`, `$2y$`, as PHP makes them), of PBKDF2 as Django writes it and of Firebase's scrypt verify,
+//!    and count as outdated where they are weaker.
 //! 4. A stored hash that would cost more than [`Caps`](phc::Caps) allow, or of a format that is not known, is nobody's.
 //! 5. Where there is nothing to verify against (no account, no password, rule 4, over 128 characters) the answer is no. Each verification does as much work as the
 //!    dearest hash of the model costs, see [`work`].
 //! 6. When the queue is full the answer is [`HashError::Busy`], at once, see [`pool`]. A job whose caller is gone is not done.
 
+mod django;
+mod firebase;
 mod phc;
 mod policy;
 mod pool;
@@ -31,6 +34,7 @@ use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use self::{
+    firebase::{FirebaseParameters, FirebaseParametersError},
     phc::Argon2Cost,
     policy::{MIN_POLICY_CHARS, PasswordPolicy, WeakPassword},
     pool::Origin,
@@ -129,6 +133,8 @@ struct Counters {
     refused: AtomicU64,
     argon2_kib: AtomicU64,
     bcrypt_rounds: AtomicU64,
+    pbkdf2_rounds: AtomicU64,
+    scrypt_blocks: AtomicU64,
 }
 
 impl Counters {
@@ -136,6 +142,8 @@ impl Counters {
         let amount = work.amount();
         self.argon2_kib.fetch_add(amount.argon2_kib, Ordering::Relaxed);
         self.bcrypt_rounds.fetch_add(amount.bcrypt_rounds, Ordering::Relaxed);
+        self.pbkdf2_rounds.fetch_add(amount.pbkdf2_rounds, Ordering::Relaxed);
+        self.scrypt_blocks.fetch_add(amount.scrypt_blocks, Ordering::Relaxed);
     }
 }
 
@@ -302,6 +310,8 @@ impl PasswordHasher {
             work: WorkDone {
                 argon2_kib: self.counters.argon2_kib.load(Ordering::Relaxed),
                 bcrypt_rounds: self.counters.bcrypt_rounds.load(Ordering::Relaxed),
+                pbkdf2_rounds: self.counters.pbkdf2_rounds.load(Ordering::Relaxed),
+                scrypt_blocks: self.counters.scrypt_blocks.load(Ordering::Relaxed),
             },
         }
     }

@@ -214,7 +214,8 @@ pub(crate) async fn credentials<C: ConnectionTrait>(
 /// How many rows a look for dear hashes reads.
 const MOST_HASHES: usize = 100_000;
 
-/// The hash by bcrypt with the highest cost, and hashes by Argon2 with another cost than the usual one, among the first rows of a table.
+/// The hash by bcrypt with the highest cost, that by PBKDF2 with the most rounds, hashes by Argon2 with another cost than the usual one, and some by Firebase's scrypt, among
+/// the first rows of a table.
 pub(crate) async fn dear_hashes<C: ConnectionTrait>(db: &C, spec: &ModelSpec) -> Result<Vec<SecretString>, DbErr> {
     let Some(column) = spec.password_column.as_ref().map(|column| as_text(column)) else {
         return Ok(Vec::new());
@@ -226,6 +227,13 @@ pub(crate) async fn dear_hashes<C: ConnectionTrait>(db: &C, spec: &ModelSpec) ->
     for rest in [
         "hash LIKE '$2_$__$%' ORDER BY substr(hash, 5, 2) DESC LIMIT 1",
         "hash LIKE '$argon2%' AND hash NOT LIKE '$argon2id$v=19$m=19456,t=2,p=1$%' LIMIT 200",
+        // Django's hashes by other schemes have a name of five or six letters before them.
+        "hash LIKE 'bcrypt$$2_$__$%' ORDER BY substr(hash, 12, 2) DESC LIMIT 1",
+        "hash LIKE 'argon2$argon2%' LIMIT 200",
+        "hash LIKE 'pbkdf2_sha256$_______$%' ORDER BY substr(hash, 15, 7) DESC LIMIT 20",
+        "hash LIKE 'pbkdf2_sha256$______$%' ORDER BY substr(hash, 15, 6) DESC LIMIT 1",
+        "hash LIKE 'pbkdf2_sha256$_____$%' ORDER BY substr(hash, 15, 5) DESC LIMIT 1",
+        "hash LIKE '$fbscrypt$%' LIMIT 200",
     ] {
         let sql = format!("SELECT hash FROM {sample} WHERE {rest}");
         for row in db.query_all_raw(statement(db.get_database_backend(), sql, [])).await? {

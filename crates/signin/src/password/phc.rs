@@ -10,7 +10,7 @@ use bekci_core::HashScheme;
 use secrecy::SecretString;
 use subtle::ConstantTimeEq as _;
 
-use super::work::Work;
+use super::{django::Django, firebase::Firebase, work::Work};
 
 /// RFC 9106 section 3.1 recommends 128 bits.
 pub(super) const SALT_BYTES: usize = 16;
@@ -115,14 +115,33 @@ pub(super) enum Stored<'a> {
         output: Output,
     },
     Bcrypt(&'a str),
+    Django(Django<'a>),
+    Firebase(Firebase),
 }
 
 impl<'a> Stored<'a> {
-    /// `None` for a format that is not known, and for one over the [`Caps`].
+    /// `None` for a format that is not known, and for one over the [`Caps`]. Django writes the name of its hasher before a hash of another system's format.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
+        let text = text
+            .strip_prefix("bcrypt$")
+            .filter(|rest| rest.starts_with("$2"))
+            .unwrap_or(text);
         if text.starts_with("$2") {
             return parse_bcrypt(text);
         }
+        if let Some(rest) = text.strip_prefix(Django::PREFIX) {
+            return Django::parse(rest).map(Self::Django);
+        }
+        if let Some(rest) = text.strip_prefix(Firebase::PREFIX) {
+            return Firebase::parse(rest).map(Self::Firebase);
+        }
+        if let Some(rest) = text.strip_prefix("argon2$").filter(|rest| rest.starts_with("argon2")) {
+            return Self::parse_argon2(&format!("${rest}"));
+        }
+        Self::parse_argon2(text)
+    }
+
+    fn parse_argon2(text: &str) -> Option<Self> {
         let parsed = PasswordHash::new(text).ok()?;
         let algorithm = Algorithm::try_from(parsed.algorithm).ok()?;
         // Before versions were written there was 1.0 alone.
@@ -148,6 +167,8 @@ impl<'a> Stored<'a> {
         match self {
             Self::Argon2 { .. } => true,
             Self::Bcrypt(_) => !password.contains('\0'),
+            // HMAC fills a key with zero bytes, so that those at the end of a password would not count.
+            Self::Django(_) | Self::Firebase(_) => !password.ends_with('\0'),
         }
     }
 
@@ -155,7 +176,7 @@ impl<'a> Stored<'a> {
     /// its own.
     pub(super) fn sees_all_of(&self, password: &str) -> bool {
         match self {
-            Self::Argon2 { .. } => true,
+            Self::Argon2 { .. } | Self::Django(_) | Self::Firebase(_) => true,
             Self::Bcrypt(_) => password.len() <= BCRYPT_MAX_BYTES,
         }
     }
@@ -165,6 +186,8 @@ impl<'a> Stored<'a> {
         match self {
             Self::Argon2 { params, .. } => Work::Argon2(cost_of(params)),
             Self::Bcrypt(text) => Work::Bcrypt(bcrypt_cost(text).unwrap_or_default()),
+            Self::Django(stored) => Work::Pbkdf2(stored.rounds()),
+            Self::Firebase(stored) => Work::Scrypt(stored.cost()),
         }
     }
 
@@ -183,16 +206,18 @@ impl<'a> Stored<'a> {
                 Ok(computed.ct_eq(output.as_bytes()).into())
             }
             Self::Bcrypt(text) => bcrypt::verify(password, text).map_err(|error| error.to_string()),
+            Self::Django(stored) => Ok(stored.verify(password)),
+            Self::Firebase(stored) => stored.verify(password),
         }
     }
 
-    /// Whether a new hash by this scheme is stronger. Argon2 is never replaced by bcrypt.
+    /// Whether a new hash by this scheme is stronger. Argon2 is never replaced by bcrypt; what Bekci makes no hashes of is replaced by any.
     pub(super) fn is_weaker_than(&self, wanted: HashScheme) -> bool {
         match (self, Argon2Cost::of(wanted)) {
             (Self::Bcrypt(text), None) => {
                 matches!(wanted, HashScheme::Bcrypt { cost } if bcrypt_cost(text).is_none_or(|held| held < cost))
             }
-            (Self::Bcrypt(_), Some(_)) => true,
+            (Self::Bcrypt(_), Some(_)) | (Self::Django(_) | Self::Firebase(_), _) => true,
             (Self::Argon2 { .. }, None) => false,
             (
                 Self::Argon2 {
@@ -297,6 +322,11 @@ pub(super) fn work_in_vain(work: Work, memory: &mut Vec<Block>) -> Result<(), St
         Work::Bcrypt(cost) => bcrypt::hash_with_salt("", cost, [0; SALT_BYTES])
             .map(drop)
             .map_err(|error| error.to_string()),
+        Work::Pbkdf2(rounds) => {
+            super::django::work_in_vain(rounds);
+            Ok(())
+        }
+        Work::Scrypt(cost) => cost.derive(b"", &[0; SALT_BYTES]).map(drop),
     }
 }
 

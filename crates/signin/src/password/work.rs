@@ -4,17 +4,21 @@
 //! the dearest hash of the model's table costs: its own, and the rest for nothing. An unknown account does all of it for nothing.
 //!
 //! 1. What the dearest hash costs is known from a bounded look at the table, and learnt from each hash that is verified. It never sinks while the process runs.
-//! 2. Rounds of bcrypt double with its cost, so that `2^c + 2^c + 2^(c+1) + … = 2^C` exactly. Work of Argon2 is memory times passes.
-//! 3. The work is bounded: what a hash costs beyond [`MOST_BCRYPT`] and [`MOST_ARGON2`], and beyond the scheme of new hashes, is not done for others.
+//! 2. Rounds of bcrypt double with its cost, so that `2^c + 2^c + 2^(c+1) + … = 2^C` exactly. Work of Argon2 is memory times passes, that of PBKDF2 its rounds, that of
+//!    scrypt the blocks that it mixes.
+//! 3. The work is bounded: what a hash costs beyond [`MOST_BCRYPT`], [`MOST_ARGON2`] and [`MOST_PBKDF2`], and beyond the scheme of new hashes, is not done for others.
+//!    Scrypt costs no more than a stored hash may.
 
 use bekci_core::HashScheme;
 
-use super::phc::Argon2Cost;
+use super::{firebase::ScryptCost, phc::Argon2Cost};
 
 /// The dearest bcrypt that others pay for: about a quarter of a second.
 const MOST_BCRYPT: u32 = 12;
 /// The dearest Argon2 that others pay for, as memory in KiB times passes: eight times the default.
 const MOST_ARGON2: u64 = 8 * 19_456 * 2;
+/// The most rounds of PBKDF2 that others pay for: what the newest release of Django makes.
+const MOST_PBKDF2: u32 = 1_500_000;
 /// The least cost of bcrypt.
 const LEAST_BCRYPT: u32 = 4;
 /// The least memory of Argon2 with one lane, in KiB.
@@ -26,6 +30,9 @@ pub(super) enum Work {
     Argon2(Argon2Cost),
     /// By the logarithm of its rounds.
     Bcrypt(u32),
+    /// By its rounds.
+    Pbkdf2(u32),
+    Scrypt(ScryptCost),
 }
 
 /// What was worked, or is to be.
@@ -35,20 +42,22 @@ pub struct WorkDone {
     pub argon2_kib: u64,
     /// Rounds of bcrypt.
     pub bcrypt_rounds: u64,
+    /// Rounds of PBKDF2.
+    pub pbkdf2_rounds: u64,
+    /// Blocks that scrypt mixed.
+    pub scrypt_blocks: u64,
 }
 
 impl Work {
     pub(super) fn amount(self) -> WorkDone {
+        let mut amount = WorkDone::default();
         match self {
-            Self::Argon2(cost) => WorkDone {
-                argon2_kib: cost.product(),
-                bcrypt_rounds: 0,
-            },
-            Self::Bcrypt(cost) => WorkDone {
-                argon2_kib: 0,
-                bcrypt_rounds: 1 << cost.min(31),
-            },
+            Self::Argon2(cost) => amount.argon2_kib = cost.product(),
+            Self::Bcrypt(cost) => amount.bcrypt_rounds = 1 << cost.min(31),
+            Self::Pbkdf2(rounds) => amount.pbkdf2_rounds = rounds.into(),
+            Self::Scrypt(cost) => amount.scrypt_blocks = cost.product(),
         }
+        amount
     }
 }
 
@@ -57,6 +66,8 @@ impl Work {
 pub(super) struct Dearest {
     argon2: Option<Argon2Cost>,
     bcrypt: Option<u32>,
+    pbkdf2: Option<u32>,
+    scrypt: Option<ScryptCost>,
 }
 
 impl Dearest {
@@ -65,11 +76,11 @@ impl Dearest {
         match scheme {
             HashScheme::Argon2id { .. } => Self {
                 argon2: Argon2Cost::of(scheme),
-                bcrypt: None,
+                ..Self::default()
             },
             HashScheme::Bcrypt { cost } => Self {
-                argon2: None,
                 bcrypt: Some(cost),
+                ..Self::default()
             },
         }
     }
@@ -84,6 +95,14 @@ impl Dearest {
                     self.argon2 = Some(cost);
                 }
             }
+            Work::Pbkdf2(rounds) => self.pbkdf2 = self.pbkdf2.max(Some(rounds.min(MOST_PBKDF2))),
+            Work::Scrypt(cost) => self.learn_scrypt(cost),
+        }
+    }
+
+    fn learn_scrypt(&mut self, cost: ScryptCost) {
+        if self.scrypt.is_none_or(|held| held.product() < cost.product()) {
+            self.scrypt = Some(cost);
         }
     }
 
@@ -94,6 +113,10 @@ impl Dearest {
             && self.argon2.is_none_or(|held| held.product() < cost.product())
         {
             self.argon2 = Some(cost);
+        }
+        self.pbkdf2 = self.pbkdf2.max(other.pbkdf2);
+        if let Some(cost) = other.scrypt {
+            self.learn_scrypt(cost);
         }
         self
     }
@@ -114,8 +137,33 @@ impl Dearest {
                 _ => rest.push(Work::Bcrypt(dearest)),
             }
         }
+        if let Some(dearest) = self.pbkdf2 {
+            let held = match own {
+                Some(Work::Pbkdf2(rounds)) => rounds,
+                _ => 0,
+            };
+            rest.extend(
+                Some(dearest.saturating_sub(held))
+                    .filter(|left| *left > 0)
+                    .map(Work::Pbkdf2),
+            );
+        }
+        if let Some(dearest) = self.scrypt {
+            let held = match own {
+                Some(Work::Scrypt(cost)) => cost.product(),
+                _ => 0,
+            };
+            rest.extend(scrypt(dearest, dearest.product().saturating_sub(held)));
+        }
         rest
     }
+}
+
+/// Scrypt of so many blocks in all, less those of one pair of its rounds. A cost is a power of two, and a sum of them is any number.
+fn scrypt(dearest: ScryptCost, product: u64) -> impl Iterator<Item = Work> {
+    let pairs = product / u64::from(dearest.r.max(1));
+    let costs = (1..=dearest.log_n).filter(move |log_n| pairs >> *log_n & 1 == 1);
+    costs.map(move |log_n| Work::Scrypt(ScryptCost { log_n, r: dearest.r }))
 }
 
 /// Argon2 of so much memory times passes in all, within the memory of the dearest.
@@ -159,6 +207,8 @@ mod tests {
         for work in own.into_iter().chain(dearest.rest(own)) {
             total.argon2_kib += work.amount().argon2_kib;
             total.bcrypt_rounds += work.amount().bcrypt_rounds;
+            total.pbkdf2_rounds += work.amount().pbkdf2_rounds;
+            total.scrypt_blocks += work.amount().scrypt_blocks;
         }
         total
     }
@@ -182,6 +232,44 @@ mod tests {
         ] {
             assert_eq!(total(Some(held), &dearest), unknown, "{held:?}");
         }
+    }
+
+    #[test]
+    fn a_table_of_django_and_firebase_costs_the_same_whatever_the_hash() {
+        let scrypt = |log_n, r| Work::Scrypt(ScryptCost { log_n, r });
+        let mut dearest = Dearest::of_scheme(HashScheme::default());
+        for held in [
+            Work::Pbkdf2(36_000),
+            Work::Pbkdf2(1_000_000),
+            Work::Pbkdf2(600_000),
+            scrypt(12, 8),
+            scrypt(14, 8),
+        ] {
+            dearest.learn(held);
+        }
+        let unknown = total(None, &dearest);
+        assert_eq!(unknown.argon2_kib, 19_456 * 2);
+        assert_eq!((unknown.pbkdf2_rounds, unknown.scrypt_blocks), (1_000_000, 8 << 14));
+        for held in [
+            Work::Pbkdf2(1),
+            Work::Pbkdf2(600_000),
+            Work::Pbkdf2(1_000_000),
+            scrypt(1, 8),
+            scrypt(12, 8),
+            scrypt(13, 4),
+            scrypt(14, 8),
+            Work::Bcrypt(4),
+        ] {
+            let total = total(Some(held), &dearest);
+            assert_eq!(total.pbkdf2_rounds, unknown.pbkdf2_rounds, "{held:?}");
+            assert_eq!(total.scrypt_blocks, unknown.scrypt_blocks, "{held:?}");
+        }
+        dearest.learn(Work::Pbkdf2(2_000_000));
+        assert_eq!(
+            total(None, &dearest).pbkdf2_rounds,
+            1_500_000,
+            "one row makes no other dearer"
+        );
     }
 
     #[test]

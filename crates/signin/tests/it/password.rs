@@ -167,6 +167,101 @@ async fn a_guard_of_bcrypt_replaces_a_cheaper_hash_by_one_that_php_verifies_and_
     assert_eq!(world.store.calls("rehash"), 1);
 }
 
+/// A password and its hash as other systems store it: Django's hashers, and the example that Firebase publishes.
+const OF_OTHERS: [(&str, &str); 4] = [
+    (
+        "lètmein",
+        "pbkdf2_sha256$1000$seasalt$JgZryXe2Ga8ysg6XbzkLpTdyPQrHqsinbL9BnnhgX4A=",
+    ),
+    (
+        "user1password",
+        "$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,\
+         sk=jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA==\
+         $42xEC+ixf3L2lw==$lSrfV15cpx95/sZS2W9c9Kp6i/LVgQNDNC/qzrCnh1SAyZvqmZqAjTdn3aoItz+VHjoZilo78198JAdRuid5lQ==",
+    ),
+    (
+        "U*U",
+        "bcrypt$$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+    ),
+    // The test vector of Argon2's reference implementation for version 1.3, as Django's hasher would write it.
+    (
+        "password",
+        "argon2$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+    ),
+];
+
+#[tokio::test]
+async fn hashes_of_django_and_firebase_sign_in_and_are_replaced_unless_the_guard_leaves_them_alone() {
+    for (password, stored) in OF_OTHERS {
+        let world = World::new().await;
+        world.set_hash(stored.to_owned());
+        let sign_in = |entered: &str| world.sign_in.password(&world.customer, attempt(EMAIL, entered));
+        for wrong in ["wrong", &format!("{password} "), &format!("{password}\0")] {
+            assert_eq!(
+                sign_in(wrong).await.unwrap_err(),
+                SignInError::CredentialInvalid,
+                "{stored}"
+            );
+        }
+        sign_in(password).await.unwrap();
+        if stored.starts_with("argon2$") {
+            // It costs more than this world's new hashes.
+            continue;
+        }
+        world.store.rehashed.notified().await;
+        let new = world.store.tables().accounts[0].hash.clone().unwrap();
+        assert!(new.starts_with("$argon2id$"), "{new}");
+        sign_in(password).await.unwrap();
+        assert_eq!(world.store.calls("rehash"), 1);
+    }
+    for (password, stored) in OF_OTHERS {
+        let world = World::with(|guard| guard.password_rehash = false).await;
+        world.set_hash(stored.to_owned());
+        world
+            .sign_in
+            .password(&world.customer, attempt(EMAIL, password))
+            .await
+            .unwrap();
+        world.hasher.hash(PASSWORD.into()).await.unwrap();
+        assert_eq!(world.store.calls("rehash"), 0, "{stored}");
+    }
+}
+
+#[tokio::test]
+async fn beside_hashes_of_django_and_firebase_an_unknown_account_does_the_work_of_the_dearest() {
+    let world = World::patient().await;
+    for (n, (_, stored)) in OF_OTHERS.into_iter().enumerate() {
+        world
+            .add(&format!("customer:{}", 50 + n), &format!("user{n}@example.com"), None)
+            .await;
+        world.store.tables().accounts[n + 1].hash = Some(stored.to_owned());
+    }
+    world.sign_in.learn_costs(std::slice::from_ref(&world.customer)).await;
+    let mut first = None;
+    for identifier in [
+        "nobody@example.com",
+        EMAIL,
+        "user0@example.com",
+        "user1@example.com",
+        "user2@example.com",
+    ] {
+        let before = world.hasher.stats().work;
+        let refused = world
+            .sign_in
+            .password(&world.customer, attempt(identifier, "wrong"))
+            .await;
+        assert_eq!(refused.unwrap_err(), SignInError::CredentialInvalid, "{identifier}");
+        let after = world.hasher.stats().work;
+        let work = [
+            after.bcrypt_rounds - before.bcrypt_rounds,
+            after.pbkdf2_rounds - before.pbkdf2_rounds,
+            after.scrypt_blocks - before.scrypt_blocks,
+        ];
+        assert_eq!(work, *first.get_or_insert(work), "{identifier}");
+        assert_eq!(work, [1 << 5, 1_000, 8 << 14], "{identifier}");
+    }
+}
+
 #[tokio::test]
 async fn a_password_that_phps_bcrypt_has_cut_signs_in_and_its_hash_stays() {
     let world = World::new().await;
