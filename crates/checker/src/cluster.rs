@@ -21,6 +21,7 @@ pub(crate) use self::{
 };
 use crate::{
     clock::pause,
+    disk::Disk,
     http::{Request, once},
     options::{Options, Switch},
     proxy::Link,
@@ -52,15 +53,20 @@ pub(crate) struct Cluster {
     pub(crate) redis: Option<Redis>,
     /// The longest time after which a write from outside counts on every node, in milliseconds.
     pub(crate) staleness_ms: u64,
+    /// What everything is written to, where it can be full.
+    pub(crate) disk: Option<Disk>,
     program: PathBuf,
     poll_ms: u64,
     folder: TempDir,
 }
 
-/// How stale a node may be at most, by its place: nodes differ.
-fn staleness_of(node: usize) -> u64 {
-    1_000 + 500 * u64::try_from(node % 3).unwrap_or_default()
+/// How stale a node may be at most, by its place and by how often it was reloaded: nodes differ, and each reload changes it.
+fn staleness_of(node: usize, generation: u64) -> u64 {
+    1_000 + 500 * ((u64::try_from(node).unwrap_or_default() + generation) % 3)
 }
+
+/// The most of them.
+const MOST_STALENESS: u64 = 2_000;
 
 impl Cluster {
     /// Starts the servers, makes the schema and the first admin, and starts the gateways.
@@ -76,7 +82,8 @@ impl Cluster {
             nodes: Vec::new(),
             database,
             redis,
-            staleness_ms: (0..usize::from(options.nodes)).map(staleness_of).max().unwrap_or(1_000),
+            staleness_ms: MOST_STALENESS,
+            disk: options.disk.clone().map(Disk::at),
             program,
             poll_ms: options.poll_ms,
             folder,
@@ -134,7 +141,7 @@ impl Cluster {
                 database: self.database.url(database.as_ref().map(Link::address)),
                 redis: redis.as_ref().map(Link::address),
             };
-            let text = self.config(&place, staleness_of(name), 0);
+            let text = self.config(&place, staleness_of(name, 0), 0);
             std::fs::write(folder.path().join("bekci.toml"), text).unwrap();
             Service::new(program, port, &folder)
                 .args(["serve", "--config", "bekci.toml"])
@@ -162,7 +169,7 @@ impl Cluster {
             database: self.database.url(node.database.as_ref().map(Link::address)),
             redis: node.redis.as_ref().map(Link::address),
         };
-        let text = self.config(&place, staleness_of(node.name), generation);
+        let text = self.config(&place, staleness_of(node.name, generation), generation);
         let file = node.folder.path().join("bekci.toml");
         let new = node.folder.path().join("bekci.toml.new");
         if std::fs::write(&new, text)

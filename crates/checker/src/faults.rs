@@ -47,6 +47,8 @@ pub(crate) enum Kind {
     SetBack,
     /// The database refuses writes but those that say otherwise.
     ReadOnly,
+    /// The disk that everything writes to is full.
+    DiskFull,
     /// The clock of the database jumps by minutes or an hour, forwards and back.
     Clock,
 }
@@ -78,6 +80,11 @@ impl Kind {
                 | Self::ReadOnly
                 | Self::Clock
         )
+    }
+
+    /// Whether it is a fault of the file system of the run.
+    pub(crate) fn needs_disk(self) -> bool {
+        self == Self::DiskFull
     }
 
     pub(crate) fn names() -> String {

@@ -13,6 +13,7 @@
 
 mod clock;
 mod cluster;
+mod disk;
 mod faults;
 mod history;
 mod http;
@@ -63,6 +64,9 @@ fn main() -> ExitCode {
     }
     let options = Options::parse();
     match options.plan() {
+        Ok(plan) if options.disk.is_none() && plan.has(Kind::needs_disk) => {
+            disk::run_on_own_disk().unwrap_or_else(|| check(options, &plan))
+        }
         Ok(plan) => check(options, &plan),
         Err(why) => {
             say(&why);
@@ -79,7 +83,12 @@ fn check(options: Options, plan: &FaultPlan) -> ExitCode {
     let _start = now();
     say("starting database, gateways and principals …");
     let world = Arc::new(setup::world(options));
-    if can_set_back(plan) {
+    if world.cluster.disk.is_none() && plan.has(Kind::needs_disk) {
+        world
+            .tally
+            .note("disk-full is left out: this user may not mount a file system");
+    }
+    if plan.has(|kind| kind == Kind::SetBack) {
         world.cluster.database.copy();
         world.mark_copied();
     }
@@ -129,8 +138,4 @@ fn finish(world: &World, threads: Vec<JoinHandle<()>>) {
             world.tally.note("a reader, a writer or a fault ended with a panic");
         }
     }
-}
-
-fn can_set_back(plan: &FaultPlan) -> bool {
-    matches!(plan, FaultPlan::Chance(kinds) if kinds.contains(&Kind::SetBack))
 }

@@ -40,6 +40,9 @@ pub(crate) struct Options {
     /// Another build of the gateway, to compare with; without it this program is the gateway.
     #[arg(long)]
     pub(crate) gateway: Option<PathBuf>,
+    /// The file system of this run, which this program mounts itself for the fault `disk-full`.
+    #[arg(long, hide = true)]
+    pub(crate) disk: Option<PathBuf>,
     /// A protocol that is made weak on purpose, to show that this program finds it.
     #[arg(long, value_enum)]
     pub(crate) weak: Option<Weak>,
@@ -74,6 +77,13 @@ pub(crate) enum FaultPlan {
     None,
     Chance(Vec<Kind>),
     Availability,
+}
+
+impl FaultPlan {
+    /// Whether one of its faults is such.
+    pub(crate) fn has(&self, such: impl Fn(Kind) -> bool) -> bool {
+        matches!(self, Self::Chance(kinds) if kinds.iter().copied().any(such))
+    }
 }
 
 impl Options {

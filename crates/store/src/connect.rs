@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    sqlx::{
+        Connection as _,
+        sqlite::{SqliteJournalMode, SqliteSynchronous},
+    },
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -47,7 +50,7 @@ pub enum OpenError {
 const BUSY: Duration = Duration::from_secs(10);
 
 /// Opens a pool with what the store needs: on SQLite write-ahead logging, foreign keys, recursive triggers (`REPLACE` fires delete triggers only with them) and a
-/// busy time-out; the file and its folder are made if missing. On PostgreSQL an idle transaction is ended after 10 s, so that a stopped holder of the commit lock halts
+/// busy time-out; the file and its folder are made if missing, and a connection whose transaction SQLite ended by itself is closed. On PostgreSQL an idle transaction is ended after 10 s, so that a stopped holder of the commit lock halts
 /// nobody for long.
 ///
 /// # Errors
@@ -73,6 +76,12 @@ pub async fn connect(url: &SecretString, max_connections: u32) -> Result<Databas
             .busy_timeout(BUSY)
             .pragma("recursive_triggers", "ON")
             .collation(crate::identifiers::COLLATION, crate::identifiers::compare)
+    });
+    // Where there is no room SQLite rolls back by itself, and sqlx counts on that the transaction is still there: what it begins next on this connection would be a
+    // savepoint of none, so that reads see an old state and commits are seen by nobody else.
+    options.map_sqlx_sqlite_before_acquire(|connection, _| {
+        let is_clean = !connection.is_in_transaction();
+        Box::pin(async move { Ok(is_clean) })
     });
     options.map_sqlx_postgres_opts(|postgres| postgres.options([("idle_in_transaction_session_timeout", "10000")]));
     let connected = Database::connect(options).await;

@@ -8,7 +8,7 @@ use std::{
 
 use bekci_test_support::{Postgres, TempDir, find_program, try_psql, try_sqlite3_cli};
 
-use crate::options::DatabaseKind;
+use crate::{clock::pause, options::DatabaseKind};
 
 const NAME: &str = "checker";
 
@@ -152,11 +152,51 @@ impl Database {
         }
     }
 
-    /// Lets the server's clock go wrong by so many seconds.
-    pub(crate) fn turn_clock(&self, seconds: i64) {
-        if let Self::Postgres { clock, .. } = self {
-            let new = clock.with_extension("new");
-            let _written = std::fs::write(&new, format!("{seconds:+}")).and_then(|()| std::fs::rename(&new, clock));
+    /// Lets the server's clock go wrong by so many seconds. Whether that was possible.
+    pub(crate) fn turn_clock(&self, seconds: i64) -> bool {
+        let Self::Postgres { clock, .. } = self else {
+            return false;
+        };
+        let new = clock.with_extension("new");
+        std::fs::write(&new, format!("{seconds:+}"))
+            .and_then(|()| std::fs::rename(&new, clock))
+            .is_ok()
+    }
+
+    /// Writes more than there is room for, and gives whether it was refused for that. `hard`: where a server has to end itself over it.
+    pub(crate) fn is_out_of_room(&self, hard: bool) -> bool {
+        let sql = match self {
+            // Of its log of changes alone, which it cannot do without.
+            Self::Postgres { .. } if hard => "SELECT pg_logical_emit_message(false, 'checker', repeat('x', 50000000))",
+            Self::Postgres { .. } => {
+                "CREATE TABLE checker_room AS SELECT repeat(md5(n::text), 100) FROM generate_series(1, 10000) AS n"
+            }
+            Self::Sqlite { .. } => {
+                "BEGIN IMMEDIATE; CREATE TABLE checker_room (x); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) INSERT INTO checker_room SELECT randomblob(3000) FROM n; COMMIT"
+            }
+        };
+        // A server that ends itself takes the answer with it.
+        self.sql(sql)
+            .is_err_and(|said| said.contains("full") || said.contains("space") || !self.is_up())
+    }
+
+    /// Whether it can be asked.
+    pub(crate) fn is_up(&self) -> bool {
+        // A server that ended itself is up again a little later, where it can be.
+        (0..20).any(|_| {
+            let up = self.sql("SELECT 1").is_ok();
+            if !up {
+                pause(100);
+            }
+            up
+        })
+    }
+
+    /// Starts a server again. Whether that was possible.
+    pub(crate) fn start_again(&self) -> bool {
+        match self {
+            Self::Postgres { server, .. } => server.server().try_restart().is_ok(),
+            Self::Sqlite { .. } => true,
         }
     }
 }

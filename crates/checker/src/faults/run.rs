@@ -67,6 +67,7 @@ fn happen(world: &World, fault: &Fault) -> bool {
         Kind::DatabaseRestart => restart_database(world, fault),
         Kind::SetBack => set_back(world),
         Kind::ReadOnly => read_only(world, fault),
+        Kind::DiskFull => disk_full(world, fault),
         Kind::Clock => clock(world, fault),
     }
 }
@@ -195,6 +196,29 @@ fn read_only(world: &World, fault: &Fault) -> bool {
     false
 }
 
+/// Nothing can be written. A server that cannot write its log of changes ends itself, and is started again when there is room.
+fn disk_full(world: &World, fault: &Fault) -> bool {
+    let Some(disk) = &world.cluster.disk else {
+        return false;
+    };
+    let Some(_alone) = world.database_alone.try_lock_for(QUIET) else {
+        return false;
+    };
+    let database = &world.cluster.database;
+    let done = disk.fill() && database.is_out_of_room(fault.size.is_multiple_of(2));
+    world.rest(fault.lasts);
+    if !disk.free() {
+        world.tally.note("the disk stayed full");
+    }
+    if !database.is_up() {
+        world
+            .tally
+            .note("a full disk ended the database, which was started again");
+        return database.start_again() && done;
+    }
+    done
+}
+
 /// Forwards, and then back.
 fn clock(world: &World, fault: &Fault) -> bool {
     let seconds = i64::try_from(fault.size * 30).unwrap_or_default();
@@ -203,9 +227,19 @@ fn clock(world: &World, fault: &Fault) -> bool {
     } else {
         -seconds
     };
-    world.cluster.database.turn_clock(seconds);
+    let done = world.cluster.database.turn_clock(seconds);
     // The library reads the file once a second.
     world.rest(fault.lasts + 1_500);
-    world.cluster.database.turn_clock(0);
-    true
+    // A full disk refuses it for a while.
+    let back = (0..100).any(|_| {
+        let back = world.cluster.database.turn_clock(0);
+        if !back {
+            pause(100);
+        }
+        back
+    });
+    if !back {
+        world.tally.note("the clock of the database stayed wrong");
+    }
+    done
 }

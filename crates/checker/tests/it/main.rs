@@ -1,4 +1,4 @@
-//! The checker on real servers: it finds what is weak, and tells it with its history.
+//! The checker on real servers: it finds nothing where the protocol is whole, and what is weak with its history.
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 use std::{
@@ -29,6 +29,17 @@ fn print(output: &Output) {
     println!("{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// A whole protocol under faults: no stale decision, and a table and a picture.
+fn finds_nothing(arguments: &[&str]) -> String {
+    let (output, out, _folder) = run(arguments);
+    assert_eq!(output.status.code(), Some(0));
+    let table = std::fs::read_to_string(out.join("coherence.md")).unwrap();
+    assert!(table.contains("**0**"), "{table}");
+    let picture = std::fs::read_to_string(out.join("coherence.svg")).unwrap();
+    assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n"));
+    table
+}
+
 /// A weak protocol: the exit status 1, and the history of what was stale.
 fn finds(arguments: &[&str]) {
     let (output, out, _folder) = run(arguments);
@@ -37,6 +48,53 @@ fn finds(arguments: &[&str]) {
     assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n") && picture.contains("#c1121f"));
     let table = String::from_utf8(output.stdout).unwrap();
     assert!(table.contains("stale for") && table.contains("(may be seen)"));
+}
+
+#[test]
+fn nothing_is_stale_on_postgres_with_redis_under_every_fault() {
+    finds_nothing(&["--seconds", "15", "--seed", "11"]);
+}
+
+#[test]
+fn nothing_is_stale_on_postgres_without_redis_under_every_fault() {
+    finds_nothing(&["--seconds", "15", "--redis", "off", "--seed", "12"]);
+}
+
+#[test]
+fn nothing_is_stale_on_sqlite_with_redis_under_every_fault() {
+    finds_nothing(&["--database", "sqlite", "--seconds", "15", "--seed", "13"]);
+}
+
+#[test]
+fn nothing_is_stale_on_sqlite_without_redis_under_every_fault() {
+    finds_nothing(&[
+        "--database",
+        "sqlite",
+        "--seconds",
+        "15",
+        "--redis",
+        "off",
+        "--seed",
+        "14",
+    ]);
+}
+
+#[test]
+fn a_full_disk_is_filled_and_makes_nothing_stale() {
+    for database in ["postgres", "sqlite"] {
+        let table = finds_nothing(&[
+            "--database",
+            database,
+            "--seconds",
+            "12",
+            "--faults",
+            "disk-full",
+            "--redis",
+            "off",
+        ]);
+        let done = table.contains("disk-full") && !table.contains("disk-full (left out)");
+        assert!(done || table.contains("this user may not mount"), "{table}");
+    }
 }
 
 #[test]

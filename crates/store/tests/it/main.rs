@@ -12,6 +12,7 @@
 mod authority;
 mod barriers;
 mod directory;
+mod full_database;
 mod identifiers;
 mod interleavings;
 mod interleavings_nodes;
