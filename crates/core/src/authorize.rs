@@ -1,5 +1,7 @@
 //! The policy decision: the question, the port that answers, and the proof that a request was let through.
 
+use std::sync::Arc;
+
 use crate::{
     key::PrincipalKey,
     name::{GuardName, TenantName},
@@ -36,12 +38,12 @@ pub enum Verdict {
     /// Let through.
     Allow {
         /// What allowed it: a rule, or that the route asks nothing more.
-        reason: Box<str>,
+        reason: Arc<str>,
     },
     /// Refused.
     Deny {
         /// What denied it, or that nothing allowed it.
-        reason: Box<str>,
+        reason: Arc<str>,
     },
 }
 
@@ -101,7 +103,7 @@ pub struct BrokenPolicy {
 impl Authorizer for BrokenPolicy {
     fn decide(&self, _request: &AccessRequest<'_>) -> Verdict {
         Verdict::Deny {
-            reason: self.reason.clone(),
+            reason: self.reason.as_ref().into(),
         }
     }
 

@@ -190,7 +190,7 @@ pub enum AuthError {
     GuestsOnly,
     /// A policy denies it, with the deciding rule where there is one.
     #[error("denied by policy: {0}")]
-    PolicyDenied(Box<str>),
+    PolicyDenied(std::sync::Arc<str>),
     /// An unsafe request by cookie without proof of origin.
     #[error("the request may come from another site")]
     CsrfRejected,

@@ -57,7 +57,7 @@ pub use limit::{
 pub use meter::{Decided, Meter, Outcome, Unmetered};
 pub use name::{GuardName, ModelName, NameError, Permission, RoleName, TenantName};
 pub use password::HashScheme;
-pub use path::{BadPath, canonical_path, is_encoded_twice, other_spelling};
+pub use path::{BadPath, canonical_path, is_canonical_path, is_encoded_twice, other_spelling};
 pub use principal::{Principal, is_banned};
 pub use provider::{Account, AccountsAsked, FindCredentials, ProviderUnavailable, UserProvider};
 pub use request::{AskedTenant, CookieLookup, HeaderCredential, RequestHead, cookie};

@@ -19,11 +19,11 @@ fn hex(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-fn is_unreserved(byte: u8) -> bool {
+const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-fn is_plain(byte: u8) -> bool {
+const fn is_plain(byte: u8) -> bool {
     is_unreserved(byte)
         || matches!(
             byte,
@@ -75,6 +75,39 @@ pub fn canonical_path(raw: &str, semicolon_allowed: bool) -> Result<Cow<'_, str>
     }
     Ok(canonical)
 }
+
+/// Whether a path is in canonical form already, with semicolons allowed.
+#[must_use]
+pub fn is_canonical_path(path: &str) -> bool {
+    let mut before = 0;
+    let plain = path.bytes().all(|byte| {
+        let fits = PLAIN.get(usize::from(byte)).is_some_and(|plain| *plain);
+        // An empty segment other than the last one, or one that begins with a dot and may be a dot segment.
+        let looks_plain = fits && !(before == b'/' && matches!(byte, b'/' | b'.'));
+        before = byte;
+        looks_plain
+    });
+    // The usual path needs no second look; every other one is compared with its canonical form.
+    (plain && path.starts_with('/')) || canonical_path(path, true).is_ok_and(|canonical| canonical == path)
+}
+
+/// The bytes of [`is_plain`], by value.
+const PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::indexing_slicing,
+            reason = "a byte, below 256"
+        )]
+        {
+            table[byte] = is_plain(byte as u8);
+        }
+        byte += 1;
+    }
+    table
+};
 
 fn decode(raw: &[u8], semicolon_allowed: bool) -> Result<String, BadPath> {
     let mut canonical = String::with_capacity(raw.len());
@@ -240,6 +273,27 @@ mod tests {
         for raw in refused {
             assert!(canonical_path(raw, false).is_err(), "{raw:?}");
         }
+    }
+
+    #[test]
+    fn is_canonical_path_agrees_with_canonical_path() {
+        let pieces = [
+            "/", ".", "..", "a", ".a", "a.", "%", "%2F", "%41", "%7C", "[", ";", "\u{fc}", "~", "*", "", " ",
+        ];
+        let mut canonical = 0;
+        for first in pieces {
+            for second in pieces {
+                for third in pieces {
+                    for fourth in pieces {
+                        let path = [first, second, third, fourth].concat();
+                        let expected = canonical_path(&path, true).is_ok_and(|same| same == path);
+                        assert_eq!(is_canonical_path(&path), expected, "{path:?}");
+                        canonical += usize::from(expected);
+                    }
+                }
+            }
+        }
+        assert!(canonical > 1_000, "{canonical}");
     }
 
     #[test]

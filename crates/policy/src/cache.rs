@@ -1,34 +1,40 @@
-//! Decisions that were made, for the questions that come again.
+//! Cache of policy decisions.
 //!
-//! A decision is kept under the whole question, never under a hash of it, and goes with the snapshot that made it. What is kept is bounded: a share that is full
-//! begins anew.
+//! - An entry is stored under the whole question, never under a hash of it. It is dropped with the snapshot that made it.
+//! - The cache is bounded. A question has two slots; a new question replaces the older one of the two.
 
-use std::{cell::RefCell, collections::HashMap, hash::BuildHasher};
+use std::{cell::RefCell, hash::BuildHasher};
 
 use bekci_core::{AccessRequest, Verdict};
 use parking_lot::RwLock;
 
-const SHARES: usize = 16;
-/// Decisions in one share: 8,192 in all.
-const IN_A_SHARE: usize = 512;
+const SHARDS: usize = 16;
+/// Slots in one shard: 8,192 in all. A power of two.
+const SLOTS: usize = 512;
 /// A longer question is decided each time.
 const LONGEST: usize = 512;
 
-type Share = RwLock<HashMap<Box<str>, Verdict, foldhash::fast::RandomState>>;
+#[derive(Default)]
+struct Slot {
+    hash: u64,
+    question: Vec<u8>,
+    verdict: Option<Verdict>,
+}
 
 /// Decisions of one snapshot.
 #[derive(Default)]
 pub(crate) struct Decisions {
-    shares: [Share; SHARES],
+    /// Empty until the first decision.
+    shards: [RwLock<Vec<Slot>>; SHARDS],
     hasher: foldhash::fast::RandomState,
 }
 
 thread_local! {
-    static QUESTION: RefCell<String> = const { RefCell::new(String::new()) };
+    static QUESTION: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Writes a question so that two that differ never look the same: each part with its length before it.
-fn write(question: &mut String, request: &AccessRequest<'_>) {
+/// Writes a question so that two that differ never look the same: each part with its length before it. False for a question that is too long to be stored.
+fn write(question: &mut Vec<u8>, request: &AccessRequest<'_>) -> bool {
     let tenant = request.tenant.map(|tenant| tenant.as_str());
     let parts = [
         request.principal.as_str(),
@@ -38,48 +44,68 @@ fn write(question: &mut String, request: &AccessRequest<'_>) {
     ];
     question.clear();
     for part in parts.into_iter().chain(tenant).chain(request.roles.iter().copied()) {
-        // A length is one character, so that nothing need be formatted; those that do not fit in one are of questions that are not kept.
-        let len = u32::try_from(part.len()).ok().and_then(char::from_u32);
-        question.push(len.unwrap_or(char::MAX));
-        question.push_str(part);
+        let Ok(len) = u16::try_from(part.len()) else {
+            return false;
+        };
+        question.extend_from_slice(&len.to_le_bytes());
+        question.extend_from_slice(part.as_bytes());
     }
-    question.push(if tenant.is_some() { 't' } else { 'n' });
+    question.push(u8::from(tenant.is_some()));
+    question.len() <= LONGEST
 }
 
 impl Decisions {
-    /// The kept decision, else what `decide` says, which is kept if it says so.
+    /// The stored decision, or the result of `decide`, which is stored if its second value is true.
     pub(crate) fn get_or(&self, request: &AccessRequest<'_>, decide: impl FnOnce() -> (Verdict, bool)) -> Verdict {
         QUESTION.with(|question| {
-            // Held already only if deciding asked a question of its own, which it does not.
+            // Borrowed already only if deciding asked a question itself, which it does not.
             let Ok(mut question) = question.try_borrow_mut() else {
                 return decide().0;
             };
-            write(&mut question, request);
-            let share = self.share(&question);
-            let kept = share.and_then(|share| share.read().get(question.as_str()).cloned());
-            if let Some(verdict) = kept {
+            if !write(&mut question, request) {
+                return decide().0;
+            }
+            let hash = self.hasher.hash_one(question.as_slice());
+            let number = usize::try_from(hash >> 32).unwrap_or_default();
+            let Some(shard) = self.shards.get(number % SHARDS) else {
+                return decide().0;
+            };
+            let slot = number / SHARDS % SLOTS;
+            if let Some(verdict) = find(&shard.read(), (hash, slot), &question) {
                 return verdict;
             }
             let (verdict, keep) = decide();
-            if let Some(share) = share.filter(|_| keep) {
-                let mut share = share.write();
-                if share.len() >= IN_A_SHARE {
-                    share.clear();
-                }
-                share.insert(question.as_str().into(), verdict.clone());
+            if keep {
+                store(&mut shard.write(), (hash, slot), &question, &verdict);
             }
             verdict
         })
     }
 
-    fn share(&self, question: &str) -> Option<&Share> {
-        let at = usize::try_from(self.hasher.hash_one(question) >> 32).unwrap_or_default();
-        self.shares.get(at % SHARES).filter(|_| question.len() <= LONGEST)
-    }
-
     #[cfg(test)]
     fn len(&self) -> usize {
-        self.shares.iter().map(|share| share.read().len()).sum()
+        let count = |shard: &RwLock<Vec<Slot>>| shard.read().iter().filter(|slot| slot.verdict.is_some()).count();
+        self.shards.iter().map(count).sum()
+    }
+}
+
+fn find(slots: &[Slot], (hash, slot): (u64, usize), question: &[u8]) -> Option<Verdict> {
+    let found = [slot, slot ^ 1].into_iter().filter_map(|slot| slots.get(slot));
+    let mut found = found.filter(|slot| slot.hash == hash && slot.question == question);
+    found.next()?.verdict.clone()
+}
+
+fn store(slots: &mut Vec<Slot>, (hash, slot): (u64, usize), question: &[u8], verdict: &Verdict) {
+    if slots.is_empty() {
+        slots.resize_with(SLOTS, Slot::default);
+    }
+    // The slot's entry moves to the second one, whose entry is dropped.
+    slots.swap(slot, slot ^ 1);
+    if let Some(slot) = slots.get_mut(slot) {
+        slot.hash = hash;
+        slot.question.clear();
+        slot.question.extend_from_slice(question);
+        slot.verdict = Some(verdict.clone());
     }
 }
 
@@ -123,7 +149,9 @@ mod tests {
         for at in 0..30_000 {
             ask(&format!("/{at}"), true);
         }
-        assert!(decisions.len() <= SHARES * IN_A_SHARE);
+        assert!(decisions.len() <= SHARDS * SLOTS);
+        // Two that share a slot are both stored.
+        assert_eq!([ask("/29999", true), ask("/29998", true)], [0, 0]);
     }
 
     #[test]
@@ -153,8 +181,8 @@ mod tests {
                             object,
                             action,
                         };
-                        let mut question = String::new();
-                        write(&mut question, &request);
+                        let mut question = Vec::new();
+                        assert!(write(&mut question, &request));
                         seen.insert(question);
                         count += 1;
                     }

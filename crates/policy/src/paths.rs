@@ -65,30 +65,54 @@ impl Tree {
         }
     }
 
-    /// Tells the lines whose patterns match a canonical path.
-    pub(crate) fn find(&self, path: &str, tell: &mut impl FnMut(usize)) {
-        if let Some(rest) = path.strip_prefix('/') {
-            self.walk(Some(rest), tell);
+    /// Reports each line whose pattern matches a canonical path, or the same path with the other end: with a slash, or without.
+    pub(crate) fn find(&self, path: &str, report: &mut impl FnMut(usize, Spelling)) {
+        let Some(rest) = path.strip_prefix('/') else { return };
+        match rest.strip_suffix('/') {
+            // `/` has one spelling.
+            None if rest.is_empty() => {
+                self.below.iter().for_each(|line| report(*line, Spelling::Bare));
+                if let Some(tree) = self.named.get("") {
+                    tree.here.iter().for_each(|line| report(*line, Spelling::Bare));
+                }
+            }
+            bare => self.walk(Some(bare.unwrap_or(rest)), report),
         }
     }
 
-    /// As deep as patterns are, at most: they are short.
-    fn walk(&self, rest: Option<&str>, tell: &mut impl FnMut(usize)) {
+    /// Walks a path without a slash at its end. It is as deep as patterns are, at most: they are short.
+    fn walk(&self, rest: Option<&str>, report: &mut impl FnMut(usize, Spelling)) {
         let Some(rest) = rest else {
-            return self.here.iter().copied().for_each(tell);
+            self.here.iter().for_each(|line| report(*line, Spelling::Bare));
+            // With the slash an empty segment follows.
+            self.below.iter().for_each(|line| report(*line, Spelling::Slash));
+            if let Some(tree) = self.named.get("") {
+                tree.here.iter().for_each(|line| report(*line, Spelling::Slash));
+            }
+            return;
         };
-        self.below.iter().copied().for_each(&mut *tell);
+        self.below.iter().for_each(|line| report(*line, Spelling::Both));
         let (segment, rest) = match rest.split_once('/') {
             Some((segment, rest)) => (segment, Some(rest)),
             None => (rest, None),
         };
         if let Some(tree) = self.named.get(segment) {
-            tree.walk(rest, tell);
+            tree.walk(rest, report);
         }
         if let Some(tree) = self.any.as_deref().filter(|_| !segment.is_empty()) {
-            tree.walk(rest, tell);
+            tree.walk(rest, report);
         }
     }
+}
+
+/// Which spelling of a path a pattern matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// The one without a slash at its end, or `/`.
+    Bare,
+    /// The one with a slash at its end.
+    Slash,
+    Both,
 }
 
 #[cfg(test)]
@@ -151,12 +175,21 @@ mod tests {
             }
             for path in PATHS {
                 let mut found = Vec::new();
-                tree.find(path, &mut |line| found.push(line));
-                found.sort_unstable();
-                let matches = |pattern: &str| functions::matches(matching, path, pattern) == Some(true);
-                let expected: Vec<usize> = (0..patterns.len())
-                    .filter(|line| {
-                        crate::pattern::check_path(matching, patterns[*line]).is_ok() && matches(patterns[*line])
+                tree.find(path, &mut |line, spelling| found.push((line, spelling)));
+                found.sort_unstable_by_key(|(line, _)| *line);
+                let bare = if path == "/" { path } else { path.trim_end_matches('/') };
+                let slash = format!("{bare}/");
+                let matches = |path: &str, pattern: &str| functions::matches(matching, path, pattern) == Some(true);
+                let expected: Vec<(usize, Spelling)> = (0..patterns.len())
+                    .filter(|line| crate::pattern::check_path(matching, patterns[*line]).is_ok())
+                    .filter_map(|line| {
+                        let slash = path != "/" && matches(&slash, patterns[line]);
+                        match (matches(bare, patterns[line]), slash) {
+                            (true, true) => Some((line, Spelling::Both)),
+                            (true, false) => Some((line, Spelling::Bare)),
+                            (false, true) => Some((line, Spelling::Slash)),
+                            (false, false) => None,
+                        }
                     })
                     .collect();
                 assert_eq!(found, expected, "{name} {path}");

@@ -2,11 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use bekci_core::{AccessRequest, Authorizer, Explained, PolicyLine, Verdict, canonical_path, other_spelling};
+use bekci_core::{AccessRequest, Authorizer, Explained, PolicyLine, Verdict, is_canonical_path, other_spelling};
 
 use crate::{
     cache::Decisions,
-    compiled::{Compiled, Question},
+    compiled::Compiled,
     csv::{NumberedLine, print_line},
     error::PolicyError,
     evaluator::{Evaluator, Judged},
@@ -32,17 +32,22 @@ use crate::{
 /// 7. What no line allows is denied. What cannot be evaluated is denied, and logged.
 pub struct CasbinPolicy {
     engine: Engine,
-    inheritance: Inheritance,
-    tenanted: bool,
     rules: usize,
     warnings: Vec<String>,
     decisions: Decisions,
 }
 
-/// By what lines are judged.
+/// What evaluates the lines.
 enum Engine {
     Compiled(Compiled),
-    Casbin(Box<Evaluator>),
+    Casbin(Box<Interpreted>),
+}
+
+/// Casbin's evaluator, with what it needs beside the lines.
+struct Interpreted {
+    evaluator: Evaluator,
+    inheritance: Inheritance,
+    tenanted: bool,
 }
 
 /// Makes a policy of a model and its lines, in the order in which they were given.
@@ -74,22 +79,26 @@ fn build<'a>(
     } = sort(model, &shape, lines)?;
     let warnings = crate::warnings::of(&shape, &judged)?;
     let engine = match shape.comparisons.take() {
-        Some(links) => Engine::Compiled(Compiled::new(&shape, links, &judged)?),
-        None => Engine::Casbin(Box::new(Evaluator::new(model, judged.iter().copied())?)),
+        Some(links) => Engine::Compiled(Compiled::new(&shape, links, &judged, &inheritance)?),
+        None => {
+            let interpreted = Interpreted {
+                evaluator: Evaluator::new(model, judged.iter().copied())?,
+                inheritance,
+                tenanted: shape.tenanted,
+            };
+            // A matcher that fails on its very first line is found now, not by the first request.
+            let first = judged.iter().find(|line| line.kind == "p");
+            let subject = first.and_then(|line| line.values.get(shape.subject)).cloned();
+            interpreted.judge(subject.into_iter().collect(), "", "/", "GET")?;
+            Engine::Casbin(Box::new(interpreted))
+        }
     };
-    let first = judged.iter().find(|line| line.kind == "p");
-    let subject = first.and_then(|line| line.values.get(shape.subject)).cloned();
-    let policy = CasbinPolicy {
+    Ok(Arc::new(CasbinPolicy {
         engine,
-        inheritance,
-        tenanted: shape.tenanted,
         rules,
         warnings,
         decisions: Decisions::default(),
-    };
-    // A matcher that fails on its very first line is found now, not by the first request.
-    policy.judge(subject.into_iter().collect(), "", "/", "GET")?;
-    Ok(Arc::new(policy))
+    }))
 }
 
 impl CasbinPolicy {
@@ -105,6 +114,28 @@ impl CasbinPolicy {
         &self.warnings
     }
 
+    /// The verdict, and whether it may be stored.
+    fn evaluate(&self, request: &AccessRequest<'_>) -> (Verdict, bool) {
+        if let Some(reason) = unaskable(request) {
+            return (deny(reason), false);
+        }
+        match &self.engine {
+            Engine::Compiled(compiled) => {
+                let verdict = compiled.verdict(compiled.judge(request));
+                (verdict.unwrap_or_else(|| deny(NO_LINE)), true)
+            }
+            Engine::Casbin(interpreted) => match interpreted.judge_request(request) {
+                Ok(judged) => (verdict(&judged), true),
+                Err(error) => {
+                    tracing::error!(principal = %request.principal, object = request.object, %error, "policy evaluation failed, request denied");
+                    (deny(error.to_string()), false)
+                }
+            },
+        }
+    }
+}
+
+impl Interpreted {
     fn judge(
         &self,
         mut subjects: Vec<String>,
@@ -113,26 +144,10 @@ impl CasbinPolicy {
         action: &str,
     ) -> Result<Judged, PolicyError> {
         self.inheritance.expand(&mut subjects, tenant);
-        match &self.engine {
-            Engine::Compiled(compiled) => Ok(compiled.judge(&Question {
-                subjects: &subjects,
-                tenant,
-                object,
-                action,
-            })),
-            Engine::Casbin(evaluator) if self.tenanted => evaluator.judge((subjects, tenant, object, action)),
-            Engine::Casbin(evaluator) => evaluator.judge((subjects, object, action)),
-        }
-    }
-
-    /// The verdict, and whether it may be kept.
-    fn evaluate(&self, request: &AccessRequest<'_>) -> (Verdict, bool) {
-        match self.judge_request(request) {
-            Ok(judged) => (verdict(&judged), true),
-            Err(error) => {
-                tracing::error!(principal = %request.principal, object = request.object, %error, "policy evaluation failed, request denied");
-                (deny(error.to_string()), false)
-            }
+        if self.tenanted {
+            self.evaluator.judge((subjects, tenant, object, action))
+        } else {
+            self.evaluator.judge((subjects, object, action))
         }
     }
 
@@ -160,7 +175,10 @@ impl CasbinPolicy {
     }
 }
 
-fn deny(reason: impl Into<Box<str>>) -> Verdict {
+/// The reason if no line matches.
+const NO_LINE: &str = "no policy line allows it";
+
+fn deny(reason: impl Into<Arc<str>>) -> Verdict {
     Verdict::Deny { reason: reason.into() }
 }
 
@@ -171,7 +189,7 @@ fn verdict(judged: &Judged) -> Verdict {
             reason: format!("allowed by policy line: {line}").into(),
         },
         (false, Some(line)) => deny(format!("denied by policy line: {line}")),
-        (false, None) => deny("no policy line allows it"),
+        (false, None) => deny(NO_LINE),
         // None of the effects that are accepted allows without a line.
         (true, None) => deny("no policy line decided it"),
     }
@@ -179,8 +197,7 @@ fn verdict(judged: &Judged) -> Verdict {
 
 /// Whether the question is one that lines are written for.
 fn unaskable(request: &AccessRequest<'_>) -> Option<&'static str> {
-    let canonical = canonical_path(request.object, true).is_ok_and(|path| path == request.object);
-    if !canonical {
+    if !is_canonical_path(request.object) {
         return Some("the path is not canonical");
     }
     // RFC 9110 section 9.1: a method is a token.
@@ -191,26 +208,30 @@ fn unaskable(request: &AccessRequest<'_>) -> Option<&'static str> {
 
 impl Authorizer for CasbinPolicy {
     fn decide(&self, request: &AccessRequest<'_>) -> Verdict {
-        match unaskable(request) {
-            Some(reason) => deny(reason),
-            None => self.decisions.get_or(request, || self.evaluate(request)),
-        }
+        self.decisions.get_or(request, || self.evaluate(request))
     }
 
     fn explain(&self, request: &AccessRequest<'_>) -> Explained {
-        let judged = match unaskable(request) {
-            Some(reason) => Err(deny(reason)),
-            None => self.judge_request(request).map_err(|error| deny(error.to_string())),
+        let explained = |verdict, values: Option<&[String]>| Explained {
+            verdict,
+            line: values.map(|values| PolicyLine {
+                kind: "p".to_owned(),
+                values: values.to_vec(),
+            }),
         };
-        match judged {
-            Ok(judged) => Explained {
-                verdict: verdict(&judged),
-                line: judged.line.map(|values| PolicyLine {
-                    kind: "p".to_owned(),
-                    values,
-                }),
+        if let Some(reason) = unaskable(request) {
+            return explained(deny(reason), None);
+        }
+        match &self.engine {
+            Engine::Compiled(compiled) => {
+                let ruling = compiled.judge(request);
+                let verdict = compiled.verdict(ruling).unwrap_or_else(|| deny(NO_LINE));
+                explained(verdict, compiled.values(ruling))
+            }
+            Engine::Casbin(interpreted) => match interpreted.judge_request(request) {
+                Ok(judged) => explained(verdict(&judged), judged.line.as_deref()),
+                Err(error) => explained(deny(error.to_string()), None),
             },
-            Err(verdict) => Explained { verdict, line: None },
         }
     }
 }

@@ -32,6 +32,15 @@ impl Inheritance {
         });
     }
 
+    /// Each link: child, role, tenant.
+    pub(crate) fn links(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.parents.iter().flat_map(|(child, parents)| {
+            parents
+                .iter()
+                .map(move |parent| (&**child, &*parent.role, &*parent.tenant))
+        })
+    }
+
     /// Finds a subject that would inherit more than [`MAX_INHERITED`] roles, whatever the tenant.
     pub(crate) fn too_much(&self) -> Option<&str> {
         for start in self.parents.keys() {

@@ -57,7 +57,7 @@ pub(crate) fn allows(policy: &CasbinPolicy, who: Who<'_>, action: &str, object: 
 
 pub(crate) fn reason(policy: &CasbinPolicy, who: Who<'_>, action: &str, object: &str) -> String {
     match verdict(policy, who, action, object) {
-        Verdict::Allow { reason } | Verdict::Deny { reason } => reason.into(),
+        Verdict::Allow { reason } | Verdict::Deny { reason } => reason.to_string(),
     }
 }
 

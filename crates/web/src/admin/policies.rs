@@ -219,7 +219,7 @@ pub(super) async fn check(call: Call) -> Answer {
     Ok(Success::ok(json!({
         "allowed": allowed,
         "line": told.line.as_ref().map_or(Value::Null, |line| text(line).into()),
-        "reason": reason,
+        "reason": &**reason,
         "principal": asked.key.as_str(),
         "guard": asked.guard,
         "roles": roles,

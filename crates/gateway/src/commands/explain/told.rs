@@ -151,8 +151,8 @@ impl Decision {
             .map(|asked| json!({"what": asked.what, "met": asked.met, "because": asked.because}))
             .collect();
         let policy = self.policy.as_ref().map(|verdict| match verdict {
-            Verdict::Allow { reason } => json!({"allowed": true, "reason": reason}),
-            Verdict::Deny { reason } => json!({"allowed": false, "reason": reason}),
+            Verdict::Allow { reason } => json!({"allowed": true, "reason": &**reason}),
+            Verdict::Deny { reason } => json!({"allowed": false, "reason": &**reason}),
         });
         let token = match &self.credential {
             Credential::Token { inspection, .. } => serde_json::to_value(inspection).ok(),
