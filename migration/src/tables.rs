@@ -1,6 +1,7 @@
 //! The tables of Bekci, by what they are for. Times are microseconds of unix time; the tenant `''` means global.
 
 mod coherence;
+mod mails;
 mod rights;
 mod sessions;
 mod temporaries;
@@ -30,6 +31,19 @@ pub(crate) fn create_temporaries(dialect: &dyn Dialect) -> Vec<String> {
 /// What removes it.
 pub(crate) fn drop_temporaries() -> Vec<String> {
     let tables = temporaries::TABLES.iter();
+    tables.map(|table| format!("DROP TABLE IF EXISTS {table}")).collect()
+}
+
+/// What makes the queue of mails; each statement may be run again.
+pub(crate) fn create_mails(dialect: &dyn Dialect) -> Vec<String> {
+    let mut statements: Vec<String> = mails::tables().iter().map(|table| dialect.table(table)).collect();
+    statements.extend(mails::indexes().iter().map(|index| dialect.index(index)));
+    statements
+}
+
+/// What removes it.
+pub(crate) fn drop_mails() -> Vec<String> {
+    let tables = mails::TABLES.iter();
     tables.map(|table| format!("DROP TABLE IF EXISTS {table}")).collect()
 }
 
@@ -70,7 +84,13 @@ pub(crate) fn drop(dialect: &dyn Dialect) -> Vec<String> {
 
 /// The names of all tables of Bekci.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    let all = [rights::TABLES, sessions::TABLES, coherence::TABLES, temporaries::TABLES];
+    let all = [
+        rights::TABLES,
+        sessions::TABLES,
+        coherence::TABLES,
+        temporaries::TABLES,
+        mails::TABLES,
+    ];
     all.into_iter().flatten().copied()
 }
 

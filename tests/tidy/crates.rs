@@ -5,9 +5,10 @@
 use crate::packages::{Dependency, Package};
 
 /// The whole of each crate's knowledge of the others. Dev-dependencies stand apart, but for the crates of tests.
-const NEIGHBOURS: [(&str, &[&str]); 13] = [
+const NEIGHBOURS: [(&str, &[&str]); 14] = [
     ("bekci-core", &[]),
     ("bekci-derive", &[]),
+    ("bekci-mail", &["bekci-core"]),
     ("bekci-migration", &[]),
     ("bekci-policy", &["bekci-core"]),
     ("bekci-signin", &["bekci-core"]),
@@ -18,6 +19,7 @@ const NEIGHBOURS: [(&str, &[&str]); 13] = [
         &[
             "bekci-core",
             "bekci-derive",
+            "bekci-mail",
             "bekci-migration",
             "bekci-policy",
             "bekci-signin",
@@ -59,6 +61,7 @@ const ALL: &[&str] = &[
     "bekci",
     "bekci-core",
     "bekci-derive",
+    "bekci-mail",
     "bekci-migration",
     "bekci-policy",
     "bekci-signin",
@@ -75,7 +78,7 @@ struct Foreign {
 }
 
 /// `bekci-tests` are an application: that is why they may know what an application knows.
-const FOREIGN: [Foreign; 5] = [
+const FOREIGN: [Foreign; 6] = [
     Foreign {
         crates: &["sea-orm", "sea-query", "sea-schema", "sqlx"],
         // The checker writes by entities, as an application does.
@@ -95,6 +98,11 @@ const FOREIGN: [Foreign; 5] = [
     Foreign {
         crates: &["jsonwebtoken"],
         known_to: &["bekci-token"],
+        known_to_tests_of: &[],
+    },
+    Foreign {
+        crates: &["lettre", "minijinja"],
+        known_to: &["bekci-mail"],
         known_to_tests_of: &[],
     },
     Foreign {

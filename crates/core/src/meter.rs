@@ -70,6 +70,9 @@ pub trait Meter: Send + Sync + std::fmt::Debug {
     /// A limit of this name turned an attempt away.
     fn rate_limited(&self, _guard: &GuardName, _limit: &'static str) {}
 
+    /// A mail of this kind was `sent`, `deferred` to another attempt, or `given_up`.
+    fn mailed(&self, _kind: &'static str, _result: &'static str) {}
+
     /// A committed change came into force on this node, so long after it was made.
     fn applied(&self, _lag: Duration) {}
 

@@ -25,6 +25,8 @@ pub enum Purpose {
     Verification,
     /// One-time codes, where no secret of their own is configured.
     Code,
+    /// What waits in the database for its mail.
+    Mail,
 }
 
 impl Purpose {
@@ -37,6 +39,7 @@ impl Purpose {
             Self::Limit => "limit",
             Self::Verification => "verification",
             Self::Code => "code",
+            Self::Mail => "mail",
         }
     }
 }

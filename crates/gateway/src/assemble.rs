@@ -3,6 +3,7 @@
 mod front;
 mod guards;
 mod identity;
+mod mail;
 mod outdated;
 mod policy;
 mod routes;
@@ -39,6 +40,7 @@ use policy::policy;
 pub(crate) use front::{cors, messages};
 pub(crate) use guards::{guards, models, tables};
 pub(crate) use identity::{identity_gaps, identity_headers};
+pub(crate) use mail::mail;
 pub(crate) use policy::{policy_model, policy_seed};
 pub(crate) use routes::{host_pattern, route_specs, routes};
 pub(crate) use schema::{migrate, models_with_tables, schema};
@@ -72,6 +74,9 @@ pub(crate) enum AssembleError {
     /// The policy model or its seed cannot be used.
     #[error("the policy cannot be used: {0}")]
     Policy(String),
+    /// Mails cannot be sent as `[mail]` says.
+    #[error("mail: {0}")]
+    Mail(String),
     /// A message cannot be taken.
     #[error("messages: {0}")]
     Message(#[from] BadMessage),
@@ -246,7 +251,7 @@ async fn together(
     settings.cache.max_staleness = Some(config.identity_cache.max_staleness_ms.duration());
     settings.cache.poll = config.identity_cache.poll_ms.duration();
     settings.cache.ttl = config.identity_cache.ttl_seconds.duration();
-    let mut builder = Bekci::builder(settings).database(database);
+    let mut builder = Bekci::builder(settings).database(database).mail(mail(config)?);
     builder = match meter {
         Some(meter) => builder.meter(meter),
         None => builder.quiet(),

@@ -33,6 +33,7 @@ mod identifiers;
 mod keys;
 mod limits;
 mod load;
+mod mails;
 mod node;
 mod policies;
 mod pooler;
@@ -80,6 +81,7 @@ pub use shared::{RedisSettings, SharedCacheError};
 
 use crate::{
     coherence::{SqlLedger, TokioRuntime},
+    mails::Mails,
     node::{Node, NodeParts},
     sessions::Sessions,
     shared::SharedCache,
@@ -119,6 +121,7 @@ pub struct Store {
     /// The limiter again, if it counts in Redis.
     redis_limiter: Option<Arc<RedisLimiter>>,
     tasks: Arc<Tasks>,
+    mails: Arc<Mails>,
     /// Whose its changes are told as.
     actor: Arc<Actor>,
     /// By whose rights its changes are judged.
@@ -204,8 +207,11 @@ impl Store {
             meter: settings.meter,
         });
         let (stop, _) = watch::channel(false);
+        let seal = settings.root.derive(Purpose::Mail, None);
+        let mails = Arc::new(Mails::new(node.clone(), Arc::clone(&settings.entropy), seal));
         Ok(Self {
             node,
+            mails,
             entropy: settings.entropy,
             limiter,
             redis_limiter,

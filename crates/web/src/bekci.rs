@@ -15,7 +15,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     AuditTrail, Builder, Front, GuardCalls, GuardType, Identities, Require, Sessions, Settings, TrustedProxies, Watch,
-    auth, openapi::Described,
+    auth, mail::Sending, openapi::Described,
 };
 
 /// Everything that an application's workers share. Cheap to clone.
@@ -36,6 +36,7 @@ pub(crate) struct Parts {
     pub(crate) body_bytes: usize,
     pub(crate) audit: AuditTrail,
     pub(crate) stop: watch::Sender<bool>,
+    pub(crate) sending: Option<Sending>,
     pub(crate) looking: std::sync::Mutex<Option<JoinHandle<()>>>,
     pub(crate) described: std::sync::Mutex<Described>,
 }
@@ -249,6 +250,9 @@ impl Bekci {
             .map_or_else(|poisoned| poisoned.into_inner().take(), |mut slot| slot.take());
         if let Some(looking) = looking {
             let _ended = looking.await;
+        }
+        if let Some(sending) = &self.0.sending {
+            sending.stop().await;
         }
         self.0.store.close().await;
     }

@@ -12,7 +12,12 @@ use bekci_store::{OpenError, Providers, RedisSettings, Store, StoreSettings, Sys
 use bekci_token::{KeyRing, KeyStore, KeyStoreError, OsEntropy, RingError, RingGuard, RingSettings};
 use tokio::sync::watch;
 
-use crate::{AuthModel, Bekci, Cors, GuardType, Messages, Settings, Watch, auth, bekci::Parts, watch::Ways};
+use crate::{
+    AuthModel, Bekci, Cors, GuardType, MailSettings, Messages, Settings, Watch, auth,
+    bekci::Parts,
+    mail::{Sending, SendingParts},
+    watch::Ways,
+};
 
 /// How often the key files are looked at, so that a retired key is one everywhere.
 const LOOK_AT_KEYS: Duration = Duration::from_secs(1);
@@ -75,6 +80,9 @@ pub enum BuildError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// A template of mails cannot be used.
+    #[error(transparent)]
+    Mail(#[from] bekci_mail::TemplateError),
     /// Passwords cannot be hashed as asked.
     #[error(transparent)]
     Passwords(#[from] HasherError),
@@ -95,6 +103,7 @@ pub struct Builder {
     meter: Arc<dyn Meter>,
     messages: Messages,
     cors: Option<Cors>,
+    mail: Option<MailSettings>,
     quiet: bool,
     problem: Option<BuildError>,
     /// Keys that are made are an hour old, so that a test can have tokens of a while ago.
@@ -117,6 +126,7 @@ impl Builder {
             meter: Arc::new(Unmetered),
             messages: Messages::default(),
             cors: None,
+            mail: None,
             quiet: false,
             problem: None,
             #[cfg(feature = "testing")]
@@ -255,6 +265,13 @@ impl Builder {
         self
     }
 
+    /// How mails leave. They are queued in the database and sent beside requests.
+    #[must_use]
+    pub fn mail(mut self, mail: MailSettings) -> Self {
+        self.mail = Some(mail);
+        self
+    }
+
     /// For a process that does one thing and ends: it decides by fresh reads alone, so that no writer waits for it, and its own writes wait for every node as any do.
     #[must_use]
     pub fn quiet(mut self) -> Self {
@@ -333,6 +350,16 @@ impl Builder {
             true => Store::open_quiet(database.clone(), settings).await?,
             false => Store::open(database.clone(), settings).await?,
         };
+        let mailer = self.mail.as_ref().map(|mail| {
+            let parts = SendingParts {
+                store: &store,
+                clock: Arc::clone(&self.clock),
+                entropy: Arc::clone(&self.entropy),
+                meter: Arc::clone(&self.meter),
+            };
+            crate::mail::mailer(mail, parts)
+        });
+        let mailer = mailer.transpose()?.filter(|_| !self.quiet);
         let gate = Gate::new(GateParts {
             verifier: keys.clone(),
             identities: store.identities(),
@@ -379,6 +406,7 @@ impl Builder {
             body_bytes: self.settings.body_bytes,
             audit: self.settings.audit,
             stop,
+            sending: mailer.map(Sending::start),
             looking: std::sync::Mutex::new(Some(looking)),
             described: std::sync::Mutex::default(),
         }))

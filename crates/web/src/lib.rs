@@ -77,6 +77,7 @@ mod extract;
 mod head;
 mod host;
 mod in_code;
+mod mail;
 mod middleware;
 mod model;
 mod openapi;
@@ -97,6 +98,7 @@ pub use bekci::{Bekci, model_table};
 pub use bekci_core as core;
 pub use bekci_core::{Verification, async_trait};
 pub use bekci_derive::{AuthModel, guard, permission, permissions};
+pub use bekci_mail::{MailTls, Sender, SmtpSettings, Transport, TransportError};
 pub use bekci_migration as migration;
 pub use bekci_policy::{PolicyModel, parse_csv};
 pub use bekci_signin::{
@@ -115,6 +117,7 @@ pub use extract::{AnyAuth, Auth, Fresh, Temp, permit, principal};
 pub use head::Reading;
 pub use host::{BadHost, Host};
 pub use in_code::{Attempt, Credentials, GuardCalls, Identities, Outcome, Sessions, SignIn};
+pub use mail::MailSettings;
 pub use middleware::{AsIs, BadCors, Cors, CorsSettings, Front, Require, RequireService};
 #[doc(hidden)]
 pub use model::key_of;

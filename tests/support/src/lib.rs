@@ -1,4 +1,4 @@
-//! Real servers for tests: PostgreSQL, MariaDB, Redis, SQLite files, and any other program that listens on a port.
+//! Real servers for tests: PostgreSQL, MariaDB, Redis, SMTP, SQLite files, and any other program that listens on a port.
 //!
 //! Rules that hold for everything started here:
 //!
@@ -35,6 +35,7 @@ mod program;
 mod redis;
 mod redis_many;
 mod server;
+mod smtp;
 mod sqlite;
 mod user;
 
@@ -51,6 +52,7 @@ pub use program::find_program;
 pub use redis::Redis;
 pub use redis_many::{RedisCluster, RedisSentinels};
 pub use server::{Server, Service};
+pub use smtp::{ReceivedMail, Smtp, SmtpManner};
 pub use sqlite::{SqliteFile, sqlite_url, sqlite3_cli, try_sqlite3_cli};
 
 /// A name that no other call in this process gets: `label_1`, `label_2`, and so on.

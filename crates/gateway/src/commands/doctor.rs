@@ -3,6 +3,7 @@
 mod files;
 mod finding;
 mod identifiers;
+mod mail;
 mod policy;
 mod servers;
 mod tables;
@@ -40,6 +41,7 @@ pub(crate) async fn run(file: Option<&Path>) -> Answer {
     findings.extend(files::signing_keys(config));
     findings.extend(files::certificate(config));
     findings.extend(database(config).await);
+    findings.push(mail::look(config).await);
     findings.extend(upstreams(config).await);
     report(findings)
 }

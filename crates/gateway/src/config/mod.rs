@@ -45,7 +45,7 @@ pub(crate) mod types {
         AnswerShape, Guard, PasswordHash, RateLimits, Register, Source, Verification, Way,
     };
     pub(crate) use super::sections::limits::{Cors, Limits, Policy, Tenancy, TenantSource};
-    pub(crate) use super::sections::mail::{Client, Idp, Mail, MailLanguage, MailTls, MailTransport};
+    pub(crate) use super::sections::mail::{Client, Idp, Mail, MailLanguage, MailTls, MailTransport, Mailbox};
     pub(crate) use super::sections::model::{IdKind, Model, Provider, ProviderKind};
     pub(crate) use super::sections::redis::{Host, Redis, RedisScheme};
     pub(crate) use super::sections::route::{Consistency, Route, RouteKind, Upstream};

@@ -56,7 +56,6 @@ const NOT_BUILT: &[NotBuilt] = &[
     row("guards.*.otp_tries", any, "one-time codes"),
     row("guards.*.sign_in.*", |way| !is(way, "password"), "that way to sign in"),
     row("guards.*.register", |register| !is(register, "closed"), "registration"),
-    row("mail", any, "mail"),
     row("idp", any, "identity providers"),
     row("clients", any, "introspection and revocation for clients"),
     in_code("routes.*.kind", |kind| is(kind, "unverified"), "an application that confirms sign-ins (`confirm_verified`)"),

@@ -39,6 +39,8 @@ pub struct Metrics {
     pub upstream_seconds: Family<Histogram, 2>,
     /// `bekci_rate_limited_total{guard,limit}`: `sign_in`, `refresh`, or `hashing` where too many passwords waited.
     pub rate_limited: Family<Counter, 2>,
+    /// `bekci_mails_total{kind,result}`: `sent`, `deferred` to another attempt, or `given_up`.
+    pub mails: Family<Counter, 2>,
     /// `bekci_config_generation`: 1 at the start, and one more with each reload that was taken.
     pub config_generation: Family<Gauge, 0>,
     /// `bekci_config_loaded_timestamp_seconds`: when the configuration in force was loaded, in seconds since 1970.
@@ -110,6 +112,12 @@ impl Default for Metrics {
                 ["guard", "limit"],
                 (),
             ),
+            mails: Family::new(
+                "bekci_mails_total",
+                "Attempts to send mails by what came of them.",
+                ["kind", "result"],
+                (),
+            ),
             config_generation: Family::new(
                 "bekci_config_generation",
                 "Which configuration of this process is in force, counted from 1.",
@@ -164,6 +172,7 @@ impl Metrics {
         self.outbox_unapplied.write(&mut out);
         self.upstream_seconds.write(&mut out);
         self.rate_limited.write(&mut out);
+        self.mails.write(&mut out);
         self.config_generation.write(&mut out);
         self.config_loaded.write(&mut out);
         self.config_good.write(&mut out);
@@ -195,6 +204,10 @@ impl Meter for Metrics {
 
     fn rate_limited(&self, guard: &GuardName, limit: &'static str) {
         self.rate_limited.with([guard.as_str(), limit]).add_one();
+    }
+
+    fn mailed(&self, kind: &'static str, result: &'static str) {
+        self.mails.with([kind, result]).add_one();
     }
 
     fn applied(&self, lag: Duration) {

@@ -18,6 +18,7 @@ mod interleavings;
 mod interleavings_nodes;
 mod interleavings_states;
 mod limits;
+mod mails;
 mod own_tables;
 mod policies;
 mod policy_names;

@@ -26,6 +26,7 @@ mod house;
 mod in_code;
 mod isolation;
 mod limits;
+mod mails;
 mod models;
 mod openapi;
 mod planted;

@@ -1,6 +1,7 @@
 //! What no key says alone: names that lead nowhere, two guards that cannot be told apart, routes that ask for nothing.
 
 mod guards;
+mod mail;
 mod routes;
 mod stores;
 
@@ -16,6 +17,7 @@ pub(super) fn check(config: &Config, tree: &Node, problems: &mut Problems) {
     stores::check(config, &mut findings);
     guards::check(config, &mut findings);
     routes::check(config, &mut findings);
+    mail::check(config, &mut findings);
 }
 
 /// The place of a key if somebody gave it, else of the nearest table around it that somebody wrote.

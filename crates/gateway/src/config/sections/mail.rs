@@ -1,13 +1,15 @@
 //! `[mail]`, `[idp.<name>]` and `[clients.<name>]`.
 
+use std::path::PathBuf;
+
 use crate::config::schema::{
-    Fallback::Absent, Fallback::Computed, Fallback::Required, Fallback::Toml, Kind, range, settings, some,
+    Fallback::Absent, Fallback::Computed, Fallback::Required, Fallback::Toml, Kind, Refusal, range, settings, some,
 };
 use crate::config::tree::Value;
-use crate::config::values::choice;
 use crate::config::values::names::{Audience, Scope, Sentence};
 use crate::config::values::secret::{self, Secret};
 use crate::config::values::url::HttpUrl;
+use crate::config::values::{choice, text_type};
 
 choice! {
     /// How mails leave.
@@ -43,6 +45,12 @@ choice! {
     }
 }
 
+text_type! {
+    /// The sender of mails.
+    Mailbox: "an e-mail address, or a name and an address: Example <no-reply@example.com>", None,
+    |text| match bekci_mail::Sender::new(text) { Ok(_) => Ok(()), Err(_) => Err(Refusal::Malformed) }
+}
+
 settings! {
     /// How mails leave.
     Mail {
@@ -58,10 +66,16 @@ settings! {
         user: Option<Secret> = Absent;
         /// The password at the mail server.
         password: Option<Secret> = Absent;
-        /// The sender of the mails.
-        from: Sentence = Toml("'Bekci <no-reply@localhost>'");
+        /// A PEM file with the certificate authorities that are believed. Left out: the system's.
+        ca_file: Option<PathBuf> = Absent;
+        /// The sender of the mails: an address, or a name and an address as `Example <no-reply@example.com>`.
+        from: Mailbox = Toml("'Bekci <no-reply@localhost>'");
         /// The language where `Accept-Language` names none that Bekci speaks.
         language: MailLanguage = Toml("'en'");
+        /// A folder with templates that replace the built-in ones, each by its name: `reset_password.en.txt` (its first line is the subject), `layout.html`.
+        templates: Option<PathBuf> = Absent;
+        /// The folder of `transport = "file"`.
+        folder: PathBuf = Toml("'data/mails'");
     }
 }
 

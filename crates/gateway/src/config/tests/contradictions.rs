@@ -378,3 +378,26 @@ fn a_status_bans_or_lets_in_and_never_both() {
     let config = loaded("[models.customer]\nactive_statuses = ['*']\n");
     assert_eq!(config.models.len(), 2);
 }
+
+#[test]
+fn mail_needs_user_and_password_together_and_tls_for_them() {
+    for (text, place) in [
+        ("[mail]\nuser = 'a'\n", "bekci.toml:2:8: mail.user: needs a password"),
+        (
+            "[mail]\npassword = 'a'\n",
+            "bekci.toml:2:12: mail.password: needs a user",
+        ),
+        (
+            "[mail]\ntransport = 'smtp'\nhost = 'mail.test'\ntls = 'none'\nuser = 'a'\npassword = 'b'\n",
+            "bekci.toml:4:7: mail.tls: the password would be sent in clear",
+        ),
+        ("[mail]\nfrom = 'a@b, c@d'\n", "bekci.toml:2:8: mail.from: "),
+        ("[mail]\nfrom = \"A\\nBcc: x@y <a@b>\"\n", "bekci.toml:2:8: mail.from: "),
+    ] {
+        let problems = refused(text);
+        assert!(
+            problems.iter().any(|problem| problem.starts_with(place)),
+            "{problems:#?}"
+        );
+    }
+}

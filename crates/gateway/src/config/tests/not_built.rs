@@ -53,7 +53,6 @@ carry_session_data = true
             "guards.customer.require_verified_email: needs confirmation",
         ),
         ("[otel]\nenabled = true\n", "bekci.toml:1:2: otel: needs OpenTelemetry"),
-        ("[mail]\nhost = 'mail.test'\n", "bekci.toml:1:2: mail: needs mail"),
         (
             "[guards.customer]\notp_length = 8\n",
             "bekci.toml:2:14: guards.customer.otp_length: needs one-time codes",
