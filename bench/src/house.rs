@@ -7,7 +7,7 @@ use bekci_core::{
     AuthGuard, Entropy, GuardName, IdKind, ModelName, ModelSpec, Permission, PrincipalKey, RoleName, RootSecret,
     signin::SignInTenant,
 };
-use bekci_store::{NewAccount, Scope};
+use bekci_store::{AccountChange, Scope};
 use bekci_token::{Algorithm, OsEntropy};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -76,22 +76,19 @@ impl House {
 
     async fn account(bekci: &Bekci, guard: &GuardName, model: &ModelName) -> PrincipalKey {
         let hash = bekci.passwords().hash(SecretString::from(PASSWORD)).await.unwrap();
-        let account = NewAccount {
-            columns: vec![
-                ("email".to_owned(), EMAIL.to_owned()),
-                ("name".to_owned(), "Ada".to_owned()),
-            ],
+        let account = AccountChange {
+            columns: vec![("email".to_owned(), EMAIL.into()), ("name".to_owned(), "Ada".into())],
             password_hash: Some(hash),
-            verified: true,
+            verified: Some(true),
         };
-        let (key, _) = bekci.store().create_account(model, &account).await.unwrap();
+        let (key, _) = bekci.store().directory().add(model, &account).await.unwrap();
         let (scope, role) = (Scope::global(guard.clone()), RoleName::new("super-admin").unwrap());
         let many: Vec<Permission> = (0..30)
             .map(|n| Permission::new(&format!("area{n}.view")).unwrap())
             .chain([Permission::new("*").unwrap()])
             .collect();
-        bekci.rights().put_role(&scope, &role, &many).await.unwrap();
-        bekci.rights().assign_role(&key, &scope, &[role]).await.unwrap();
+        bekci.store().rights().put_role(&scope, &role, &many).await.unwrap();
+        bekci.store().rights().assign_role(&key, &scope, &[role]).await.unwrap();
         let seed = bekci::parse_csv(&seed())
             .unwrap()
             .into_iter()

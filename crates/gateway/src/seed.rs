@@ -2,8 +2,9 @@
 
 use bekci::Bekci;
 use bekci_core::{GuardName, ModelName, NameError, Permission, PrincipalKey, RoleName, signin::StoreError};
-use bekci_store::{NewAccount, Scope};
+use bekci_store::{AccountChange, DirectoryError, Scope};
 use secrecy::SecretString;
+use serde_json::json;
 
 /// Why there is no seed.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,9 @@ pub(crate) enum SeedError {
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store did not take an account.
+    #[error(transparent)]
+    Account(#[from] DirectoryError),
     /// The password could not be hashed.
     #[error("the password cannot be hashed: {0}")]
     Hash(String),
@@ -42,6 +46,7 @@ pub(crate) async fn roles(bekci: &Bekci) -> Result<(), SeedError> {
         let permissions: Result<Vec<Permission>, NameError> =
             permissions.iter().map(|text| Permission::new(text)).collect();
         bekci
+            .store()
             .rights()
             .put_role(
                 &Scope::global(GuardName::new(guard)?),
@@ -60,25 +65,20 @@ pub(crate) async fn person(bekci: &Bekci, person: Person<'_>) -> Result<Principa
         .hash(person.password)
         .await
         .map_err(|error| SeedError::Hash(error.to_string()))?;
-    let account = NewAccount {
+    let account = AccountChange {
         columns: vec![
-            ("email".to_owned(), person.email.to_owned()),
-            ("name".to_owned(), person.name.to_owned()),
+            ("email".to_owned(), json!(person.email)),
+            ("name".to_owned(), json!(person.name)),
         ],
         password_hash: Some(hash),
-        verified: true,
+        verified: Some(true),
     };
-    let (key, _) = bekci
-        .store()
-        .create_account(&ModelName::new(person.model)?, &account)
-        .await?;
-    bekci
-        .rights()
-        .assign_role(
-            &key,
-            &Scope::global(GuardName::new(person.model)?),
-            &[RoleName::new(person.role)?],
-        )
-        .await?;
+    let role = (
+        Scope::global(GuardName::new(person.model)?),
+        RoleName::new(person.role)?,
+    );
+    let model = ModelName::new(person.model)?;
+    let directory = bekci.store().directory();
+    let (key, _) = directory.add_with_roles(&model, &account, &[role]).await?;
     Ok(key)
 }

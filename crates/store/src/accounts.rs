@@ -1,7 +1,7 @@
 //! What is done to accounts beside their own columns: bans and blocks, each in force on every node when the call returns.
 
-use bekci_core::{ANY_STATUS, Account, PrincipalKey, SessionId, TokenId, identifier::stored_form, signin::StoreError};
-use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
+use bekci_core::{ANY_STATUS, Account, PrincipalKey, SessionId, TokenId, signin::StoreError};
+use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -12,7 +12,7 @@ use crate::{
     commit::{Barrier, Committed},
     directory::values::about_values,
     guarded::GuardedTransaction,
-    identifiers, load, providers,
+    load, providers,
     sql::{micros, quoted, quoted_table, statement},
 };
 
@@ -360,84 +360,7 @@ fn moment(time: OffsetDateTime) -> Option<String> {
     time.to_offset(time::UtcOffset::UTC).format(&Rfc3339).ok()
 }
 
-/// An account that is to be made.
-#[derive(Clone, Debug, Default)]
-pub struct NewAccount {
-    /// Its columns and their values: identifiers, attributes. Only columns that the model names.
-    pub columns: Vec<(String, String)>,
-    /// The password's hash in PHC format.
-    pub password_hash: Option<secrecy::SecretString>,
-    /// Whether its address counts as verified.
-    pub verified: bool,
-}
-
-/// A row that is to be inserted.
-#[derive(Default)]
-struct NewRow {
-    columns: Vec<String>,
-    expressions: Vec<String>,
-    values: Vec<sea_orm::Value>,
-}
-
-impl NewRow {
-    fn put(&mut self, of: &Columns, column: &str, value: sea_orm::Value) {
-        let expression = of.value(column, self.values.len() + 1, &value);
-        self.push(column, expression, value);
-    }
-
-    fn push(&mut self, column: &str, expression: String, value: sea_orm::Value) {
-        self.columns.push(quoted(column));
-        self.expressions.push(expression);
-        self.values.push(value);
-    }
-}
-
 impl Store {
-    /// Makes an account of a model whose table has the columns that the model names. Integer ids are given by the database, others here.
-    ///
-    /// # Errors
-    /// [`StoreError::Refused`] for a column that the model does not name, an identifier that is taken, or a model that is not there.
-    pub async fn create_account(
-        &self,
-        model: &bekci_core::ModelName,
-        account: &NewAccount,
-    ) -> Result<(PrincipalKey, Committed), StoreError> {
-        let gone = || StoreError::Refused(format!("there is no model {model}"));
-        let spec = self.node.model(model.as_str()).ok_or_else(gone)?.clone();
-        self.node.must_have_table(&spec)?;
-        let of = Columns::read(self.node.db(), &spec.table).await.map_err(unavailable)?;
-        let (mut row, mut entered) = (NewRow::default(), Vec::new());
-        for (column, value) in &account.columns {
-            let known = spec.identifiers.iter().any(|(name, _)| name == column)
-                || spec.cached_attributes.contains(column)
-                || spec.tenant_column.as_ref() == Some(column);
-            if !known {
-                return Err(StoreError::Refused(format!("model {model} has no column {column:?}")));
-            }
-            let value = if spec.identifiers.iter().any(|(name, _)| name == column) {
-                entered.push(value.as_str());
-                stored_form(value)
-            } else {
-                value.clone()
-            };
-            row.put(&of, column, value.into());
-        }
-        if let (Some(column), Some(hash)) = (&spec.password_column, &account.password_hash) {
-            row.put(&of, column, secrecy::ExposeSecret::expose_secret(hash).into());
-        }
-        if let (Some(column), true) = (&spec.verified_column, account.verified) {
-            let (expression, value) = of.moment(column, row.values.len() + 1, self.node.clock().now());
-            row.push(column, expression, value);
-        }
-        if spec.id_kind != bekci_core::IdKind::Integer {
-            let id = self.new_id(spec.id_kind)?;
-            if let Some(value) = load::id_values(&spec, &id).and_then(|ids| ids.into_iter().next()) {
-                row.put(&of, &spec.id_column, value);
-            }
-        }
-        self.insert_account(&spec, row, &entered).await
-    }
-
     pub(crate) fn new_id(&self, kind: bekci_core::IdKind) -> Result<String, StoreError> {
         let mut bytes = [0; 16];
         self.entropy.fill(&mut bytes).map_err(StoreError::Unavailable)?;
@@ -449,43 +372,5 @@ impl Store {
             .to_string(),
             _ => TokenId(bytes).to_string(),
         })
-    }
-
-    async fn insert_account(
-        &self,
-        spec: &bekci_core::ModelSpec,
-        row: NewRow,
-        entered: &[&str],
-    ) -> Result<(PrincipalKey, Committed), StoreError> {
-        let backend = self.node.backend();
-        let id = crate::sessions::id_as_text(backend, spec);
-        let sql = format!(
-            "INSERT INTO {} ({}) VALUES ({}) RETURNING {id} AS id",
-            quoted_table(&spec.table),
-            row.columns.join(", "),
-            row.expressions.join(", ")
-        );
-        let taken = || StoreError::Refused("an account with this identifier is there already".to_owned());
-        let transaction = self.connection().begin().await.map_err(unavailable)?;
-        for identifier in entered {
-            let found = identifiers::is_taken(&transaction, spec, None, identifier).await;
-            if found.map_err(unavailable)? {
-                return Err(taken());
-            }
-        }
-        let row = transaction
-            .query_one_raw(statement(backend, sql, row.values))
-            .await
-            .map_err(|error| match (error.sql_err(), about_values(&error)) {
-                (Some(sea_orm::SqlErr::UniqueConstraintViolation(_)), _) => taken(),
-                (_, Some(told)) => StoreError::Refused(format!("table {}: {told}", spec.table)),
-                _ => unavailable(error),
-            })?;
-        let row = row.ok_or_else(|| StoreError::Unavailable("the database gave no id for the account".to_owned()))?;
-        let id: String = row.try_get("", "id").map_err(unavailable)?;
-        let key = spec.key(&id).map_err(|error| StoreError::Refused(error.to_string()))?;
-        let committed = transaction.commit_with(Barrier::Auto).await;
-        self.tell("account.registered", Some(&key), &committed, &json!({}));
-        Ok((key, committed?))
     }
 }

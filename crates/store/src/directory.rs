@@ -9,6 +9,7 @@
 mod accounts;
 mod catalogue;
 mod provided;
+mod rows;
 pub(crate) mod values;
 
 use bekci_core::{IdKind, Identity, ModelName, ModelSpec, PrincipalKey, SessionId, TokenId, signin::StoreError};
@@ -17,6 +18,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 pub use catalogue::{NewRole, RolePage};
+pub use rows::NewRow;
 
 use self::values::refused;
 use crate::{

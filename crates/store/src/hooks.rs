@@ -1,5 +1,8 @@
 //! What entity hooks do: refuse an unguarded connection, and ask that the identity be fresh in the cache when the write returns.
 //!
+//! SeaORM runs hooks for one row at a time. `Entity::delete_many().exec(&raw)`, `update_many` and `insert_many` run none: triggers alone see them, and through an
+//! unguarded connection they take effect when a node next polls, not when the call returns.
+//!
 //! That nothing is missed is the triggers' duty; a hook names the key once more, with `refresh`. `#[derive(AuthModel)]` calls these; with `hooks = "manual"` call them first in your own
 //! `ActiveModelBehavior`:
 //!

@@ -57,7 +57,7 @@ use bekci_core::{
 use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
 use tokio::{sync::watch, task::JoinHandle};
 
-pub use accounts::{BanOrder, BlockOrder, NewAccount};
+pub use accounts::{BanOrder, BlockOrder};
 pub use audit::Actor;
 pub use authority::Caller;
 pub use clock::SystemClock;
@@ -65,7 +65,9 @@ pub use columns::{UnfitColumn, UnfitColumns, unfit_columns, unknown_statuses};
 pub use commit::{Barrier, CommitError, Committed};
 pub use compared::{CachedEntry, Compared};
 pub use connect::{OpenError, connect};
-pub use directory::{AccountChange, AccountPage, AccountQuery, Changed, Directory, DirectoryError, NewRole, RolePage};
+pub use directory::{
+    AccountChange, AccountPage, AccountQuery, Changed, Directory, DirectoryError, NewRole, NewRow, RolePage,
+};
 pub use failpoint::Failpoints;
 pub use guarded::{GuardedConnection, GuardedTransaction};
 pub use identifiers::Twins;
@@ -77,6 +79,7 @@ pub use pooler::check_pooler;
 pub use providers::Providers;
 pub use redis_check::{RedisProblem, RedisReport};
 pub use rights::{Rights, RoleEntry, Scope};
+pub use sea_orm;
 pub use shared::{RedisSettings, SharedCacheError};
 
 use crate::{

@@ -224,11 +224,29 @@ impl Rights {
             }
         }
         for role in change.add {
-            self.must_have_role(&transaction, scope, role).await?;
-            let sql = "INSERT INTO bekci_principal_roles (model, id, guard, tenant, role) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
-            self.run(&transaction, sql, owner(&[role.as_str()])).await?;
+            self.insert(&transaction, key, scope, role).await?;
         }
         self.finish((transaction, authority), key, scope, &before).await
+    }
+
+    /// Makes a principal a holder of a role.
+    pub(crate) async fn insert(
+        &self,
+        transaction: &GuardedTransaction,
+        key: &PrincipalKey,
+        scope: &Scope,
+        role: &RoleName,
+    ) -> Result<(), StoreError> {
+        self.must_have_role(transaction, scope, role).await?;
+        let sql = "INSERT INTO bekci_principal_roles (model, id, guard, tenant, role) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+        let texts = [
+            key.model(),
+            key.id(),
+            scope.guard.as_str(),
+            scope.tenant_text(),
+            role.as_str(),
+        ];
+        self.run(transaction, sql, texts.map(Value::from)).await.map(drop)
     }
 
     async fn direct(

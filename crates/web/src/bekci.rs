@@ -9,13 +9,13 @@ use bekci_migration::{
     sea_orm_migration::sea_orm::{DatabaseConnection, DbErr},
 };
 use bekci_signin::{PasswordHasher, SignIn};
-use bekci_store::{GuardedConnection, Rights, Store};
+use bekci_store::{GuardedConnection, Store};
 use bekci_token::KeyRing;
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    AuditTrail, Builder, Front, GuardCalls, GuardType, Identities, Require, Sessions, Settings, TrustedProxies, Watch,
-    auth, mail::Sending, openapi::Described,
+    Accounts, AuditTrail, Builder, Front, GuardCalls, GuardType, Identities, Require, Rights, Sessions, Settings,
+    TrustedProxies, Watch, auth, mail::Sending, openapi::Described,
 };
 
 /// Everything that an application's workers share. Cheap to clone.
@@ -74,12 +74,20 @@ impl Bekci {
     }
 
     /// Roles and permissions, and who holds them: each change is in force when its call returns.
-    #[must_use]
     pub fn rights(&self) -> Rights {
-        self.0.store.rights()
+        Rights::new(self.clone())
+    }
+
+    /// Makes accounts.
+    #[must_use]
+    pub fn accounts(&self) -> Accounts {
+        Accounts::new(self.clone())
     }
 
     /// The connection to write through: only what is written through it takes effect at once.
+    ///
+    /// The hooks refuse a row that is written through another connection. SeaORM runs no hook for statements of many rows: `Entity::delete_many().exec(&raw)` and
+    /// `update_many` through a pool of the application's own are seen by triggers alone, and take effect within `max_staleness_ms`.
     #[must_use]
     pub fn connection(&self) -> GuardedConnection {
         self.0.store.connection()

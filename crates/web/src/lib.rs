@@ -107,7 +107,7 @@ pub use bekci_signin::{
 };
 pub use bekci_store::hooks;
 pub use bekci_store::{
-    Actor, BanOrder, BlockOrder, CacheSettings, GuardedConnection, NewAccount, RedisSettings, Rights, Scope, Store,
+    Actor, BanOrder, BlockOrder, CacheSettings, Committed, GuardedConnection, RedisSettings, RoleEntry, Scope, Store,
     connect,
 };
 pub use bekci_token::{Algorithm, OsEntropy, ensure_root, parse_root, read_root};
@@ -116,13 +116,16 @@ pub use client::TrustedProxies;
 pub use extract::{AnyAuth, Auth, Fresh, Temp, permit, principal};
 pub use head::Reading;
 pub use host::{BadHost, Host};
-pub use in_code::{Attempt, Credentials, GuardCalls, Identities, Outcome, Sessions, SignIn};
+pub use in_code::{
+    Accounts, Attempt, Create, Created, Credentials, GuardCalls, Identities, Outcome, Rights, RightsError, Sessions,
+    SignIn,
+};
 pub use mail::MailSettings;
 pub use middleware::{AsIs, BadCors, Cors, CorsSettings, Front, Require, RequireService};
 #[doc(hidden)]
 pub use model::key_of;
 pub use model::{AsPrincipal, AuthModel, GuardType, KeyFault};
-pub use permission::{AsPermission, AsRole, PermissionName};
+pub use permission::{AsPermission, AsRole, AsTenant, PermissionName, Permissions, Roles};
 pub use record::Record;
 pub use respond::{BadMessage, Language, Messages, REQUEST_ID, Refusal, RequestId, Voice, message};
 pub use settings::Settings;

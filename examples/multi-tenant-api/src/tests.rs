@@ -96,9 +96,9 @@ async fn no_guards_token_opens_anothers_routes() {
 #[actix_web::test]
 async fn who_was_seeded_can_sign_in_and_buy() {
     let bekci = bekci().await;
-    setup::accounts(&bekci, "correct horse battery staple").await.unwrap();
+    setup::accounts(&bekci, "nine wet lamps hum softly").await.unwrap();
     let app = app(&bekci).await;
-    let login = json!({"email": "CARA@example.com", "password": "correct horse battery staple"});
+    let login = json!({"email": "CARA@example.com", "password": "nine wet lamps hum softly"});
     let signed_in = app.post("/auth/customer/login").json(&login).await;
     assert_eq!(signed_in.status(), 200, "{signed_in:?}");
     let token = signed_in.json::<Value>()["data"]["accessToken"]

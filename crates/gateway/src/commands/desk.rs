@@ -126,7 +126,7 @@ impl Desk<'_> {
 
     /// The role that counts by this name in a scope: the tenant's own, else the global one.
     pub(crate) async fn role(&self, scope: &Scope, name: &RoleName) -> Result<RoleEntry, Failure> {
-        let roles = self.bekci.rights().roles(&scope.guard).await?;
+        let roles = self.bekci.store().rights().roles(&scope.guard).await?;
         let named = |tenant: Option<&TenantName>| {
             let mut roles = roles.iter();
             roles.find(|role| role.name == *name && role.scope.tenant.as_ref() == tenant)

@@ -326,6 +326,7 @@ async fn import(desk: &Desk<'_>, file: &Path) -> Result<Answer, Failure> {
     for role in &roles {
         let committed = desk
             .bekci
+            .store()
             .rights()
             .put_role(&role.scope, &role.name, &role.permissions)
             .await?;

@@ -1,6 +1,6 @@
 //! Adding, changing and removing accounts.
 
-use bekci_core::{IdKind, ModelName, ModelSpec, PrincipalKey, SessionId, identifier::stored_form};
+use bekci_core::{IdKind, ModelName, ModelSpec, PrincipalKey, RoleName, SessionId, identifier::stored_form};
 use sea_orm::{ConnectionTrait, Value};
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -16,6 +16,7 @@ use crate::{
     commit::Committed,
     guarded::GuardedTransaction,
     identifiers, load,
+    rights::Scope,
     sessions::{id_as_text, ids},
     sql::{micros, quoted, quoted_table, statement},
 };
@@ -66,7 +67,14 @@ fn identifies(spec: &ModelSpec, column: &str) -> bool {
     spec.identifiers.iter().any(|(name, _)| name == column)
 }
 
-fn without(spec: &ModelSpec, what: &str) -> DirectoryError {
+/// The identifiers that a change sets.
+fn entered<'a>(spec: &ModelSpec, change: &'a AccountChange) -> Vec<&'a str> {
+    let columns = change.columns.iter();
+    let identifiers = columns.filter(|(column, _)| identifies(spec, column));
+    identifiers.filter_map(|(_, value)| value.as_str()).collect()
+}
+
+pub(super) fn without(spec: &ModelSpec, what: &str) -> DirectoryError {
     DirectoryError::Value(format!("model {} has no {what}", spec.name))
 }
 
@@ -80,6 +88,19 @@ impl Directory {
         &self,
         model: &ModelName,
         account: &AccountChange,
+    ) -> Result<(PrincipalKey, Committed), DirectoryError> {
+        self.add_with_roles(model, account, &[]).await
+    }
+
+    /// Adds an account that holds these roles from the beginning, in one transaction.
+    ///
+    /// # Errors
+    /// As [`Directory::add`]; [`StoreError::Refused`](bekci_core::signin::StoreError::Refused) where a guard does not have the role.
+    pub async fn add_with_roles(
+        &self,
+        model: &ModelName,
+        account: &AccountChange,
+        roles: &[(Scope, RoleName)],
     ) -> Result<(PrincipalKey, Committed), DirectoryError> {
         let spec = self.spec(model.as_str())?.clone();
         self.must_have_table(&spec)?;
@@ -100,9 +121,11 @@ impl Directory {
             expressions.join(", "),
             id_as_text(backend, &spec)
         );
-        let transaction = self.store.begin_change(Locks::Principal, None).await?.transaction;
-        self.must_be_free(&transaction, &spec, None, account).await?;
-        let row = transaction
+        let begun = self.store.begin_change(Locks::Principal, None).await?;
+        let entered = entered(&spec, account);
+        self.must_be_free(&begun.transaction, &spec, None, &entered).await?;
+        let row = begun
+            .transaction
             .query_one_raw(statement(backend, sql, assigned.values))
             .await;
         let row = row.map_err(refused)?.ok_or(DirectoryError::Gone)?;
@@ -110,10 +133,8 @@ impl Directory {
         let key = spec
             .key(&id)
             .map_err(|fault| DirectoryError::Value(fault.to_string()))?;
-        let committed = self.commit(transaction).await;
-        self.store
-            .tell("account.registered", Some(&key), &committed, &json!({}));
-        Ok((key, committed?))
+        let committed = self.finish_new(begun, &key, roles).await?;
+        Ok((key, committed))
     }
 
     /// Changes an account. A new password ends its sessions.
@@ -151,7 +172,8 @@ impl Directory {
         let mut begun = self.store.begin_change(Locks::Principal, Some(key)).await?;
         begun.outranks(&self.store, key, reach).await?;
         let transaction = begun.transaction;
-        self.must_be_free(&transaction, &spec, Some(key), change).await?;
+        self.must_be_free(&transaction, &spec, Some(key), &entered(&spec, change))
+            .await?;
         if self.run(&transaction, sql, assigned.values).await? == 0 {
             return Err(DirectoryError::Gone);
         }
@@ -323,18 +345,14 @@ impl Directory {
     }
 
     /// No other account can be signed in to with one of these identifiers, in any of the columns that identify.
-    async fn must_be_free(
+    pub(super) async fn must_be_free(
         &self,
         transaction: &GuardedTransaction,
         spec: &ModelSpec,
         own: Option<&PrincipalKey>,
-        change: &AccountChange,
+        entered: &[&str],
     ) -> Result<(), DirectoryError> {
-        for (column, json) in &change.columns {
-            let identifies = spec.identifiers.iter().any(|(name, _)| name == column);
-            let Some(entered) = json.as_str().filter(|_| identifies) else {
-                continue;
-            };
+        for entered in entered {
             let taken = identifiers::is_taken(transaction, spec, own, entered).await;
             if taken.map_err(refused)? {
                 return Err(DirectoryError::Taken);

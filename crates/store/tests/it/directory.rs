@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bekci_core::{ModelName, Permission, RoleName, TenantName};
+use bekci_core::{ModelName, Permission, RoleName, TenantName, signin::StoreError};
 use bekci_store::{AccountChange, AccountQuery, DirectoryError, NewRole, Scope, Store};
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ on_every_store!(
     a_new_password_ends_the_sessions,
     a_status_is_restored_and_the_ban_is_gone,
     roles_and_permissions_are_known_by_number,
+    an_account_and_its_roles_are_one_change,
 );
 
 fn model(name: &str) -> ModelName {
@@ -282,4 +283,30 @@ async fn roles_and_permissions_are_known_by_number(scene: Scene) {
     ));
     directory.remove_role(id).await.unwrap();
     assert!(matches!(directory.remove_role(id).await, Err(DirectoryError::Gone)));
+}
+
+async fn an_account_and_its_roles_are_one_change(scene: Scene) {
+    if scene.is_postgres() {
+        // The scene's rows have numbers that the sequence does not know of.
+        scene.outside("SELECT setval(pg_get_serial_sequence('customers', 'id'), 100)");
+    }
+    let store = scene.node().await;
+    let directory = store.directory();
+    let scope = Scope::global(scene.customer.name.clone());
+    let role = |name| (scope.clone(), RoleName::new(name).unwrap());
+    let account = change(&[("email", json!("dora@example.com")), ("name", json!("Dora"))]);
+    let unknown = directory
+        .add_with_roles(&model("customer"), &account, &[role("buyer"), role("nobody")])
+        .await;
+    assert!(
+        matches!(&unknown, Err(DirectoryError::Store(StoreError::Refused(why))) if why.contains("nobody")),
+        "{unknown:?}"
+    );
+    assert!(!walk(&store, "customer", Some("dora@")).await.into_iter().any(|_| true));
+    let (who, committed) = directory
+        .add_with_roles(&model("customer"), &account, &[role("buyer"), role("buyer")])
+        .await
+        .unwrap();
+    committed.confirmed().unwrap();
+    assert!(Ask::of(&who, &scene.customer).can(&store, "orders.view").await);
 }

@@ -1,7 +1,7 @@
 //! One normal form of identifiers for every way in, on every store, and rows that are no accounts.
 
 use bekci_core::{ModelName, PrincipalKey};
-use bekci_store::{AccountChange, DirectoryError, NewAccount, Store};
+use bekci_store::{AccountChange, DirectoryError, Store};
 use sea_orm::ConnectionTrait;
 use serde_json::json;
 
@@ -52,16 +52,11 @@ async fn found(store: &Store, entered: &str) -> Vec<PrincipalKey> {
     found.into_iter().map(|credential| credential.key).collect()
 }
 
-fn by_email(email: &str) -> (NewAccount, AccountChange) {
-    let account = NewAccount {
-        columns: vec![("email".to_owned(), email.to_owned())],
-        ..NewAccount::default()
-    };
-    let change = AccountChange {
+fn by_email(email: &str) -> AccountChange {
+    AccountChange {
         columns: vec![("email".to_owned(), json!(email))],
         ..AccountChange::default()
-    };
-    (account, change)
+    }
 }
 
 async fn every_spelling_of_an_identifier_signs_in_to_its_account_and_to_no_other(scene: Scene) {
@@ -98,11 +93,9 @@ async fn no_way_in_makes_a_twin(scene: Scene) {
         ),
         (SPELLINGS[0], &SPELLINGS[1..]),
     ] {
-        let (first, _) = by_email(held);
-        let (who, _) = store.create_account(&customer(), &first).await.unwrap();
+        let (who, _) = directory.add(&customer(), &by_email(held)).await.unwrap();
         for other in others {
-            let (account, change) = by_email(other);
-            assert!(store.create_account(&customer(), &account).await.is_err(), "{other}");
+            let change = by_email(other);
             let added = directory.add(&customer(), &change).await;
             assert!(matches!(added, Err(DirectoryError::Taken)), "{other}");
             let moved = directory.change(&key("customer:1"), &change).await;
@@ -121,8 +114,8 @@ async fn two_spellings_added_at_once_make_one_account(scene: Scene) {
     let (here, there) = (without_case(&scene).await, without_case(&scene).await);
     let tries = SPELLINGS.iter().enumerate().map(|(n, spelling)| {
         let store = if n % 2 == 0 { here.clone() } else { there.clone() };
-        let (account, _) = by_email(spelling);
-        tokio::spawn(async move { store.create_account(&customer(), &account).await.is_ok() })
+        let account = by_email(spelling);
+        tokio::spawn(async move { store.directory().add(&customer(), &account).await.is_ok() })
     });
     let mut made = 0;
     for attempt in tries.collect::<Vec<_>>() {
@@ -178,8 +171,8 @@ async fn a_row_that_the_filter_leaves_out_is_no_account(scene: Scene) {
     db.execute_unprepared("UPDATE customers SET notes = 'deleted' WHERE id = 1")
         .await
         .unwrap();
-    let (account, _) = by_email("Twin@example.com");
-    store.create_account(&customer(), &account).await.unwrap();
+    let account = by_email("Twin@example.com");
+    store.directory().add(&customer(), &account).await.unwrap();
 
     // What is marked as deleted from outside is gone on a node that serves, with its sessions.
     let who = key("customer:2");

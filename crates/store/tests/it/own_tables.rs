@@ -1,7 +1,7 @@
 //! Account tables that an application brings, with types of its own.
 
 use bekci_core::{ModelName, ModelSpec, PrincipalKey};
-use bekci_store::{AccountChange, AccountQuery, BanOrder, DirectoryError, NewAccount, OpenError, Store, StoreSettings};
+use bekci_store::{AccountChange, AccountQuery, BanOrder, DirectoryError, OpenError, Store, StoreSettings};
 use sea_orm::{ConnectionTrait, Statement};
 use secrecy::ExposeSecret as _;
 
@@ -69,15 +69,6 @@ fn named(email: &str) -> (String, serde_json::Value) {
 async fn a_moment_goes_in_and_comes_back(scene: &Scene, is_now: &str) {
     let store = scene.quiet_node(settings(scene, spec())).await;
     let model = spec().name;
-    let made = NewAccount {
-        columns: vec![("email".to_owned(), "a@x.test".to_owned())],
-        verified: true,
-        ..NewAccount::default()
-    };
-    let (ada, _) = store.create_account(&model, &made).await.unwrap();
-    assert!(is_verified(&store, &ada).await);
-    assert!(is_so(scene, "a@x.test", is_now).await, "{is_now}");
-
     let new = AccountChange {
         columns: vec![named("b@x.test")],
         ..verified(true)
@@ -261,13 +252,6 @@ async fn a_column_that_bekci_does_not_fill_and_the_table_needs_is_named() {
             panic!("{refused:?}")
         };
         assert!(said.contains("password_hash"), "{said}");
-        let bare = NewAccount {
-            columns: vec![("email".to_owned(), "a@x.test".to_owned())],
-            ..NewAccount::default()
-        };
-        let refused = store.create_account(&spec().name, &bare).await;
-        let said = refused.unwrap_err().to_string();
-        assert!(said.contains("members") && said.contains("password_hash"), "{said}");
         store.close().await;
     }
 }

@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 
 use super::{Mounted, Right};
 use crate::{
-    Reading, Voice, Who,
+    Bekci, Reading, Voice, Who,
     auth::{
         answer::Success,
         body::{self, invalid},
@@ -76,11 +76,8 @@ impl Call {
         let admission = record::admit(watch, &self.request, &reading.head(AskedTenant::None), &rule).await?;
         let principal = admission.principal.ok_or(AuthError::TokenMissing)?;
         // After the gate: who may not call learns nothing of the log.
-        if !self.request.method().is_safe() && !self.mounted.bekci.is_audited() {
-            // A line that is tried is what tells that they are taken again.
-            tracing::error!(target: "bekci::audit", event = "change.refused", actor = %principal.view.identity.key, "nothing is changed while security events are not taken");
-            let why = "security events are not taken where they go, so that nothing is changed: look at the log's disk or reader";
-            return Err(Refusal::new(ErrorCode::StoreUnavailable, why));
+        if !self.request.method().is_safe() {
+            must_be_audited(&self.mounted.bekci, principal.view.identity.key.as_str())?;
         }
         let caller = Caller {
             right,
@@ -95,6 +92,18 @@ impl Call {
     pub(super) async fn bare(self, right: Right) -> Result<Caller, Refusal> {
         Ok(self.by(right).await?.0)
     }
+}
+
+/// Refuses a change while security events are not taken.
+pub(crate) fn must_be_audited(bekci: &Bekci, actor: &str) -> Result<(), Refusal> {
+    if bekci.is_audited() {
+        return Ok(());
+    }
+    // A line that is tried is what tells that they are taken again.
+    tracing::error!(target: "bekci::audit", event = "change.refused", actor, "nothing is changed while security events are not taken");
+    let why =
+        "security events are not taken where they go, so that nothing is changed: look at the log's disk or reader";
+    Err(Refusal::new(ErrorCode::StoreUnavailable, why))
 }
 
 pub(super) fn not_found(what: &'static str) -> Refusal {
@@ -247,7 +256,7 @@ impl Caller {
 }
 
 /// What the directory's refusal is told as.
-pub(super) fn refusal(error: DirectoryError) -> Refusal {
+pub(crate) fn refusal(error: DirectoryError) -> Refusal {
     match error {
         DirectoryError::Gone => not_found("no such row"),
         DirectoryError::Taken => Refusal::new(ErrorCode::Conflict, "taken").detail("reason", "taken"),

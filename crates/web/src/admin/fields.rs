@@ -16,7 +16,7 @@ use crate::respond::Refusal;
 const MAX_ATTRIBUTE_CHARS: usize = 1_000;
 
 /// The fields as they stand. Not to be printed: one of them may be a password.
-pub(super) struct Fields(Vec<(String, Value)>);
+pub(crate) struct Fields(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -47,8 +47,8 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 /// What is asked for an account.
-pub(super) struct Wanted {
-    pub(super) columns: Vec<(String, Value)>,
+pub(crate) struct Wanted {
+    pub(crate) columns: Vec<(String, Value)>,
     pub(super) password: Option<SecretString>,
     pub(super) verified: Option<bool>,
     /// The identifiers among the columns.
@@ -97,8 +97,13 @@ fn role(spec: &ModelSpec, name: &str) -> Option<Role> {
 }
 
 impl Fields {
+    /// The columns that a row sets.
+    pub(crate) fn of_row(columns: Vec<(String, Value)>) -> Self {
+        Self(columns)
+    }
+
     /// Checks each field by what it is in the model.
-    pub(super) fn read(self, spec: &ModelSpec) -> Result<Wanted, Refusal> {
+    pub(crate) fn read(self, spec: &ModelSpec) -> Result<Wanted, Refusal> {
         let mut wanted = Wanted {
             columns: Vec::new(),
             password: None,

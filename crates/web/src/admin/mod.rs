@@ -64,6 +64,11 @@ use bekci_core::{AuthGuard, Consistency, ErrorCode, GuardChain, NameError, Permi
 use futures_util::future::LocalBoxFuture;
 
 use self::call::{Answer, Call};
+pub(crate) use self::{
+    call::{must_be_audited, refusal},
+    fields::Fields,
+    principals::{hashed, must_have_identifier, texts},
+};
 pub use self::{
     principals::{account as account_json, whole as principal_json},
     roles::shown as role_json,

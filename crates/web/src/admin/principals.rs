@@ -14,6 +14,7 @@ use super::{
     fields::{Fields, Wanted},
 };
 use crate::{
+    Bekci,
     auth::body::invalid,
     respond::{Refusal, moment},
 };
@@ -104,14 +105,14 @@ pub(super) async fn show(call: Call) -> Answer {
 }
 
 /// Hashes a new password, if the policy takes it.
-async fn hashed(
-    caller: &Caller,
+pub(crate) async fn hashed(
+    bekci: &Bekci,
     model: &ModelName,
     password: SecretString,
     about: &[&str],
 ) -> Result<SecretString, Refusal> {
     // The account may come in by any guard of its model, so the one that asks most decides.
-    let guards = caller.mounted.bekci.watch().guards();
+    let guards = bekci.watch().guards();
     let asked = guards
         .filter(|guard| guard.model == *model)
         .map(|guard| guard.password_min_length)
@@ -119,20 +120,15 @@ async fn hashed(
     let policy = asked.map_or_else(PasswordPolicy::default, PasswordPolicy::new);
     let judged = policy.check(&password, about);
     judged.map_err(|weak| invalid("password", &weak.to_string()))?;
-    caller
-        .mounted
-        .bekci
-        .hash_password(model, password)
-        .await
-        .map_err(|error| match error {
-            HashError::Busy => SignInError::Busy.into(),
-            HashError::TooLong => invalid("password", &error.to_string()),
-            error => Refusal::new(bekci_core::ErrorCode::Internal, error.to_string()),
-        })
+    bekci.hash_password(model, password).await.map_err(|error| match error {
+        HashError::Busy => SignInError::Busy.into(),
+        HashError::TooLong => invalid("password", &error.to_string()),
+        error => Refusal::new(bekci_core::ErrorCode::Internal, error.to_string()),
+    })
 }
 
 /// The texts that a password must not be.
-fn texts<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<String> {
+pub(crate) fn texts<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<String> {
     values.filter_map(|value| value.as_str().map(str::to_owned)).collect()
 }
 
@@ -144,7 +140,7 @@ async fn change_of(
 ) -> Result<AccountChange, Refusal> {
     let about: Vec<&str> = about.iter().map(String::as_str).collect();
     let password_hash = match wanted.password {
-        Some(password) => Some(hashed(caller, model, password, &about).await?),
+        Some(password) => Some(hashed(&caller.mounted.bekci, model, password, &about).await?),
         None => None,
     };
     Ok(AccountChange {
@@ -154,7 +150,7 @@ async fn change_of(
     })
 }
 
-fn must_have_identifier(spec: &ModelSpec, wanted: &Wanted) -> Result<(), Refusal> {
+pub(crate) fn must_have_identifier(spec: &ModelSpec, wanted: &Wanted) -> Result<(), Refusal> {
     match spec.identifiers.first() {
         Some((first, _)) if !wanted.identifiers.contains(first) => Err(invalid(first, "missing")),
         _ => Ok(()),

@@ -77,7 +77,7 @@ pub(super) async fn set_roles(call: Call) -> Answer {
     let scope = scope(&caller, body.guard.as_deref(), body.tenant.as_deref())?;
     let wanted: Vec<RoleName> = names("roles", &body.roles)?;
     caller.not_self(&target)?;
-    let known = caller.mounted.bekci.rights().roles(&scope.guard).await;
+    let known = caller.mounted.bekci.store().rights().roles(&scope.guard).await;
     let known = known.map_err(|error| refusal(DirectoryError::Store(error)))?;
     // Names that mean nothing are a fault of the body. What the others mean is judged in the transaction that writes.
     let means = |name: &RoleName| {

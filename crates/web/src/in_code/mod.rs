@@ -1,7 +1,9 @@
 //! What an application calls in code, beside middleware and extractors.
 
+mod accounts;
 mod attempt;
 mod identities;
+mod rights;
 mod sessions;
 
 use std::{fmt, marker::PhantomData, sync::Arc};
@@ -14,8 +16,10 @@ use bekci_signin::{IssueOrder, SignInError, SignedIn};
 use bekci_store::Scope;
 
 pub use self::{
+    accounts::{Accounts, Create, Created},
     attempt::{Attempt, Credentials, Outcome, SignIn},
     identities::Identities,
+    rights::{Rights, RightsError},
     sessions::Sessions,
 };
 use crate::{Bekci, GuardType, Who, respond::Refusal};

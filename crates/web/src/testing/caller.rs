@@ -180,14 +180,14 @@ impl Caller {
             tenant: self.tenant.clone(),
         };
         if !self.roles.is_empty() {
-            let given = bekci.rights().assign_role(&self.key, &scope, &self.roles).await;
+            let given = bekci.store().rights().assign_role(&self.key, &scope, &self.roles).await;
             done(
                 done(given, "the role was not given").confirmed(),
                 "the role is not in force",
             );
         }
         if !self.permissions.is_empty() {
-            let given = bekci.rights().give(&self.key, &scope, &self.permissions).await;
+            let given = bekci.store().rights().give(&self.key, &scope, &self.permissions).await;
             done(
                 done(given, "the permission was not given").confirmed(),
                 "the permission is not in force",

@@ -4,7 +4,7 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 
 use actix_web::{HttpRequest, http::Method};
 use bekci_core::{Entropy as _, GuardName, PrincipalKey, TokenId};
-use bekci_store::{AccountQuery, NewAccount};
+use bekci_store::{AccountChange, AccountQuery};
 use bekci_token::OsEntropy;
 use futures_util::FutureExt as _;
 
@@ -107,13 +107,13 @@ impl TestApp {
         let mut name = TokenId([0; 16]);
         done(OsEntropy.fill(&mut name.0), "no random bytes");
         let columns = spec.identifiers.iter();
-        let columns = columns.map(|(column, _)| (column.clone(), format!("isolation-{name}@example.invalid")));
-        let account = NewAccount {
+        let columns = columns.map(|(column, _)| (column.clone(), format!("isolation-{name}@example.invalid").into()));
+        let account = AccountChange {
             columns: columns.collect(),
-            verified: true,
-            ..NewAccount::default()
+            verified: spec.verified_column.is_some().then_some(true),
+            ..AccountChange::default()
         };
-        let made = self.bekci.store().create_account(&spec.name, &account).await;
+        let made = self.bekci.store().directory().add(&spec.name, &account).await;
         if let Ok((key, _)) = made {
             return key;
         }

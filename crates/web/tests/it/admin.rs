@@ -75,14 +75,14 @@ pub async fn staffed_in(house: House) -> House {
         ("customer", "reader", &["orders.view"]),
     ];
     for (guard, name, permits) in roles {
-        let rights = house.bekci.rights();
+        let rights = house.bekci.store().rights();
         rights
             .put_role(&global(guard), &role(name), &permissions(permits))
             .await
             .unwrap();
     }
     let root = house.admin(1, "root").await;
-    let rights = house.bekci.rights();
+    let rights = house.bekci.store().rights();
     rights
         .assign_role(&root, &global("admin"), &[role("super-admin")])
         .await
@@ -98,7 +98,7 @@ pub async fn clerk(house: &House, id: i64, name: &str, granted: &[&str]) -> Prin
 }
 
 pub async fn give(house: &House, key: &PrincipalKey, granted: &[&str]) {
-    let rights = house.bekci.rights();
+    let rights = house.bekci.store().rights();
     rights.give(key, &global("admin"), &permissions(granted)).await.unwrap();
 }
 

@@ -99,7 +99,7 @@ async fn a_denial_counts_for_who_gives_and_lifting_one_is_giving() {
     let house = staffed().await;
     let ida = house.admin(5, "ida").await;
     let clerk_key = clerk(&house, 6, "clerk", &["bekci.rights.write", "orders.*"]).await;
-    let rights = house.bekci.rights();
+    let rights = house.bekci.store().rights();
     rights
         .deny(&ida, &global("admin"), &permissions(&["refunds.make"]))
         .await
@@ -138,6 +138,7 @@ async fn nobody_raises_itself() {
     let key = clerk(&house, 6, "clerk", &["bekci.*", "orders.view"]).await;
     house
         .bekci
+        .store()
         .rights()
         .deny(&key, &global("admin"), &permissions(&["refunds.make"]))
         .await
@@ -180,6 +181,7 @@ async fn nobody_raises_itself_by_the_name_of_a_role_that_it_holds() {
     let key = clerk(&house, 6, "clerk", &["bekci.*"]).await;
     house
         .bekci
+        .store()
         .rights()
         .assign_role(&key, &global("admin"), &[role("support")])
         .await
@@ -258,6 +260,7 @@ async fn who_changes_credentials_could_sign_in_so_rights_in_every_guard_count() 
     let carl = house.customer("carl").await;
     house
         .bekci
+        .store()
         .rights()
         .assign_role(&carl, &global("customer"), &[role("buyer")])
         .await

@@ -60,7 +60,7 @@ fn listed(answer: &Answer) -> Vec<&str> {
 
 async fn buyer(house: &House) {
     let carl = house.customer("carl").await;
-    let rights = house.bekci.rights();
+    let rights = house.bekci.store().rights();
     rights
         .assign_role(&carl, &global("customer"), &[role("buyer")])
         .await

@@ -9,7 +9,7 @@ use crate::{
 
 /// The number of a role.
 pub async fn number(house: &House, guard: &str, name: &str) -> i64 {
-    let roles = house.bekci.rights().roles(&global(guard).guard).await.unwrap();
+    let roles = house.bekci.store().rights().roles(&global(guard).guard).await.unwrap();
     roles.into_iter().find(|known| known.name == role(name)).unwrap().id
 }
 
@@ -236,7 +236,7 @@ async fn a_permission_that_is_deleted_is_taken_from_roles_and_from_whom_it_was_g
     let house = staffed().await;
     let ida = house.admin(5, "ida").await;
     house.admin(7, "joe").await;
-    let rights = house.bekci.rights();
+    let rights = house.bekci.store().rights();
     rights
         .give(&ida, &global("admin"), &permissions(&["orders.view"]))
         .await

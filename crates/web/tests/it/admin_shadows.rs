@@ -22,7 +22,7 @@ fn acme(guard: &str) -> Scope {
 /// A house with a global role `manager`, which `admin:5` holds in acme, and a clerk who may give its name and not what it permits.
 async fn managed(giving: &[&str]) -> (House, PrincipalKey) {
     let house = staffed().await;
-    let rights = house.bekci.rights();
+    let rights = house.bekci.store().rights();
     rights
         .put_role(&global("admin"), &role("manager"), &permissions(&["refunds.make"]))
         .await
@@ -65,7 +65,7 @@ async fn a_role_of_a_tenant_that_would_shadow_a_global_one_is_refused() {
 #[actix_web::test]
 async fn a_role_is_not_renamed_to_or_away_from_the_name_of_a_global_one() {
     let (house, manager) = managed(&["bekci.roles.give.admin.*"]).await;
-    let rights = house.bekci.rights();
+    let rights = house.bekci.store().rights();
     rights.put_role(&acme("admin"), &role("lead"), &[]).await.unwrap();
     rights.put_role(&acme("admin"), &role("auditor"), &[]).await.unwrap();
     rights
@@ -99,7 +99,7 @@ async fn a_role_is_not_renamed_to_or_away_from_the_name_of_a_global_one() {
 #[actix_web::test]
 async fn a_role_is_added_and_deleted_only_by_who_may_give_its_name_and_reaches_its_holders() {
     let (house, manager) = managed(&["bekci.roles.give.admin.helper", "bekci.roles.give.admin.fresh"]).await;
-    let rights = house.bekci.rights();
+    let rights = house.bekci.store().rights();
     // Held by somebody who outranks the clerk.
     rights.put_role(&global("admin"), &role("helper"), &[]).await.unwrap();
     rights.put_role(&global("admin"), &role("spare"), &[]).await.unwrap();
@@ -151,7 +151,7 @@ async fn a_role_is_added_and_deleted_only_by_who_may_give_its_name_and_reaches_i
 #[actix_web::test]
 async fn a_permission_is_not_forgotten_by_who_does_not_reach_its_holders() {
     let (house, manager) = managed(&["stock.count"]).await;
-    let rights = house.bekci.rights();
+    let rights = house.bekci.store().rights();
     rights
         .give(&manager, &global("admin"), &permissions(&["stock.count"]))
         .await

@@ -292,7 +292,7 @@ async fn a_change_of_rights_is_told_the_same_by_whatever_way_it_came() {
     assert_eq!(answer.status, 200, "{answer:?}");
     let by_management = told();
     assert_eq!(by_management.len(), 1, "{by_management:?}");
-    let library = house.bekci.rights();
+    let library = house.bekci.store().rights();
     library.sync_roles(&ida, &global("admin"), &[]).await.unwrap();
     let taken = told();
     library

@@ -4,30 +4,27 @@ use std::sync::Arc;
 
 use actix_web::{App, HttpResponse, get, web};
 use bekci::{
-    AsPrincipal, Auth, Bekci, Credentials, Outcome, PolicyModel, Refusal, Standing,
-    core::{Permission, PrincipalKey, RoleName, TenantName},
-    permission, permissions, testing,
+    Auth, Bekci, Credentials, Outcome, PolicyModel, Refusal, Standing, core::PrincipalKey, permission, permissions,
+    testing,
 };
-use sea_orm::{ActiveModelTrait, Set};
-use secrecy::ExposeSecret;
+use sea_orm::Set;
 use serde_json::{Value, json};
 
 use crate::models::admin::{self, Admin};
 
 permissions! { pub mod posts { view, delete } }
 
-const PASSWORD: &str = "correct horse battery staple";
+const PASSWORD: &str = "nine wet lamps hum softly";
 
 async fn ann(bekci: &Bekci) -> PrincipalKey {
-    let hash = bekci.passwords().hash(PASSWORD.into()).await.unwrap();
-    let account = admin::ActiveModel {
+    let ann = admin::ActiveModel {
         email: Set("ann@example.com".to_owned()),
-        password_hash: Set(Some(hash.expose_secret().to_owned())),
         status: Set("active".to_owned()),
         ..Default::default()
     };
-    let row = account.insert(&bekci.connection()).await.unwrap();
-    row.principal_key().unwrap()
+    let ann = bekci.accounts().create(ann).password(PASSWORD).await.unwrap();
+    ann.committed.confirmed().unwrap();
+    ann.key
 }
 
 #[actix_web::test]
@@ -146,28 +143,11 @@ async fn a_guard_that_was_not_registered_is_refused_and_signs_nobody_in() {
 async fn rights() {
     let bekci = testing::bekci(|bekci| bekci.guard::<Admin>()).await;
     let key = ann(&bekci).await;
-    let everywhere = bekci.guard::<Admin>().scope().unwrap();
-    let acme = TenantName::new("acme").unwrap();
-    let in_acme = bekci.guard::<Admin>().scope_in(&acme).unwrap();
-    let editor = RoleName::new("editor").unwrap();
-    let (view, delete) = (
-        Permission::new("posts.view").unwrap(),
-        Permission::new("posts.delete").unwrap(),
-    );
-
     let rights = bekci.rights();
-    rights
-        .put_role(&everywhere, &editor, &[view.clone(), delete.clone()])
-        .await
-        .unwrap();
-    rights
-        .assign_role(&key, &in_acme, std::slice::from_ref(&editor))
-        .await
-        .unwrap();
-    rights
-        .deny(&key, &everywhere, std::slice::from_ref(&delete))
-        .await
-        .unwrap();
+    let in_acme = rights.clone().in_tenant("acme");
+    rights.put_role("editor", [posts::view, posts::delete]).await.unwrap();
+    in_acme.assign_role(&key, "editor").await.unwrap();
+    rights.deny(&key, posts::delete).await.unwrap();
 
     let app = App::new()
         .wrap(bekci.middleware())
@@ -179,22 +159,16 @@ async fn rights() {
         json!({"view": "nothing grants it", "delete": "denied by posts.delete", "roles": []})
     );
 
-    rights
-        .assign_role(&key, &everywhere, std::slice::from_ref(&editor))
-        .await
-        .unwrap();
-    rights.revoke(&key, &everywhere, &[delete]).await.unwrap();
+    rights.assign_role(&key, "editor").await.unwrap();
+    rights.revoke(&key, "posts.delete").await.unwrap();
     let answer: Value = app.acting_as(&key).get("/me/explain").await.json();
     let role = "permitted by role editor";
     assert_eq!(answer, json!({"view": role, "delete": role, "roles": ["editor"]}));
 
-    rights.sync_roles(&key, &everywhere, &[]).await.unwrap();
-    rights.remove_role(&key, &in_acme, &[editor]).await.unwrap();
-    rights
-        .sync_permissions(&key, &everywhere, std::slice::from_ref(&view), &[])
-        .await
-        .unwrap();
-    rights.give(&key, &in_acme, &[view]).await.unwrap();
+    rights.sync_roles(&key, [""; 0]).await.unwrap();
+    in_acme.remove_role(&key, ["editor"]).await.unwrap();
+    rights.sync_permissions(&key, "posts.view", [""; 0]).await.unwrap();
+    in_acme.give(&key, posts::view).await.unwrap();
     let answer: Value = app.acting_as(&key).get("/me/explain").await.json();
     assert_eq!(
         answer,

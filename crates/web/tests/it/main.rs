@@ -27,6 +27,7 @@ mod in_code;
 mod isolation;
 mod limits;
 mod mails;
+mod making;
 mod models;
 mod openapi;
 mod planted;

@@ -98,7 +98,7 @@ async fn scene() -> (House, Scene) {
     let house = House::built("http://localhost", judged).await;
     let other = house.second_node_with(judged).await;
     let carl = house.customer("carl").await;
-    let rights = house.bekci.rights();
+    let rights = house.bekci.store().rights();
     let scope = global("customer");
     rights.put_role(&scope, &role("buyer"), &[]).await.unwrap();
     rights.assign_role(&carl, &scope, &[role("buyer")]).await.unwrap();

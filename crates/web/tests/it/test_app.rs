@@ -1,7 +1,7 @@
 //! `bekci::testing`: who acts in a test is somebody real.
 
 use actix_web::{App, HttpResponse, delete, get, post, web};
-use bekci::{AsPrincipal, Auth, Bekci, Fresh, Who, core::RoleName, permission, permissions, testing};
+use bekci::{AsPrincipal, Auth, Bekci, Fresh, Who, permission, permissions, testing};
 use sea_orm::{ActiveModelTrait, Set};
 use serde_json::{Value, json};
 
@@ -140,12 +140,10 @@ async fn a_role_is_a_row_and_a_guard_is_named_where_a_model_has_two() {
     })
     .await;
     let ann = admin(&bekci, "ann@example.com").await;
-    let editor = RoleName::new("editor").unwrap();
-    let delete = bekci::core::Permission::new("posts.delete").unwrap();
-    let scope = bekci.guard::<Admin>().scope().unwrap();
     bekci
         .rights()
-        .put_role(&scope, &editor, &[delete])
+        .through::<Admin>()
+        .put_role("editor", "posts.delete")
         .await
         .unwrap()
         .confirmed()

@@ -185,7 +185,7 @@ async fn confirmed(house: &House, reference: &str) -> SignedIn {
 #[actix_web::test]
 async fn a_temporary_token_is_no_better_than_a_bad_one_on_any_other_route() {
     let (house, key) = house().await;
-    let rights = house.bekci.rights();
+    let rights = house.bekci.store().rights();
     let scope = guard(&house).scope().unwrap();
     rights
         .put_role(
@@ -249,6 +249,7 @@ async fn a_temporary_identity_holds_nothing_of_what_its_account_has_until_it_is_
     let scope = guard(&house).scope().unwrap();
     house
         .bekci
+        .store()
         .rights()
         .give(&key, &scope, &[Permission::new("orders.*").unwrap()])
         .await

@@ -158,7 +158,7 @@ fn columns(new: &New, spec: &ModelSpec) -> Result<Vec<(String, serde_json::Value
 
 /// What a role that is missing is to permit; `None`: it exists. A name that neither exists nor stands in the policy is a mistake.
 async fn role_to_make(bekci: &Bekci, scope: &Scope, role: &RoleName) -> Result<Option<Vec<Permission>>, Failure> {
-    let roles = bekci.rights().roles(&scope.guard).await?;
+    let roles = bekci.store().rights().roles(&scope.guard).await?;
     let mut here = roles.iter().filter(|entry| entry.scope == *scope);
     if here.any(|entry| entry.name == *role) {
         return Ok(None);
