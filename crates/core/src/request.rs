@@ -39,7 +39,14 @@ impl<'a> HeaderCredential<'a> {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Self::Malformed;
         }
-        let token = rest.trim_start_matches(' ');
+        Self::of_token(rest)
+    }
+
+    /// What follows the scheme `Bearer` and a space, as a parser of the header gives it.
+    #[must_use]
+    pub fn of_token(rest: &'a str) -> Self {
+        // Spaces part scheme and token; a tab does not.
+        let token = rest.trim_start_matches(' ').trim_end_matches([' ', '\t']);
         if token.is_empty() {
             return Self::Absent;
         }

@@ -92,6 +92,7 @@ mod trace;
 mod watch;
 mod who;
 
+pub use actix_web_httpauth as httpauth;
 pub use audited::AuditTrail;
 pub use auth::aliases::{call_names, is_call};
 pub use bekci::{Bekci, model_table};

@@ -12,6 +12,7 @@ use actix_web::{
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
 };
+use actix_web_httpauth::extractors::bearer::BearerAuth;
 use bekci_core::{Admission, AuthError, Consistency, Denial, GuardChain, RouteKind, RouteRule};
 use futures_util::future::LocalBoxFuture;
 
@@ -155,6 +156,44 @@ impl Require {
     }
 }
 
+/// What a validator of actix-web-httpauth comes to.
+type Validated = LocalBoxFuture<'static, Result<ServiceRequest, (Error, ServiceRequest)>>;
+
+impl Require {
+    /// The rule as a validator for `HttpAuthentication` of actix-web-httpauth, for applications that use it. It decides as `.wrap(require)` does: cookies count too,
+    /// and a handler takes [`Auth`](crate::Auth).
+    ///
+    /// ```
+    /// # use actix_web::web;
+    /// # use bekci::{Bekci, GuardType, httpauth::middleware::HttpAuthentication};
+    /// # fn routes<Admin: GuardType>(bekci: &Bekci) -> actix_web::Scope<impl actix_web::dev::ServiceFactory<
+    /// #     actix_web::dev::ServiceRequest, Config = (), Error = actix_web::Error, InitError = (),
+    /// #     Response = actix_web::dev::ServiceResponse<impl actix_web::body::MessageBody>>> {
+    /// let admins = bekci.require::<Admin>().permission("orders.view").validator();
+    /// web::scope("/admin").wrap(HttpAuthentication::with_fn(admins))
+    /// # }
+    /// ```
+    pub fn validator(self) -> impl Fn(ServiceRequest, Option<BearerAuth>) -> Validated + Clone + use<> {
+        let (watch, rule) = (self.watch, Rc::new(self.rule));
+        let problems: Rc<str> = self.problems.join("; ").into();
+        // The header is parsed again with all that a decision rests on: the extractor sees one of two headers.
+        move |mut request, _parsed| {
+            let (watch, rule, problems) = (watch.clone(), Rc::clone(&rule), Rc::clone(&problems));
+            Box::pin(async move {
+                let admitted = if problems.is_empty() {
+                    admit(&mut request, &watch, &rule).await
+                } else {
+                    Err(Refusal::misconfigured(problems.to_string()))
+                };
+                match admitted {
+                    Ok(()) => Ok(request),
+                    Err(refusal) => Err((refusal.into(), request)),
+                }
+            })
+        }
+    }
+}
+
 /// [`Require`] before a service.
 #[derive(Debug)]
 pub struct RequireService<S> {
@@ -205,22 +244,11 @@ where
         let (inner, watch, rule) = (Rc::clone(&self.inner), self.watch.clone(), Rc::clone(&self.rule));
         FIRST_REQUEST.call_once(|| warn_of_missing_middleware(&request));
         Box::pin(async move {
-            let began = watch.clock().uptime();
-            let decided = decide(&request, &watch, &rule).await;
-            let took = watch.clock().uptime().saturating_sub(began);
-            Record::of(request.request()).decided(&rule.id, took, &decided);
-            match decided {
-                Ok(admission) => {
-                    let admitted = Admitted::new(admission, Rc::clone(&rule), watch.clone());
-                    // An application without the front middleware must not see it either.
-                    let peer = request.peer_addr().map(|peer| peer.ip());
-                    watch.tenancy().strip(request.headers_mut(), peer);
-                    Admitted::note(&mut request.extensions_mut(), admitted);
-                    Ok(inner.call(request).await?.map_into_left_body())
-                }
-                Err(denial) => {
+            match admit(&mut request, &watch, &rule).await {
+                Ok(()) => Ok(inner.call(request).await?.map_into_left_body()),
+                Err(refusal) => {
                     let voice = Voice::of(request.request());
-                    let answer = Refusal::from(denial.error).render(&voice);
+                    let answer = refusal.render(&voice);
                     Ok(request.into_response(answer.map_into_right_body()))
                 }
             }
@@ -242,6 +270,21 @@ fn warn_of_missing_middleware(request: &ServiceRequest) {
     if cfg!(debug_assertions) {
         notice(line);
     }
+}
+
+/// Asks the gate, reports what it said, and leaves the admission with the request.
+async fn admit(request: &mut ServiceRequest, watch: &Watch, rule: &Rc<RouteRule>) -> Result<(), Refusal> {
+    let began = watch.clock().uptime();
+    let decided = decide(request, watch, rule).await;
+    let took = watch.clock().uptime().saturating_sub(began);
+    Record::of(request.request()).decided(&rule.id, took, &decided);
+    let admission = decided.map_err(|denial| Refusal::from(denial.error))?;
+    let admitted = Admitted::new(admission, Rc::clone(rule), watch.clone());
+    // An application without the front middleware must not see it either.
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    watch.tenancy().strip(request.headers_mut(), peer);
+    Admitted::note(&mut request.extensions_mut(), admitted);
+    Ok(())
 }
 
 async fn decide(request: &ServiceRequest, watch: &Watch, rule: &RouteRule) -> Result<Admission, Denial> {

@@ -7,6 +7,7 @@
 //! 3. What is for the log stays in the log: an answer has the code's sentence and chosen details, never an error's own text.
 //! 4. A refusal is never stored by caches.
 
+mod challenge;
 mod foreign;
 mod messages;
 mod voice;
@@ -30,6 +31,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::record::Reason;
 
+use challenge::bearer_challenge;
 pub(crate) use foreign::{json_fault, translated};
 pub use messages::{BadMessage, Language, Messages, message};
 pub(crate) use voice::only;
@@ -146,7 +148,7 @@ impl Refusal {
             answer.insert_header((name, HeaderValue::from_static(value)));
         }
         if let Some(challenge) = bearer_challenge(self.challenge) {
-            answer.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
+            answer.insert_header((WWW_AUTHENTICATE, challenge.clone()));
         }
         if let Some(wait) = self.retry_after {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -185,18 +187,6 @@ impl Refusal {
             told.insert("message".into(), message.into());
             json!({"success": false, "error": told})
         }
-    }
-}
-
-/// The parameters are parted by commas (RFC 9110 section 11.6.1), which actix-web-httpauth leaves out. One realm for all guards: it must not tell which guard would
-/// have let somebody in.
-fn bearer_challenge(challenge: Challenge) -> Option<&'static str> {
-    match challenge {
-        Challenge::None => None,
-        Challenge::Bare => Some("Bearer realm=\"bekci\""),
-        Challenge::InvalidRequest => Some("Bearer realm=\"bekci\", error=\"invalid_request\""),
-        Challenge::InvalidToken => Some("Bearer realm=\"bekci\", error=\"invalid_token\""),
-        Challenge::InsufficientScope => Some("Bearer realm=\"bekci\", error=\"insufficient_scope\""),
     }
 }
 

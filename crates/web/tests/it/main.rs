@@ -23,6 +23,7 @@ mod clock;
 mod documents;
 mod guarding;
 mod house;
+mod httpauth;
 mod in_code;
 mod isolation;
 mod limits;
