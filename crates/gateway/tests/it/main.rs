@@ -16,6 +16,7 @@ mod commands;
 mod demo;
 mod doctoring;
 mod echo;
+mod examples;
 mod explaining;
 mod faults;
 mod forge;
