@@ -207,7 +207,11 @@ impl Refused {
                 let status = page.as_ref().map(|_| sign_in::status_after(request.method()).as_u16());
                 (Refusal::from(error.clone()), status)
             }
-            Self::Upstream(error) => (Refusal::new(error.code(), error.to_string()), None),
+            Self::Upstream(error) => {
+                let is_late = matches!(error, ProxyError::ClientTooSlow);
+                let status = is_late.then_some(StatusCode::REQUEST_TIMEOUT.as_u16());
+                (Refusal::new(error.code(), error.to_string()), status)
+            }
             Self::NoUpstream => (Refusal::new(ErrorCode::NotFound, "the route has no upstream"), None),
             Self::NoToken(error) => (Refusal::new(ErrorCode::Internal, error.to_string()), None),
         };

@@ -8,6 +8,7 @@ mod demo;
 pub mod echo;
 mod gatekeeper;
 mod generation;
+mod http1;
 mod internal_token;
 mod log;
 mod lookout;

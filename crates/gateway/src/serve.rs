@@ -1,16 +1,18 @@
 //! The listeners: public traffic, and the one for those who run the gateway.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use actix_service::IntoServiceFactory;
 use actix_web::{
-    App, Error, HttpServer,
+    App, Error, HttpResponse, HttpServer,
     body::MessageBody,
     dev::{AppConfig, Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse},
+    http::header::{DATE, HeaderValue, HttpDate},
     middleware::from_fn,
     web,
 };
 use bekci::Bekci;
+use bekci_core::Clock as _;
 use bekci_store::SystemClock;
 use futures_util::future::LocalBoxFuture;
 use tokio::{sync::watch, task::JoinHandle};
@@ -20,6 +22,7 @@ use crate::{
     config::{Config, Loaded},
     decision, gatekeeper,
     generation::{Current, CurrentGate, Generation, Ground, Read, Renewing, Turner},
+    http1::{self, Bounds, UnreadableHead, UploadLimits},
     ops::{self, Metrics},
     readiness::Ready,
     tls::{self, Certificate, Served, TlsProblem},
@@ -163,27 +166,39 @@ pub(crate) fn certificate(config: &Config) -> Result<Option<Certificate>, TlsPro
         .transpose()
 }
 
-/// Lets applications answer clients at an address, within the bounds of the configuration: the server, and where it listens. A macro, since actix-web has no name for what
-/// its servers are asked.
-macro_rules! listen {
-    ($apps:expr, $address:expr, $config:expr, $served:expr) => {{
-        let (address, config): (SocketAddr, &Config) = ($address, $config);
-        let server = HttpServer::new($apps)
-            .workers(workers(config))
-            .max_connections(usize::try_from(config.limits.max_connections).unwrap_or(25_000))
-            .client_request_timeout(config.limits.head_timeout_seconds.duration())
-            .keep_alive(config.limits.keep_alive_seconds.duration())
-            .shutdown_timeout(u64::from(config.server.shutdown_timeout_seconds.get()))
-            .h1_allow_half_closed(false)
-            .disable_signals();
-        let server = match $served {
-            Some(served) => server.bind_rustls_0_23(address, tls::server_config(served).map_err(AssembleError::from)?),
-            None => server.bind(address),
-        };
-        let server = server.map_err(|error| ServeError::Listen { address, error })?;
-        let bound = server.addrs().first().copied().unwrap_or(address);
-        (server.run(), bound)
-    }};
+/// The bounds of the listeners that clients reach.
+fn bounds(config: &Config) -> Bounds {
+    let limits = &config.limits;
+    Bounds {
+        workers: workers(config),
+        max_connections: usize::try_from(limits.max_connections).unwrap_or(25_000),
+        head_timeout: limits.head_timeout_seconds.duration(),
+        keep_alive: limits.keep_alive_seconds.duration(),
+        uploads: UploadLimits {
+            bytes_per_second: limits.upload_bytes_per_second,
+            grace: limits.upload_grace_seconds.duration(),
+            total: limits.upload_seconds.duration(),
+        },
+        shutdown_seconds: u64::from(config.server.shutdown_timeout_seconds.get()),
+    }
+}
+
+/// The TLS configuration of a listener that shows this certificate.
+fn tls_of(served: Option<&Served>) -> Result<Option<rustls::ServerConfig>, AssembleError> {
+    Ok(served.map(tls::server_config).transpose()?)
+}
+
+/// Answers heads that cannot be read, as the current generation answers.
+fn refuse(current: &Current) -> impl Fn(UnreadableHead) -> HttpResponse + Send + Clone + 'static + use<> {
+    let current = current.clone();
+    move |why| {
+        let mut answer = current.now().front().refuse_head(&why.refusal());
+        let date = HttpDate::from(SystemTime::from(SystemClock.now())).to_string();
+        if let Ok(date) = HeaderValue::from_str(&date) {
+            answer.headers_mut().insert(DATE, date);
+        }
+        answer
+    }
 }
 
 fn listen_public(
@@ -191,23 +206,27 @@ fn listen_public(
     current: &Current,
     served: Option<&Served>,
 ) -> Result<(Server, SocketAddr), ServeError> {
-    let current = current.clone();
+    let (refuse, current) = (refuse(current), current.clone());
     let apps = move || Renewing::new(&current, public_app);
-    Ok(listen!(apps, config.server.listen, config, served))
+    let address = config.server.listen;
+    http1::listen(apps, refuse, address, bounds(config), tls_of(served)?)
+        .map_err(|error| ServeError::Listen { address, error })
 }
 
 fn listen_decisions(config: &Config, current: &Current, served: Option<&Served>) -> Result<Option<Server>, ServeError> {
     let Some(address) = config.server.decision_listen else {
         return Ok(None);
     };
-    let current = current.clone();
+    let (refuse, current) = (refuse(current), current.clone());
     let app = |generation: &Generation| {
         let decisions = generation.decisions.clone();
         App::new()
             .wrap(generation.front())
             .configure(move |service| decision::configure(service, decisions))
     };
-    let (server, _bound) = listen!(move || Renewing::new(&current, app), address, config, served);
+    let apps = move || Renewing::new(&current, app);
+    let listening = http1::listen(apps, refuse, address, bounds(config), tls_of(served)?);
+    let (server, _bound) = listening.map_err(|error| ServeError::Listen { address, error })?;
     Ok(Some(server))
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use actix_web::{
     dev::Payload,
+    error::PayloadError,
     web::{Buf, Bytes, BytesMut},
 };
 use futures_util::Stream;
@@ -138,6 +139,9 @@ impl Upload {
                 }
                 Poll::Ready(Some(Ok(piece))) => framing.frame(&piece, &mut self.gathered)?,
                 Poll::Ready(Some(Err(_))) if *framing == BodyFraming::Raw => self.body = None,
+                Poll::Ready(Some(Err(PayloadError::Io(error)))) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(ProxyError::ClientTooSlow);
+                }
                 Poll::Ready(Some(Err(error))) => return Err(ProxyError::ClientBody(error.to_string())),
                 Poll::Ready(None) => {
                     framing.end(&mut self.gathered)?;

@@ -4,15 +4,18 @@ mod bodies;
 mod credentials;
 mod framing;
 mod growth;
+mod heads;
 mod http2;
 mod leaks;
 mod logs;
+mod pipelining;
 mod policies;
 mod pressure;
 mod sink;
 mod sql;
 mod targets;
 mod tokens;
+mod uploads;
 
 use std::{
     io::{Read, Write},

@@ -76,7 +76,8 @@ pub struct House {
     file: PathBuf,
     folder: TempDir,
     rate_limit: &'static str,
-    log: &'static str,
+    /// Sections of the configuration beside the usual ones.
+    more: String,
     server: &'static str,
 }
 
@@ -112,7 +113,15 @@ impl House {
     /// One node whose log is JSON.
     pub fn logging_json(kind: Kind) -> Self {
         let mut house = Self::new(kind, 0);
-        house.log = "[log]\nformat = \"json\"\n";
+        house.more = "[log]\nformat = \"json\"\n".to_owned();
+        house.nodes.push(house.open_node());
+        house
+    }
+
+    /// One node with these sections beside the usual ones.
+    pub fn with(kind: Kind, sections: &str) -> Self {
+        let mut house = Self::new(kind, 0);
+        house.more = sections.to_owned();
         house.nodes.push(house.open_node());
         house
     }
@@ -135,7 +144,7 @@ impl House {
             file,
             folder,
             rate_limit,
-            log: "",
+            more: String::new(),
             server: "",
         };
         house.furnish();
@@ -215,7 +224,7 @@ impl House {
             )
             .unwrap();
         }
-        text.push_str(self.log);
+        text.push_str(&self.more);
         text.push_str(
             "[models.customer]\nidentifiers = [\"email:nocase\"]\ncached_attributes = [\"email\", \"name\"]\n",
         );

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, http::header::CONTENT_LENGTH, web::Payload};
+use actix_web::{HttpRequest, error::PayloadError, http::header::CONTENT_LENGTH, web::Payload};
 use bekci_core::ErrorCode;
 use bekci_signin::Identifier;
 use secrecy::SecretString;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 
-use crate::respond::{Refusal, json_fault, only};
+use crate::respond::{Refusal, is_late, json_fault, only};
 
 /// How long a body may take to come. Who sends a byte now and then would else hold a connection and its memory for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -146,9 +146,10 @@ async fn collect(request: &HttpRequest, payload: Payload, most: usize) -> Result
         return Err(too_large());
     }
     let reading = actix_web::rt::time::timeout(PATIENCE, payload.to_bytes_limited(most));
-    let in_time = reading
-        .await
-        .map_err(|_| Refusal::new(ErrorCode::MalformedRequest, "the body did not come in time"))?;
+    let in_time = reading.await.map_err(|_| Refusal::late_body())?;
     let read = in_time.map_err(|_| too_large())?;
-    read.map_err(|_| Refusal::new(ErrorCode::MalformedRequest, "the body cannot be read to its end"))
+    read.map_err(|fault| match fault.as_error::<PayloadError>() {
+        Some(fault) if is_late(fault) => Refusal::late_body(),
+        Some(_) | None => Refusal::new(ErrorCode::MalformedRequest, "the body cannot be read to its end"),
+    })
 }

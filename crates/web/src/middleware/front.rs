@@ -83,6 +83,29 @@ impl Front {
         self
     }
 
+    /// The answer to bytes that are no request, since their head cannot be read. It has what every answer has, is in English, and is logged and counted like any other.
+    #[must_use]
+    pub fn refuse_head(&self, refusal: &Refusal) -> HttpResponse {
+        let headers = HeaderMap::new();
+        let voice = Voice::read(&headers).saying(&self.messages);
+        let mut answer = refusal.render(&voice);
+        self.dress(answer.headers_mut(), &voice, None);
+        if let Some(told) = &self.told {
+            let record = Record::begin(Trace::taken_or_made(&headers));
+            record.fits_no_route(Duration::ZERO);
+            let request = record::Request {
+                method: &Method::from_bytes(b"-").unwrap_or_default(),
+                path: "-",
+                call: None,
+                voice: &voice,
+            };
+            let extensions = answer.extensions();
+            let reason = extensions.get::<record::Reason>();
+            record.tell(&*told.meter, &request, answer.status(), reason, Duration::ZERO);
+        }
+        answer
+    }
+
     /// What every answer has.
     fn dress(&self, headers: &mut HeaderMap, voice: &Voice, asking: Option<&Asking>) {
         headers.insert(REQUEST_ID, voice.request_id.header());

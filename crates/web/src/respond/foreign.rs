@@ -18,6 +18,9 @@ pub(crate) fn translated(error: &Error) -> Option<Refusal> {
     if let Some(json) = error.as_error::<JsonPayloadError>() {
         return Some(json_refusal(json));
     }
+    if error.as_error::<PayloadError>().is_some_and(is_late) {
+        return Some(Refusal::late_body());
+    }
     // What `web::Path` gives where nobody configured it: "not found", round the fault.
     let ours = error.as_error::<InternalError<serde::de::value::Error>>().is_some()
         || error.as_error::<PathError>().is_some()
@@ -27,6 +30,11 @@ pub(crate) fn translated(error: &Error) -> Option<Refusal> {
         || error.as_error::<ReadlinesError>().is_some()
         || error.as_error::<ContentTypeError>().is_some();
     ours.then(|| by_status(error.as_response_error().status_code(), error.to_string()))
+}
+
+/// Whether a body did not come within the time that the server grants it.
+pub(crate) fn is_late(fault: &PayloadError) -> bool {
+    matches!(fault, PayloadError::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }
 
 fn by_status(status: StatusCode, reason: String) -> Refusal {
@@ -48,6 +56,7 @@ fn json_refusal(error: &JsonPayloadError) -> Refusal {
         }
         JsonPayloadError::ContentType => Refusal::new(ErrorCode::UnsupportedMediaType, "the content type is not JSON"),
         JsonPayloadError::Deserialize(fault) => json_fault(fault, &[]),
+        JsonPayloadError::Payload(fault) if is_late(fault) => Refusal::late_body(),
         JsonPayloadError::Payload(fault) => by_status(
             actix_web::ResponseError::status_code(fault),
             format!("the body cannot be read: {fault}"),

@@ -32,7 +32,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use crate::record::Reason;
 
 use challenge::bearer_challenge;
-pub(crate) use foreign::{json_fault, translated};
+pub(crate) use foreign::{is_late, json_fault, translated};
 pub use messages::{BadMessage, Language, Messages, message};
 pub(crate) use voice::only;
 pub use voice::{REQUEST_ID, RequestId, Voice};
@@ -55,6 +55,7 @@ pub struct Refusal {
     challenge: Challenge,
     details: Option<Box<Map<String, Value>>>,
     retry_after: Option<Duration>,
+    status: Option<StatusCode>,
     reason: Cow<'static, str>,
 }
 
@@ -71,6 +72,7 @@ impl Refusal {
             challenge,
             details: None,
             retry_after: None,
+            status: None,
             reason: reason.into(),
         }
     }
@@ -90,6 +92,11 @@ impl Refusal {
             return refusal.detail("fix", why);
         }
         refusal
+    }
+
+    /// A body that did not come in time.
+    pub(crate) fn late_body() -> Self {
+        Self::new(ErrorCode::MalformedRequest, "the body did not come in time").with_status(StatusCode::REQUEST_TIMEOUT)
     }
 
     /// With another challenge than the code's usual one.
@@ -124,6 +131,13 @@ impl Refusal {
         self
     }
 
+    /// With a more exact status than the code's, as 408 in place of 400.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = Some(status);
+        self
+    }
+
     /// The code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
@@ -139,7 +153,7 @@ impl Refusal {
     /// The answer, as this request wants it.
     #[must_use]
     pub fn render(&self, voice: &Voice) -> HttpResponse {
-        let status = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = self.status_code();
         let mut answer = HttpResponse::build(status);
         answer
             .insert_header((REQUEST_ID, voice.request_id.header()))
@@ -204,6 +218,9 @@ impl std::error::Error for Refusal {}
 
 impl ResponseError for Refusal {
     fn status_code(&self) -> StatusCode {
+        if let Some(status) = self.status {
+            return status;
+        }
         StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 

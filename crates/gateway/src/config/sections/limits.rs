@@ -20,6 +20,13 @@ settings! {
         decision_header_bytes: u32 [range(2_048, 61_440)] = Toml("3584");
         /// How long a client may take to send the head of a request.
         head_timeout_seconds: Seconds [range(1, 300)] = Toml("5");
+        /// The bytes a second that a client has to send of a request body while it is waited for; a slow upstream costs it nothing. 0: any pace. A client that falls behind
+        /// gets 408.
+        upload_bytes_per_second: u32 [range(0, 16_777_216)] = Toml("240");
+        /// How far a client may fall behind `upload_bytes_per_second`, and so how long it may send nothing.
+        upload_grace_seconds: Seconds [range(1, 3_600)] = Toml("30");
+        /// How long a request body may take in all; 0: any time. A WebSocket is no body.
+        upload_seconds: Seconds [range(0, 604_800)] = Toml("3600");
         /// How long an idle connection is kept.
         keep_alive_seconds: Seconds [range(0, 3_600)] = Toml("15");
         /// How many connections each worker has at once.

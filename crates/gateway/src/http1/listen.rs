@@ -1,0 +1,147 @@
+//! Listeners: actix's server and its HTTP, and between them connections that have one request at a time.
+
+use std::{fmt, io, marker::PhantomData, net::SocketAddr, rc::Rc, time::Duration};
+
+use actix_http::{HttpService, Protocol, Request, Response};
+use actix_server::Server;
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, fn_service};
+use actix_tls::accept::{
+    TlsError,
+    rustls_0_23::{Acceptor, TlsStream, reexports::ServerConfig},
+};
+use actix_web::{HttpResponse, body::MessageBody, dev::AppConfig, rt::net::TcpStream};
+
+use super::{
+    body::UploadLimits,
+    service::Answering,
+    state::{Connection, UnreadableHead},
+    transport::{OneRequestAtATime, Refuse},
+};
+
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1_024;
+/// How long what a client still sends is read after the last answer, so that it can read that answer.
+const DISCONNECT: Duration = Duration::from_secs(1);
+
+/// The bounds of a listener.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) workers: usize,
+    /// For each worker.
+    pub(crate) max_connections: usize,
+    pub(crate) head_timeout: Duration,
+    pub(crate) keep_alive: Duration,
+    pub(crate) uploads: UploadLimits,
+    pub(crate) shutdown_seconds: u64,
+}
+
+/// Listens on an address, with TLS if there is a configuration for it. `refuse` answers heads that cannot be read. Gives the server and the address that it has.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub(crate) fn listen<A, R, F, I, S, B>(
+    applications: A,
+    refuse: R,
+    address: SocketAddr,
+    bounds: Bounds,
+    tls: Option<ServerConfig>,
+) -> io::Result<(Server, SocketAddr)>
+where
+    A: Fn() -> I + Send + Clone + 'static,
+    R: Fn(UnreadableHead) -> HttpResponse + Send + Clone + 'static,
+    I: IntoServiceFactory<F, Request>,
+    F: ServiceFactory<Request, Config = AppConfig, Service = S> + 'static,
+    F::Future: 'static,
+    F::Error: Into<actix_web::Error> + 'static,
+    F::InitError: fmt::Debug,
+    F::Response: Into<Response<B>> + 'static,
+    S: Service<Request, Response = F::Response, Error = F::Error> + 'static,
+    S::Future: 'static,
+    B: MessageBody + 'static,
+{
+    let socket = match address {
+        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?.into_std()?;
+    let bound = listener.local_addr()?;
+    let builder = Server::build()
+        .workers(bounds.workers)
+        .max_concurrent_connections(bounds.max_connections)
+        .shutdown_timeout(bounds.shutdown_seconds)
+        .disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    let is_tls = tls.is_some();
+    // A macro, since the service's type has the transport in it and no name.
+    macro_rules! service {
+        ($transport:ty) => {{
+            let signal = stopping.clone();
+            HttpService::<OneRequestAtATime<$transport>, _, _>::build()
+                .graceful_shutdown_signal(move || {
+                    let signal = signal.clone();
+                    async move { signal.notified().await }
+                })
+                .keep_alive(bounds.keep_alive)
+                // The transport has a timer for every head, not for the first alone.
+                .client_request_timeout(Duration::ZERO)
+                .client_disconnect_timeout(DISCONNECT)
+                .h1_allow_half_closed(false)
+                .local_addr(bound)
+                .on_connect_ext(|io: &OneRequestAtATime<$transport>, data| {
+                    data.insert::<Connection>(io.connection.clone());
+                })
+                .finish(Answering {
+                    applications: applications().into_factory(),
+                    is_tls,
+                    address: bound,
+                    limits: bounds.uploads,
+                    body: PhantomData,
+                })
+        }};
+    }
+    let name = format!("bekci-{bound}");
+    let builder = match tls {
+        None => builder.listen(name, listener, move || {
+            let refuse: Refuse = Rc::new(refuse.clone());
+            fn_service(move |io: TcpStream| {
+                let refuse = Rc::clone(&refuse);
+                async move {
+                    let _ = io.set_nodelay(true);
+                    let peer = io.peer_addr().ok();
+                    Ok((
+                        OneRequestAtATime::new(io, bounds.head_timeout, refuse),
+                        Protocol::Http1,
+                        peer,
+                    ))
+                }
+            })
+            .and_then(service!(TcpStream))
+        })?,
+        Some(mut tls) => {
+            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+            builder.listen(name, listener, move || {
+                let refuse: Refuse = Rc::new(refuse.clone());
+                Acceptor::new(tls.clone())
+                    .map_init_err(|_| ())
+                    .map_err(TlsError::into_service_error)
+                    .and_then(move |io: TlsStream<TcpStream>| {
+                        let refuse = Rc::clone(&refuse);
+                        async move {
+                            let (tcp, _) = io.get_ref();
+                            let _ = tcp.set_nodelay(true);
+                            let peer = tcp.peer_addr().ok();
+                            Ok((
+                                OneRequestAtATime::new(io, bounds.head_timeout, refuse),
+                                Protocol::Http1,
+                                peer,
+                            ))
+                        }
+                    })
+                    .and_then(service!(TlsStream<TcpStream>).map_err(TlsError::Service))
+            })?
+        }
+    };
+    Ok((builder.run(), bound))
+}
