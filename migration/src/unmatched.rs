@@ -17,7 +17,7 @@ pub struct Unmatched {
     pub table: String,
     /// Tables of the same name in other letters or in another schema, as a configuration names them.
     pub alike: Vec<String>,
-    /// The application's other tables, where no model of the configuration has its table. At most [`MOST_OTHERS`].
+    /// The application's other tables, where no model of the configuration has its table. At most `MOST_OTHERS`.
     pub others: Vec<String>,
 }
 

@@ -1,13 +1,13 @@
 //! The configuration of the gateway.
 //!
 //! 1. The file is read into a tree that knows the line and column of every value ([`tree`]).
-//! 2. `BEKCI__SECTION__KEY` variables take the place of what the file has ([`environment`]).
+//! 2. `BEKCI__SECTION__KEY` variables take the place of what the file has ([`mod@environment`]).
 //! 3. The tree is checked against the table of settings, and defaults are filled in ([`check`], [`sections`]).
 //! 4. The typed configuration is made, and checked for contradictions between keys ([`consistency`]).
 //! 5. What this version does not do is refused, where somebody asked for it ([`not_built`]).
 //!
 //! Every mistake of a step is reported, with its place. There is one list of keys, in [`sections`]: the typed configuration, the checks, the
-//! variables, `config show`, the JSON Schema ([`json_schema`]) and the reference ([`reference`]) are made from it.
+//! variables, `config show`, the JSON Schema ([`json_schema`]) and the reference ([`mod@reference`]) are made from it.
 #![expect(
     dead_code,
     reason = "sections are typed as a whole, also where the gateway reads a part of them"

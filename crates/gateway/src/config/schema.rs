@@ -1,6 +1,6 @@
 //! How the one table of settings is written: kinds of values, their defaults and what they are for.
 //!
-//! Each section is declared once, by [`settings!`](super::settings). From that declaration come the struct that the gateway reads, the
+//! Each section is declared once, by `settings!`. From that declaration come the struct that the gateway reads, the
 //! check of a file, the typed environment variables, `config show`, the JSON Schema and the reference in the documentation.
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@
 //! 1. There is a [`Permit`], which only the gate can make, and the upstream is one from configuration.
 //! 2. The upstream receives the path that was judged, byte for byte, and the query as it came. Redirects are the client's affair.
 //! 3. Headers about one connection are dropped, those that `Connection` names too; trailers are. Identity, forwarding and method-override headers are dropped in every
-//!    spelling, as are `Authorization` and our cookies; ours are set after that. See [`names`], [`cookies`], [`identity`], [`client`].
+//!    spelling, as are `Authorization` and our cookies; ours are set after that. See `names`, `cookies`, `identity`, `client`.
 //! 4. Bodies stream both ways with bounded memory, and their framing is written anew from what was parsed, so that nothing that was read in one way here can be
 //!    read in another there.
 //! 5. A request is sent twice only if a connection that was used before closed without a byte of an answer, and only where sending twice does no harm (RFC 9110
