@@ -90,6 +90,16 @@ pub(crate) trait Dialect: Send + Sync {
         None
     }
 
+    /// A query that has a row if the user lacks the right to see triggers: `statement`, which gives it.
+    fn lacks_privilege(&self) -> Option<String> {
+        None
+    }
+
+    /// What an error of a migration means, where the database's own words do not say what to change.
+    fn advice(&self, _error: &DbErr) -> Option<&'static str> {
+        None
+    }
+
     /// Makes two processes that migrate at once take turns; run first in the transaction.
     fn lock(&self) -> Option<&'static str>;
 

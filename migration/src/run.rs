@@ -50,7 +50,16 @@ impl Status {
 pub async fn up(db: &DatabaseConnection, models: &[ModelTable]) -> Result<Report, DbErr> {
     let txn = begin(db).await?;
     let made = up_within(&txn, models).await;
-    end(txn, made).await
+    end(txn, made.map_err(|error| advised(db, error))).await
+}
+
+/// The error, and what to change.
+fn advised(db: &DatabaseConnection, error: DbErr) -> DbErr {
+    let dialect = dialect::of(db.get_database_backend());
+    match dialect.ok().and_then(|dialect| dialect.advice(&error)) {
+        Some(advice) => DbErr::Migration(format!("{error}: {advice}")),
+        None => error,
+    }
 }
 
 async fn up_within(txn: &DatabaseTransaction, models: &[ModelTable]) -> Result<Report, DbErr> {
@@ -75,7 +84,7 @@ async fn up_within(txn: &DatabaseTransaction, models: &[ModelTable]) -> Result<R
         watches::run(txn, &account_table_statements(backend, model)?).await?;
         report.created.push(model.table.clone());
     }
-    report.watched = missing_watches(txn, models).await?;
+    report.watched = watches::without_watches(txn, models).await?;
     if !report.watched.is_empty() {
         watches::run(txn, &watches::own_statements(dialect)).await?;
         watches::run(txn, &watch_statements(backend, models)?).await?;

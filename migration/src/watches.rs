@@ -33,6 +33,30 @@ pub fn unwatch_statements(backend: DbBackend, tables: &[ModelTable]) -> Result<V
 /// # Errors
 /// As [`watch_statements`], and those of the database.
 pub async fn missing_watches<C: ConnectionTrait>(db: &C, tables: &[ModelTable]) -> Result<Vec<String>, DbErr> {
+    let missing = without_watches(db, tables).await?;
+    if !missing.is_empty() {
+        check_privilege(db).await?;
+    }
+    Ok(missing)
+}
+
+/// Refuses a user of the database who would see no trigger, whether there are some or not.
+async fn check_privilege<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> {
+    let backend = db.get_database_backend();
+    let Some(query) = dialect::of(backend)?.lacks_privilege() else {
+        return Ok(());
+    };
+    let found = db.query_one_raw(Statement::from_string(backend, query)).await?;
+    match found.map(|row| row.try_get::<String>("", "statement")).transpose()? {
+        None => Ok(()),
+        Some(grant) => Err(DbErr::Migration(format!(
+            "this user of the database sees no triggers, whether they are there or not: {grant}"
+        ))),
+    }
+}
+
+/// As [`missing_watches`], by a user who may make triggers.
+pub(crate) async fn without_watches<C: ConnectionTrait>(db: &C, tables: &[ModelTable]) -> Result<Vec<String>, DbErr> {
     let dialect = dialect::of(db.get_database_backend())?;
     let installed = installed(db, dialect).await?;
     let in_force = |watch: &Watch<'_>| {

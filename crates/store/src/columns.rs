@@ -2,18 +2,23 @@
 //! or write there is told when the store is opened, not by the first sign-in.
 //!
 //! - PostgreSQL gives a text to no column of another type by itself, so that every text is cast to the type that the catalogue names.
+//! - MariaDB turns a text into what the column takes, and refuses what it cannot.
 //! - SQLite takes any value anywhere; there a declared type says what the application's own readers expect.
 
 mod fitness;
 mod statuses;
 
+use bekci_core::ModelSpec;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Value};
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 pub use fitness::{UnfitColumn, UnfitColumns, unfit_columns};
 pub use statuses::unknown_statuses;
 
-use crate::sql::{micros, quoted_table, statement};
+use crate::{
+    load::id_values,
+    sql::{micros, quoted_table, statement},
+};
 
 /// What kind of values a column takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,12 +65,17 @@ const OF_POSTGRES: &str = "SELECT a.attname::text AS name, format_type(a.atttypi
 const OF_SQLITE: &str =
     "SELECT name, type AS shown, type, '' AS kind, \"notnull\" AS required FROM pragma_table_xinfo($1)";
 
+const OF_MARIADB: &str = "SELECT COLUMN_NAME AS name, COLUMN_TYPE AS shown, COLUMN_TYPE AS type, '' AS kind, \
+     CASE IS_NULLABLE WHEN 'NO' THEN 1 ELSE 0 END AS required FROM information_schema.COLUMNS \
+     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = $1 ORDER BY ORDINAL_POSITION";
+
 impl Columns {
     /// Reads the catalogue; no columns where there is no such table.
     pub(crate) async fn read<C: ConnectionTrait>(db: &C, table: &str) -> Result<Self, DbErr> {
         let backend = db.get_database_backend();
         let (sql, name) = match backend {
             DbBackend::Postgres => (OF_POSTGRES, quoted_table(table)),
+            DbBackend::MySql => (OF_MARIADB, table.to_owned()),
             _ => (OF_SQLITE, table.to_owned()),
         };
         let rows = db.query_all_raw(statement(backend, sql, [name.into()])).await?;
@@ -76,7 +86,7 @@ impl Columns {
         })
     }
 
-    /// SQLite's names are blind to case.
+    /// The names of SQLite and MariaDB are blind to case.
     fn get(&self, name: &str) -> Option<&Column> {
         let is_it = |column: &&Column| match self.backend {
             DbBackend::Postgres => column.name == name,
@@ -115,6 +125,15 @@ impl Columns {
         }
     }
 
+    /// The value that puts an id into its column: on MariaDB a UUID is 16 bytes only where the column takes bytes.
+    pub(crate) fn id(&self, spec: &ModelSpec, id: &str) -> Option<Value> {
+        let mut values = id_values(spec, id)?.into_iter();
+        if self.backend == DbBackend::MySql && self.takes(&spec.id_column) != Takes::Uuid {
+            return values.next_back();
+        }
+        values.next()
+    }
+
     /// The expression that puts a value of an attribute into a column: a text by [`Columns::text`], any other as it is.
     pub(crate) fn value(&self, name: &str, at: usize, value: &Value) -> String {
         match value {
@@ -135,6 +154,10 @@ impl Columns {
             (Takes::DateAndTime, DbBackend::Postgres) => {
                 (format!("TIMESTAMP 'epoch' + ${at} * INTERVAL '1 microsecond'"), number)
             }
+            (Takes::DateAndTime, DbBackend::MySql) => (
+                format!("TIMESTAMP '1970-01-01 00:00:00' + INTERVAL ${at} MICROSECOND"),
+                number,
+            ),
             (Takes::Moment | Takes::DateAndTime | Takes::Text, _) => {
                 let text = as_text(moment).map_or(number, Value::from);
                 (format!("${at}"), text)
@@ -155,6 +178,7 @@ fn column(backend: DbBackend, row: &QueryResult) -> Result<Column, DbErr> {
     let (kind, name): (String, String) = (row.try_get("", "type")?, row.try_get("", "name")?);
     let takes = match backend {
         DbBackend::Postgres => of_postgres(&kind, &row.try_get::<String>("", "kind")?),
+        DbBackend::MySql => of_mariadb(&kind),
         _ => of_sqlite(&kind),
     };
     let shown: String = row.try_get("", "shown")?;
@@ -180,6 +204,22 @@ fn of_postgres(name: &str, kind: &str) -> Takes {
         ("timestamptz", _) => Takes::Moment,
         ("timestamp", _) => Takes::DateAndTime,
         ("bool", _) => Takes::Truth,
+        _ => Takes::Other,
+    }
+}
+
+/// The session is in UTC, so that a `timestamp` is read and written as the `datetime` beside it.
+fn of_mariadb(declared: &str) -> Takes {
+    let declared = declared.to_ascii_lowercase();
+    let name = declared.split(['(', ' ']).next().unwrap_or_default();
+    match name {
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => Takes::Text,
+        "bigint" | "decimal" => Takes::Whole,
+        "tinyint" if declared.starts_with("tinyint(1)") => Takes::Truth,
+        "tinyint" | "smallint" | "mediumint" | "int" => Takes::Short,
+        "binary" if declared == "binary(16)" => Takes::Uuid,
+        "datetime" | "timestamp" => Takes::DateAndTime,
+        "enum" => Takes::Listed,
         _ => Takes::Other,
     }
 }

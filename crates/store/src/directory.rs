@@ -178,7 +178,12 @@ impl Directory {
         let mut columns = load::account_columns(backend, spec);
         columns.push(format!("{id} AS bekci_id"));
         if is_mixed(backend, spec) {
-            columns.push(format!("typeof({column}) AS bekci_stored"));
+            columns.push(match backend {
+                DbBackend::MySql => {
+                    format!("CASE LENGTH({column}) WHEN 16 THEN 'blob' ELSE 'text' END AS bekci_stored")
+                }
+                _ => format!("typeof({column}) AS bekci_stored"),
+            });
         }
         let (mut conditions, mut values) = (Vec::new(), Vec::new());
         if let Some(after) = &query.after {
@@ -188,7 +193,7 @@ impl Directory {
         if let Some(text) = &query.text {
             conditions.push(containing(spec, &id, text, &mut values));
         }
-        conditions.extend(load::filter(spec));
+        conditions.extend(load::filter(backend, spec));
         let condition = if conditions.is_empty() {
             String::new()
         } else {
@@ -280,9 +285,9 @@ fn bad_mark() -> DirectoryError {
     DirectoryError::Value("the mark is none that a page gave".to_owned())
 }
 
-/// SQLite keeps a UUID as 16 bytes or as text, by who wrote it, and orders all texts before all bytes.
+/// SQLite and MariaDB keep a UUID as 16 bytes or as text: by who wrote it, or by the column's type. SQLite orders all texts before all bytes.
 fn is_mixed(backend: DbBackend, spec: &ModelSpec) -> bool {
-    backend == DbBackend::Sqlite && spec.id_kind == IdKind::Uuid
+    backend != DbBackend::Postgres && spec.id_kind == IdKind::Uuid
 }
 
 /// How a row is stored, and its id: where the next page begins.
@@ -307,13 +312,13 @@ fn mark_value(backend: DbBackend, spec: &ModelSpec, mark: &str) -> Option<Value>
 fn containing(spec: &ModelSpec, id: &str, text: &str, values: &mut Vec<Value>) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
     for letter in text.chars() {
-        if matches!(letter, '%' | '_' | '\\') {
-            pattern.push('\\');
+        if matches!(letter, '%' | '_' | '!') {
+            pattern.push('!');
         }
         pattern.push(letter);
     }
     values.push(format!("%{pattern}%").into());
-    let like = format!("LIKE lower(${}) ESCAPE '\\'", values.len());
+    let like = format!("LIKE lower(${}) ESCAPE '!'", values.len());
     values.push(text.into());
     let exact = format!("{id} = ${}", values.len());
     let columns = spec

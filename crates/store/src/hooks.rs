@@ -22,9 +22,12 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 use crate::{
     guarded::{GuardedConnection, GuardedTransaction},
     keys::ChangeKey,
+    sql::statement,
 };
 
 const APPEND: &str = "INSERT INTO identity_outbox (key, adds, refresh) VALUES ($1, $2, $3)";
+/// The same for MariaDB.
+const APPEND_MARIADB: &str = "INSERT INTO identity_outbox (`key`, adds, refresh) VALUES (?, ?, ?)";
 
 /// Refuses a write through a connection that cannot bring a change of rights into force. Called before the statement runs, since on a plain pool it is
 /// committed by the time anything runs after it. Mocks and migrations pass.
@@ -64,12 +67,12 @@ pub(crate) async fn refresh<C: ConnectionTrait>(db: &C, key: &ChangeKey) -> Resu
 }
 
 pub(crate) fn append(backend: DbBackend, key: &ChangeKey, refresh: bool) -> Statement {
-    Statement::from_sql_and_values(backend, APPEND, [key.to_string().into(), false.into(), refresh.into()])
+    statement(backend, APPEND, [key.to_string().into(), false.into(), refresh.into()])
 }
 
 /// The key of a hook's own statement; `None` for any other statement.
 pub(crate) fn recognise(statement: &Statement) -> Option<ChangeKey> {
-    if statement.sql != APPEND {
+    if statement.sql != APPEND && statement.sql != APPEND_MARIADB {
         return None;
     }
     match statement.values.as_ref()?.0.first()? {
@@ -80,8 +83,9 @@ pub(crate) fn recognise(statement: &Statement) -> Option<ChangeKey> {
 
 /// An insert of no rows.
 pub(crate) fn nothing(backend: DbBackend) -> Statement {
-    Statement::from_string(
+    statement(
         backend,
         "INSERT INTO identity_outbox (key) SELECT key FROM identity_outbox WHERE 1 = 0",
+        [],
     )
 }

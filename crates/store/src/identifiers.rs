@@ -57,6 +57,8 @@ enum Means {
     Collation,
     /// PostgreSQL's normal forms as well.
     NormalForms,
+    /// Spellings, by the columns' own collations of MariaDB: they ignore case, and their indexes serve it.
+    Folding,
 }
 
 /// The condition under which a row may be meant, with its values behind those that are there.
@@ -64,16 +66,17 @@ fn condition(spec: &ModelSpec, entered: &str, means: Means, values: &mut Vec<Val
     let mut any = Vec::new();
     for (name, no_case) in &spec.identifiers {
         let column = quoted(name);
+        let lowers = *no_case && means != Means::Folding;
         let mut places = Vec::new();
         for spelling in spellings(entered, *no_case) {
             values.push(spelling.into());
-            places.push(if *no_case {
+            places.push(if lowers {
                 format!("lower(${})", values.len())
             } else {
                 format!("${}", values.len())
             });
         }
-        let held = if *no_case {
+        let held = if lowers {
             format!("lower({column})")
         } else {
             column.clone()
@@ -119,15 +122,14 @@ async fn rows<C: ConnectionTrait>(
 ) -> Result<Vec<QueryResult>, DbErr> {
     let mut values = values;
     let any = condition(spec, entered, means, &mut values);
-    let filter = load::filter(spec).map_or_else(String::new, |filter| format!(" AND {filter}"));
+    let backend = db.get_database_backend();
+    let filter = load::filter(backend, spec).map_or_else(String::new, |filter| format!(" AND {filter}"));
     let sql = format!(
         "SELECT {select}, {} FROM {} WHERE {other}({any}){filter} LIMIT {MOST_ROWS}",
         identifier_columns(spec),
         quoted_table(&spec.table)
     );
-    let rows = db
-        .query_all_raw(statement(db.get_database_backend(), sql, values))
-        .await?;
+    let rows = db.query_all_raw(statement(backend, sql, values)).await?;
     let mut meant = Vec::new();
     for row in rows {
         if is_meant(spec, &row, entered)? {
@@ -163,6 +165,9 @@ async fn meant<C: ConnectionTrait>(
     entered: &str,
 ) -> Result<Vec<QueryResult>, DbErr> {
     let backend = db.get_database_backend();
+    if backend == DbBackend::MySql && folds_case(db, spec).await? {
+        return rows(db, spec, asked, (entered, Means::Folding)).await;
+    }
     if backend != DbBackend::Sqlite || spellings(entered, true).len() == 1 {
         return rows(db, spec, asked, (entered, Means::Spellings)).await;
     }
@@ -177,6 +182,27 @@ async fn meant<C: ConnectionTrait>(
         }
         found => found,
     }
+}
+
+/// Whether case does not count in any identifier, and the collation of each column ignores it.
+async fn folds_case<C: ConnectionTrait>(db: &C, spec: &ModelSpec) -> Result<bool, DbErr> {
+    let mut values = vec![Value::from(spec.table.as_str())];
+    let mut places = Vec::new();
+    for (column, no_case) in &spec.identifiers {
+        if !no_case {
+            return Ok(false);
+        }
+        values.push(column.as_str().into());
+        places.push(format!("${}", values.len()));
+    }
+    let sql = format!(
+        "SELECT COUNT(*) AS folding FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = $1 \
+         AND COLUMN_NAME IN ({}) AND COLLATION_NAME LIKE '%!_ci' ESCAPE '!'",
+        places.join(", ")
+    );
+    let row = db.query_one_raw(statement(DbBackend::MySql, sql, values)).await?;
+    let folding = row.map(|row| row.try_get::<i64>("", "folding")).transpose()?;
+    Ok(!places.is_empty() && folding == i64::try_from(places.len()).ok())
 }
 
 /// The accounts that one signs in to by this identifier: one, none, or several that cannot be told apart.
@@ -317,7 +343,7 @@ impl Store {
             return Ok(twins);
         }
         let backend = self.node.backend();
-        let filter = load::filter(spec).map_or_else(String::new, |filter| format!(" WHERE {filter}"));
+        let filter = load::filter(backend, spec).map_or_else(String::new, |filter| format!(" WHERE {filter}"));
         let sql = format!(
             "SELECT {} AS id, {} FROM {}{filter} LIMIT {}",
             id_as_text(backend, spec),

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     node::Node,
     providers::{self, Given},
-    sql::{as_text, from_micros, micros, quoted, quoted_table, statement},
+    sql::{as_json, as_text, equals, from_micros, mariadb, micros, quoted, quoted_table, statement},
 };
 
 /// The identity of a principal; one with `exists` false where its model or account is not there. Asks the model's provider, if it has one of its own.
@@ -64,7 +64,7 @@ pub(crate) fn id_values(model: &ModelSpec, id: &str) -> Option<Vec<Value>> {
     bekci_core::PrincipalId::new(model.id_kind, id).ok()?;
     match model.id_kind {
         bekci_core::IdKind::Integer => id.parse::<i64>().ok().map(|id| vec![id.into()]),
-        // SQLite has no type for it: SeaORM writes 16 bytes, other writers the text.
+        // SQLite and MariaDB have no type for it that SeaORM writes: it writes 16 bytes, other writers the text.
         bekci_core::IdKind::Uuid => id
             .parse::<sea_orm::prelude::Uuid>()
             .ok()
@@ -76,41 +76,38 @@ pub(crate) fn id_values(model: &ModelSpec, id: &str) -> Option<Vec<Value>> {
 /// `WHERE` for the account with this id, and its values.
 pub(crate) fn by_id(backend: DbBackend, model: &ModelSpec, id: &str) -> Option<(String, Vec<Value>)> {
     let column = quoted(&model.id_column);
-    let filter = filter(model).map_or_else(String::new, |filter| format!(" AND {filter}"));
+    let filter = filter(backend, model).map_or_else(String::new, |filter| format!(" AND {filter}"));
     let mut values = id_values(model, id)?;
-    if backend == DbBackend::Sqlite && values.len() == 2 {
+    if backend != DbBackend::Postgres && values.len() == 2 {
         return Some((format!("{column} IN ($1, $2){filter}"), values));
     }
     values.truncate(1);
+    if model.id_kind == bekci_core::IdKind::Text {
+        let is_it = equals(backend, &model.id_column, 1);
+        return Some((format!("{is_it}{filter}"), values));
+    }
     Some((format!("{column} = $1{filter}"), values))
 }
 
-/// The condition of the rows that are accounts; `None`: all are. A truth value is written as 0 and 1 by SQLite, as `false` and `true` by PostgreSQL.
-pub(crate) fn filter(model: &ModelSpec) -> Option<String> {
+/// The condition of the rows that are accounts; `None`: all are. A truth value is written as 0 and 1 by SQLite and MariaDB, as `false` and `true` by PostgreSQL.
+pub(crate) fn filter(backend: DbBackend, model: &ModelSpec) -> Option<String> {
     let filter = model.filter.as_ref()?;
     let column = quoted(filter.column());
+    let text = match backend {
+        DbBackend::MySql => mariadb::exact(&as_text(filter.column())),
+        _ => as_text(filter.column()),
+    };
     // A value has letters, digits, `_` and `-` alone.
     Some(match filter.value() {
         None => format!("{column} IS NULL"),
-        Some("false") => format!("CAST({column} AS TEXT) IN ('false', '0')"),
-        Some("true") => format!("CAST({column} AS TEXT) IN ('true', '1')"),
-        Some(value) => format!("CAST({column} AS TEXT) = '{value}'"),
+        Some("false") => format!("{text} IN ('false', '0')"),
+        Some("true") => format!("{text} IN ('true', '1')"),
+        Some(value) => format!("{text} = '{value}'"),
     })
 }
 
 /// The columns of an account's row that [`read_account`] reads.
 pub(crate) fn account_columns(backend: DbBackend, model: &ModelSpec) -> Vec<String> {
-    let as_json = |column: &str| match backend {
-        // `char(n)` is padded with blanks that are no part of its value; as text it is without them.
-        DbBackend::Postgres => format!(
-            "(CASE WHEN pg_typeof({0}) = 'bpchar'::regtype THEN to_jsonb({0}::text) ELSE to_jsonb({0}) END)::text",
-            quoted(column)
-        ),
-        _ => format!(
-            "json_quote(CASE typeof({0}) WHEN 'blob' THEN lower(hex({0})) ELSE {0} END)",
-            quoted(column)
-        ),
-    };
     let or_null = |column: Option<&String>| column.map_or_else(|| "NULL".to_owned(), |column| as_text(column));
     let verified = model.verified_column.as_ref().map_or_else(
         || "1".to_owned(),
@@ -126,7 +123,7 @@ pub(crate) fn account_columns(backend: DbBackend, model: &ModelSpec) -> Vec<Stri
             .cached_attributes
             .iter()
             .enumerate()
-            .map(|(at, column)| format!("{} AS bekci_a{at}", as_json(column))),
+            .map(|(at, column)| format!("{} AS bekci_a{at}", as_json(backend, column))),
     );
     columns
 }

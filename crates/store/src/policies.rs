@@ -199,13 +199,24 @@ impl Policies {
     /// [`StoreError::Refused`] where the lines do not load.
     pub async fn seed(&self, lines: &[PolicyLine]) -> Result<bool, StoreError> {
         let transaction = self.begin().await?;
-        let mark = "INSERT INTO coherence_meta (name, value) VALUES ('policy_seeded', 1) ON CONFLICT DO NOTHING";
-        let first = transaction
-            .execute_unprepared(mark)
+        // Counted, since MariaDB tells a row that was there from a new one by no number of affected rows.
+        let mark = "INSERT INTO coherence_meta (name, value) VALUES ('policy_seeded', 1) \
+                    ON CONFLICT (name) DO UPDATE SET value = coherence_meta.value + 1";
+        let backend = self.store.node.backend();
+        transaction
+            .execute_raw(statement(backend, mark, []))
             .await
-            .map_err(unavailable)?
-            .rows_affected()
-            > 0;
+            .map_err(unavailable)?;
+        let times = "SELECT value FROM coherence_meta WHERE name = 'policy_seeded'";
+        let times = transaction
+            .query_one_raw(statement(backend, times, []))
+            .await
+            .map_err(unavailable)?;
+        let times: Option<i64> = times
+            .map(|row| row.try_get("", "value"))
+            .transpose()
+            .map_err(unavailable)?;
+        let first = times == Some(1);
         let empty = policy_lines(&transaction).await.map_err(unavailable)?.is_empty();
         if first && empty {
             self.insert(&transaction, lines).await?;

@@ -12,7 +12,7 @@ use bekci_core::{
         SessionEntry, SignInStore, StoreError,
     },
 };
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, TransactionTrait, Value};
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
 
@@ -22,7 +22,7 @@ use crate::{
     identifiers, load,
     node::Node,
     providers,
-    sql::{as_text, from_micros, micros, quoted, quoted_table, statement},
+    sql::{as_text, equals, from_micros, mariadb, micros, quoted, quoted_table, statement},
 };
 
 /// Sessions and credentials on the database.
@@ -151,10 +151,11 @@ impl SignInStore for Sessions {
         };
         let (new_at, old_at) = (values.len() + 1, values.len() + 2);
         values.extend([new.expose_secret().into(), old.expose_secret().into()]);
-        let column = quoted(column);
+        let is_old = equals(node.backend(), column, old_at);
         let sql = format!(
-            "UPDATE {} SET {column} = ${new_at} WHERE {condition} AND {column} = ${old_at}",
-            quoted_table(&spec.table)
+            "UPDATE {} SET {} = ${new_at} WHERE {condition} AND {is_old}",
+            quoted_table(&spec.table),
+            quoted(column)
         );
         Ok(self
             .committed(statement(node.backend(), sql, values), Barrier::Auto)
@@ -252,20 +253,16 @@ pub(crate) async fn end_within(
     let guard_name = guard.map(|guard| guard.name.as_str()).unwrap_or_default();
     let sql = format!(
         "UPDATE bekci_sessions SET ended_at = $1, end_reason = '{reason}' WHERE model = $2 AND principal_id = $3 AND {condition} \
-         AND ($5 = '' OR guard = $5) AND ended_at IS NULL RETURNING id"
+         AND ($5 = '' OR guard = $5) AND ended_at IS NULL"
     );
-    let values = [
+    let values = vec![
         micros(now).into(),
         key.model().into(),
         key.id().into(),
         id.into(),
         guard_name.into(),
     ];
-    let rows = transaction
-        .query_all_raw(statement(transaction.get_database_backend(), sql, values))
-        .await
-        .map_err(unavailable)?;
-    ids(&rows).map_err(unavailable)
+    end_where(transaction, &sql, values).await.map_err(unavailable)
 }
 
 /// Makes sign-ins and sign-outs of a principal take turns, so that a unique session stays one, and nobody waits for rows in an order that meets another's. SQLite
@@ -277,9 +274,13 @@ pub(crate) async fn lock_principal(transaction: &GuardedTransaction, key: &Princ
 /// Takes turns with everybody who locks the same text, until the transaction ends. SQLite has one writer.
 pub(crate) async fn lock_text(transaction: &GuardedTransaction, text: &str) -> Result<(), DbErr> {
     let backend = transaction.get_database_backend();
-    if backend == DbBackend::Postgres {
-        let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
-        transaction.execute_raw(statement(backend, lock, [text.into()])).await?;
+    match backend {
+        DbBackend::Postgres => {
+            let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+            transaction.execute_raw(statement(backend, lock, [text.into()])).await?;
+        }
+        DbBackend::MySql => mariadb::lock_text(transaction, text).await?,
+        _ => {}
     }
     Ok(())
 }
@@ -288,6 +289,7 @@ pub(crate) async fn lock_text(transaction: &GuardedTransaction, text: &str) -> R
 pub(crate) fn id_as_text(backend: DbBackend, spec: &bekci_core::ModelSpec) -> String {
     match (backend, spec.id_kind) {
         (DbBackend::Sqlite, bekci_core::IdKind::Uuid) => sqlite_uuid(&spec.id_column),
+        (DbBackend::MySql, bekci_core::IdKind::Uuid) => mariadb::uuid_text(&quoted(&spec.id_column)),
         _ => as_text(&spec.id_column),
     }
 }
@@ -298,6 +300,26 @@ fn sqlite_uuid(column: &str) -> String {
     let part = |from: u32, count: u32| format!("substr(lower(hex({column})), {from}, {count})");
     let bytes = [part(1, 8), part(9, 4), part(13, 4), part(17, 4), part(21, 12)].join(" || '-' || ");
     format!("CASE typeof({column}) WHEN 'blob' THEN {bytes} ELSE {column} END")
+}
+
+/// Runs an update that ends sessions, and gives which. MariaDB tells no rows of an update: they are read under lock before.
+pub(crate) async fn end_where(
+    transaction: &GuardedTransaction,
+    update: &str,
+    values: Vec<Value>,
+) -> Result<Vec<SessionId>, DbErr> {
+    let backend = transaction.get_database_backend();
+    if backend != DbBackend::MySql {
+        let update = statement(backend, format!("{update} RETURNING id"), values);
+        return ids(&transaction.query_all_raw(update).await?);
+    }
+    let condition = update.split_once(" WHERE ").map_or("", |(_, condition)| condition);
+    let read = format!("SELECT id FROM bekci_sessions WHERE {condition} ORDER BY id FOR UPDATE");
+    let rows = transaction
+        .query_all_raw(statement(backend, read, values.clone()))
+        .await?;
+    transaction.execute_raw(statement(backend, update, values)).await?;
+    ids(&rows)
 }
 
 pub(crate) fn ids(rows: &[QueryResult]) -> Result<Vec<SessionId>, DbErr> {

@@ -1,11 +1,20 @@
 //! The few things in which the databases differ, in one place.
+//!
+//! Statements are written once, as PostgreSQL and SQLite read them. [`mariadb`] rewrites what MariaDB reads otherwise: placeholders, quotes, and what happens on a
+//! duplicate key.
 
-use sea_orm::{DbBackend, DbErr, Statement, Value, sqlx};
+pub(crate) mod mariadb;
+
+use sea_orm::{
+    ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, Statement, TransactionOptions, Value,
+    sqlx,
+};
 
 /// The database's own clock, in microseconds since 1970.
 pub(crate) fn now_micros(backend: DbBackend) -> &'static str {
     match backend {
         DbBackend::Postgres => "(extract(epoch from clock_timestamp()) * 1000000)::bigint",
+        DbBackend::MySql => mariadb::NOW,
         _ => "CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) * 1000",
     }
 }
@@ -14,6 +23,7 @@ pub(crate) fn now_micros(backend: DbBackend) -> &'static str {
 pub(crate) fn random(backend: DbBackend) -> &'static str {
     match backend {
         DbBackend::Postgres => "(('x' || substr(md5(gen_random_uuid()::text), 1, 15))::bit(60)::bigint)",
+        DbBackend::MySql => "CAST(CONV(SUBSTR(MD5(CONCAT(UUID(), RAND())), 1, 15), 16, 10) AS SIGNED)",
         _ => "(random() & 9223372036854775807)",
     }
 }
@@ -23,6 +33,7 @@ pub(crate) fn random(backend: DbBackend) -> &'static str {
 pub(crate) fn own_rows(backend: DbBackend) -> &'static str {
     match backend {
         DbBackend::Postgres => "position IS NULL AND tx = pg_current_xact_id()::text::bigint",
+        DbBackend::MySql => "position IS NULL AND tx = CONNECTION_ID()",
         _ => "position IS NULL",
     }
 }
@@ -56,13 +67,72 @@ pub(crate) fn locked_rows(backend: DbBackend) -> &'static str {
     }
 }
 
-/// A statement with values. The placeholders are `$1`, `$2`, which PostgreSQL and SQLite both read by number.
+/// A statement with values. The placeholders are `$1`, `$2`, in any order and more than once.
 pub(crate) fn statement(
     backend: DbBackend,
     sql: impl Into<String>,
     values: impl IntoIterator<Item = Value>,
 ) -> Statement {
+    if backend == DbBackend::MySql {
+        return mariadb::statement(&sql.into(), values.into_iter().collect());
+    }
     Statement::from_sql_and_values(backend, sql, values)
+}
+
+/// Whether a column of an application's table holds the text of a parameter, as an expression. A column's own collation has no say in it: MariaDB's default ones
+/// take other accents and other case for the same.
+pub(crate) fn equals(backend: DbBackend, column: &str, at: usize) -> String {
+    let column = quoted(column);
+    match backend {
+        // The first half is for an index on the column.
+        DbBackend::MySql => format!("({column} = ${at} AND {} = ${at})", mariadb::exact(&column)),
+        _ => format!("{column} = ${at}"),
+    }
+}
+
+/// A value as JSON: of an application's column, of whatever type.
+pub(crate) fn as_json(backend: DbBackend, column: &str) -> String {
+    let column = quoted(column);
+    match backend {
+        // `char(n)` is padded with blanks that are no part of its value; as text it is without them.
+        DbBackend::Postgres => format!(
+            "(CASE WHEN pg_typeof({column}) = 'bpchar'::regtype THEN to_jsonb({column}::text) ELSE to_jsonb({column}) END)::text"
+        ),
+        DbBackend::MySql => format!("JSON_EXTRACT(JSON_ARRAY({column}), '$[0]')"),
+        _ => format!("json_quote(CASE typeof({column}) WHEN 'blob' THEN lower(hex({column})) ELSE {column} END)"),
+    }
+}
+
+/// What a transaction that writes is begun with. On MariaDB READ COMMITTED, as on PostgreSQL: the default there reads old rows, and locks the gaps between rows.
+pub(crate) fn writing(backend: DbBackend, mut options: TransactionOptions) -> TransactionOptions {
+    if backend == DbBackend::MySql && options.isolation_level.is_none() {
+        options.isolation_level = Some(IsolationLevel::ReadCommitted);
+    }
+    options
+}
+
+/// What a transaction of an application begins with on MariaDB: the bound on an idle holder of the commit lock is a setting of the session, and goes on from the
+/// transaction before.
+pub(crate) async fn writing_begins(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    if transaction.get_database_backend() == DbBackend::MySql {
+        let own = "SET SESSION idle_transaction_timeout = CAST(COALESCE(@bekci_idle, @@idle_transaction_timeout) AS UNSIGNED)";
+        transaction.execute_unprepared(own).await?;
+    }
+    Ok(())
+}
+
+/// Whether MariaDB has rolled the transaction back with this error, or may have: after a deadlock, and after a lock that was not given in time. What followed would be
+/// committed statement by statement.
+pub(crate) fn ends_transaction(error: &DbErr) -> bool {
+    let (DbErr::Exec(runtime) | DbErr::Query(runtime)) = error else {
+        return false;
+    };
+    let sea_orm::RuntimeErr::SqlxError(inner) = runtime else {
+        return false;
+    };
+    matches!(&**inner, sqlx::Error::Database(answer) if answer
+        .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
+        .is_some_and(|answer| matches!(answer.number(), 1205 | 1213)))
 }
 
 /// A name as a quoted identifier.

@@ -12,6 +12,8 @@
 
 mod aftermath;
 
+use sea_orm_migration::DbErr;
+use sea_orm_migration::sea_orm::{RuntimeErr, sqlx};
 use sea_orm_migration::sea_query::{Index, IndexCreateStatement, MysqlQueryBuilder, TableCreateStatement};
 
 use super::{Dialect, key};
@@ -140,7 +142,7 @@ impl Dialect for MariaDb {
 
     fn installed(&self) -> String {
         format!(
-            "SELECT CONCAT(TRIGGER_NAME, ' ON ', EVENT_OBJECT_TABLE) AS name, ACTION_STATEMENT AS body FROM information_schema.TRIGGERS \
+            "SELECT CONCAT(TRIGGER_NAME, ' ON ', EVENT_OBJECT_TABLE) AS name, COALESCE(ACTION_STATEMENT, '') AS body FROM information_schema.TRIGGERS \
              WHERE EVENT_OBJECT_SCHEMA = DATABASE() AND LEFT(TRIGGER_NAME, 6) = 'bekci_' \
              UNION ALL SELECT CONCAT(TABLE_NAME, ' ON ', REFERENCED_TABLE_NAME), REFERENCED_COLUMN_NAME \
              FROM information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA = DATABASE() AND REFERENCED_TABLE_SCHEMA = DATABASE() \
@@ -201,6 +203,43 @@ impl Dialect for MariaDb {
              UNION ALL SELECT CONCAT('storage engine ', COALESCE(ENGINE, 'of a view')) FROM information_schema.TABLES \
              WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? AND NOT COALESCE(ENGINE, '') = 'InnoDB'",
         )
+    }
+
+    /// A user with a role is not judged: the rights of a role are listed under its own name.
+    fn lacks_privilege(&self) -> Option<String> {
+        let user = r"CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), '''')";
+        let none = |list: &str, place: &str| {
+            format!(
+                "AND NOT EXISTS (SELECT 1 FROM information_schema.{list} WHERE PRIVILEGE_TYPE = 'TRIGGER' AND GRANTEE = {user}{place})"
+            )
+        };
+        Some(format!(
+            "SELECT CONCAT('GRANT TRIGGER ON `', DATABASE(), '`.* TO ', {user}) AS statement FROM (SELECT 1 AS one) AS once \
+             WHERE CURRENT_ROLE() IS NULL {} {} {}",
+            none("USER_PRIVILEGES", ""),
+            none("SCHEMA_PRIVILEGES", " AND DATABASE() LIKE TABLE_SCHEMA"),
+            none("TABLE_PRIVILEGES", " AND TABLE_SCHEMA = DATABASE()"),
+        ))
+    }
+
+    fn advice(&self, error: &DbErr) -> Option<&'static str> {
+        let (DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner))) = error else {
+            return None;
+        };
+        let sqlx::Error::Database(answer) = &**inner else {
+            return None;
+        };
+        match answer.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?.number() {
+            1419 => Some(
+                "the server has a binary log and lets this user make no triggers: set log_bin_trust_function_creators = 1, \
+                 or migrate as a user with SUPER; then run the migration again",
+            ),
+            1044 | 1142 | 1143 | 1227 | 1370 => Some(
+                "the user that migrates needs CREATE, ALTER, DROP, INDEX, REFERENCES, TRIGGER, SELECT, INSERT, UPDATE and DELETE on the database: \
+                 grant them, then run the migration again",
+            ),
+            _ => None,
+        }
     }
 
     fn lock(&self) -> Option<&'static str> {

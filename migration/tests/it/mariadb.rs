@@ -1,7 +1,10 @@
 //! What MariaDB alone can do, and what it does without triggers.
 
-use bekci_migration::sea_orm_migration::sea_orm::{ConnectionTrait as _, TransactionTrait as _};
+use bekci_migration::sea_orm_migration::sea_orm::{
+    ConnectionTrait as _, Database as Connections, DatabaseConnection, DbBackend, Statement, TransactionTrait as _,
+};
 use bekci_migration::{missing_watches, status, up};
+use bekci_test_support::{MariaDb as Server, mariadb_cli};
 
 use crate::database::{Database as _, MariaDb, up_with};
 use crate::{IdKind, customers, model};
@@ -175,4 +178,66 @@ async fn writers_of_different_accounts_do_not_wait_for_each_other() {
     two.execute_unprepared(&write(2)).await.unwrap();
     two.commit().await.unwrap();
     assert_eq!(db.outside("SELECT status FROM customers ORDER BY id"), "active\nx");
+}
+
+/// Gives a user of its own some rights on a new database, and connects as it.
+async fn as_user(server: &Server, rights: &str) -> DatabaseConnection {
+    let url = server.fresh_database("rights");
+    let name = url.rsplit('/').next().unwrap().to_owned();
+    let make = format!("CREATE USER '{name}'@'127.0.0.1'; GRANT {rights} ON `{name}`.* TO '{name}'@'127.0.0.1'");
+    mariadb_cli(&url, &make);
+    connected(server, &name).await
+}
+
+async fn connected(server: &Server, name: &str) -> DatabaseConnection {
+    let url = server.url_for(name).replace("root@", &format!("{name}@"));
+    Connections::connect(url).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_make_triggers_is_refused_with_what_to_grant_or_to_set() {
+    let without_trigger = "CREATE, ALTER, DROP, INDEX, REFERENCES, SELECT, INSERT, UPDATE, DELETE";
+    let with_trigger = "CREATE, ALTER, DROP, INDEX, REFERENCES, TRIGGER, SELECT, INSERT, UPDATE, DELETE";
+    let tables = [customers()];
+
+    let db = as_user(Server::shared(), without_trigger).await;
+    let refused = up(&db, &tables).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("TRIGGER") && refused.contains("grant them"),
+        "{refused}"
+    );
+
+    let server = Server::start_with(&["--log-bin=log", "--server-id=1"]);
+    let db = as_user(&server, with_trigger).await;
+    let refused = up(&db, &tables).await.unwrap_err().to_string();
+    assert!(refused.contains("log_bin_trust_function_creators = 1"), "{refused}");
+    mariadb_cli(&server.url_for(""), "SET GLOBAL log_bin_trust_function_creators = 1");
+    // It goes on where it stopped.
+    up(&db, &tables).await.unwrap();
+    assert!(status(&db, &tables).await.unwrap().is_current());
+}
+
+/// The server shows triggers only to users with the right to make them.
+#[tokio::test]
+async fn a_user_who_sees_no_triggers_is_refused_with_the_grant_and_no_trigger_is_said_to_be_missing() {
+    let server = Server::shared();
+    let tables = [customers()];
+    let db = as_user(server, "ALL").await;
+    up(&db, &tables).await.unwrap();
+    let asked = Statement::from_string(DbBackend::MySql, "SELECT DATABASE() AS name");
+    let row = db.query_one_raw(asked).await.unwrap().unwrap();
+    let name: String = row.try_get("", "name").unwrap();
+    let change = |sql: &str| {
+        let sql = sql.replace("WHERE_AND_WHO", &format!("ON `{name}`.* TO '{name}'@'127.0.0.1'"));
+        mariadb_cli(&server.url_for(""), &sql);
+    };
+    let revoke = format!("REVOKE ALL ON `{name}`.* FROM '{name}'@'127.0.0.1'");
+    change(&format!("{revoke}; GRANT SELECT, INSERT, UPDATE, DELETE WHERE_AND_WHO"));
+    let db = connected(server, &name).await;
+    let refused = status(&db, &tables).await.unwrap_err().to_string();
+    let grant = format!("GRANT TRIGGER ON `{name}`.* TO '{name}'@'127.0.0.1'");
+    assert!(refused.contains(&grant), "{refused}");
+    change("GRANT TRIGGER WHERE_AND_WHO");
+    let db = connected(server, &name).await;
+    assert!(status(&db, &tables).await.unwrap().is_current());
 }

@@ -15,7 +15,7 @@ use crate::{Service, unique};
 const SUPERUSER: &str = "root";
 
 /// Small buffers and no flush to the disk: a test server survives its own crash, but not a power cut.
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 16] = [
     "--skip-networking=0",
     "--bind-address=127.0.0.1",
     "--skip-name-resolve",
@@ -27,6 +27,9 @@ const SETTINGS: [&str; 14] = [
     "--skip-innodb-doublewrite",
     // One file for all tables: a test makes about twenty of them.
     "--innodb-file-per-table=0",
+    // A test makes about twenty tables and sixty triggers, and each would wait for the disk.
+    "--skip-sync-frm",
+    "--debug-no-sync",
     "--performance-schema=off",
     "--max-connections=300",
     "--tmpdir=.",
@@ -49,11 +52,21 @@ impl MariaDb {
         or_fail(Self::try_start())
     }
 
+    /// The same with further arguments for the server, such as `--log-bin`.
+    #[track_caller]
+    pub fn start_with(arguments: &[&str]) -> Self {
+        or_fail(Self::try_start_with(arguments))
+    }
+
     /// As [`MariaDb::start`].
     ///
     /// # Errors
     /// A [`Failure`] that holds what the server wrote, or says what to install.
     pub fn try_start() -> Result<Self, Failure> {
+        Self::try_start_with(&[])
+    }
+
+    fn try_start_with(arguments: &[&str]) -> Result<Self, Failure> {
         let folder = TempDir::try_new("mariadb")?;
         let user = User::instead_of_root()?;
         let data = folder.path().join("data");
@@ -63,6 +76,7 @@ impl MariaDb {
                 .args(["--no-defaults", &format!("--port={port}")])
                 .args([&format!("--datadir={}", data.display())])
                 .args(SETTINGS)
+                .args(arguments)
                 .run_as(user)
                 .ready_when(answers_a_query)
         })?;
@@ -169,6 +183,7 @@ fn make_data_folder(folder: &Path, data: &Path, user: Option<User>) -> Result<()
         "--skip-name-resolve",
     ]);
     command.args(["--innodb-flush-method=nosync", "--innodb-log-file-size=32M"]);
+    command.args(["--skip-sync-frm", "--debug-no-sync"]);
     // The user of the server may not write to the folder for temporary files of this process.
     run(command.current_dir(folder).env("LC_ALL", "C").env("TMPDIR", folder)).map(drop)
 }

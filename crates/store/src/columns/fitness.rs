@@ -119,7 +119,7 @@ fn parts(model: &ModelSpec) -> Vec<Part<'_>> {
     parts.extend(model.verified_column.iter().map(|column| Part {
         name: "verified_column",
         column,
-        taken: "timestamptz, timestamp (UTC), bigint (microseconds since 1970) or text (RFC 3339), NULL while the address is not verified",
+        taken: "timestamptz, timestamp or datetime (UTC), bigint (microseconds since 1970) or text (RFC 3339), NULL while the address is not verified",
         fits: is_moment,
     }));
     let anything = |name, column| Part {
@@ -139,7 +139,10 @@ fn parts(model: &ModelSpec) -> Vec<Part<'_>> {
 fn id(model: &ModelSpec) -> Part<'_> {
     let (taken, fits): (_, fn(DbBackend, &Column) -> bool) = match model.id_kind {
         IdKind::Integer => ("smallint, integer or bigint, or another id_kind", is_number),
-        IdKind::Uuid => ("uuid (in SQLite also text or blob), or another id_kind", is_uuid),
+        IdKind::Uuid => (
+            "uuid (in SQLite text or blob, in MariaDB binary(16) or char(36)), or another id_kind",
+            is_uuid,
+        ),
         IdKind::Text => ("text or varchar, or another id_kind", is_text),
     };
     Part {
@@ -152,7 +155,7 @@ fn id(model: &ModelSpec) -> Part<'_> {
 
 fn is_text(backend: DbBackend, column: &Column) -> bool {
     match backend {
-        DbBackend::Postgres => column.takes == Takes::Text,
+        DbBackend::Postgres | DbBackend::MySql => column.takes == Takes::Text,
         // What is declared as a number would take the zeros off its texts.
         _ => column.takes != Takes::Whole,
     }
@@ -160,7 +163,7 @@ fn is_text(backend: DbBackend, column: &Column) -> bool {
 
 fn is_number(backend: DbBackend, column: &Column) -> bool {
     match backend {
-        DbBackend::Postgres => matches!(column.takes, Takes::Whole | Takes::Short),
+        DbBackend::Postgres | DbBackend::MySql => matches!(column.takes, Takes::Whole | Takes::Short),
         _ => matches!(column.takes, Takes::Whole | Takes::Other),
     }
 }
@@ -168,6 +171,7 @@ fn is_number(backend: DbBackend, column: &Column) -> bool {
 fn is_uuid(backend: DbBackend, column: &Column) -> bool {
     match backend {
         DbBackend::Postgres => column.takes == Takes::Uuid,
+        DbBackend::MySql => matches!(column.takes, Takes::Uuid | Takes::Text),
         _ => column.takes != Takes::Whole,
     }
 }
@@ -177,7 +181,7 @@ fn is_status(backend: DbBackend, column: &Column) -> bool {
         column.takes,
         Takes::Text | Takes::Listed | Takes::Short | Takes::Whole | Takes::Truth
     );
-    known || backend != DbBackend::Postgres
+    known || backend == DbBackend::Sqlite
 }
 
 /// A truth value is none: `false` is not NULL, and would be read as verified. So would whatever stands in a column that is never NULL.
@@ -186,6 +190,6 @@ fn is_moment(backend: DbBackend, column: &Column) -> bool {
         column.takes,
         Takes::Whole | Takes::Moment | Takes::DateAndTime | Takes::Text
     );
-    let fits = known || (backend != DbBackend::Postgres && column.takes == Takes::Other);
+    let fits = known || (backend == DbBackend::Sqlite && column.takes == Takes::Other);
     fits && !column.is_required
 }

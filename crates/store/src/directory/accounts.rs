@@ -17,7 +17,7 @@ use crate::{
     guarded::GuardedTransaction,
     identifiers, load,
     rights::Scope,
-    sessions::{id_as_text, ids},
+    sessions::{end_where, id_as_text},
     sql::{micros, quoted, quoted_table, statement},
 };
 
@@ -109,8 +109,7 @@ impl Directory {
         let mut assigned = self.assigned(&spec, &columns, account, (Vec::new(), true))?;
         if spec.id_kind != IdKind::Integer {
             let id = self.store.new_id(spec.id_kind)?;
-            let value = load::id_values(&spec, &id).and_then(|values| values.into_iter().next());
-            let value = value.ok_or(DirectoryError::Gone)?;
+            let value = columns.id(&spec, &id).ok_or(DirectoryError::Gone)?;
             assigned.value(&columns, &spec.id_column, value);
         }
         let (columns, expressions): (Vec<String>, Vec<String>) = assigned.columns.into_iter().unzip();
@@ -367,10 +366,9 @@ impl Directory {
         key: &PrincipalKey,
     ) -> Result<Vec<SessionId>, DirectoryError> {
         let sql = "UPDATE bekci_sessions SET ended_at = $1, end_reason = 'password_changed' \
-                   WHERE model = $2 AND principal_id = $3 AND ended_at IS NULL RETURNING id";
+                   WHERE model = $2 AND principal_id = $3 AND ended_at IS NULL";
         let now = micros(self.store.node.clock().now());
-        let values = [now.into(), key.model().into(), key.id().into()];
-        let rows = transaction.query_all_raw(statement(self.backend(), sql, values)).await;
-        ids(&rows.map_err(refused)?).map_err(refused)
+        let values = vec![now.into(), key.model().into(), key.id().into()];
+        end_where(transaction, sql, values).await.map_err(refused)
     }
 }

@@ -49,6 +49,10 @@ pub(crate) fn about_values(error: &DbErr) -> Option<String> {
             ));
         }
         sqlx::error::ErrorKind::CheckViolation => {}
+        // MariaDB: truncated, out of range, too long, of another type, a failed constraint.
+        _ if answer
+            .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
+            .is_some_and(|answer| matches!(answer.number(), 1264 | 1265 | 1292 | 1366 | 1406 | 4025)) => {}
         // PostgreSQL: class 22 is data that no type takes, 42804 a value of another type than the column's.
         _ => {
             let of_values = |code: &str| code.len() == 5 && (code.starts_with("22") || code == "42804");

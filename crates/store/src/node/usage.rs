@@ -15,7 +15,7 @@ use sea_orm::{
 };
 
 use super::Node;
-use crate::sql::{micros, statement};
+use crate::sql::{micros, statement, writing};
 
 const CELLS: usize = if cfg!(test) { 16 } else { 4096 };
 /// How late use is written at most.
@@ -132,14 +132,21 @@ impl Node {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let free = if self.backend() == DbBackend::Sqlite {
-            "id = $3"
-        } else {
+        let free = if self.backend() == DbBackend::Postgres {
             "id = (SELECT id FROM bekci_sessions WHERE id = $3 FOR UPDATE SKIP LOCKED)"
+        } else {
+            "id = $3"
         };
-        let transaction = self.db().begin_with_options(options).await?;
+        let transaction = self.db().begin_with_options(writing(self.backend(), options)).await?;
         let mut busy = Vec::new();
         for (session, generation) in noted {
+            // MariaDB reads no table that it updates.
+            let free_row = "SELECT id FROM bekci_sessions WHERE id = $1 FOR UPDATE SKIP LOCKED";
+            let free_row = statement(self.backend(), free_row, [session.to_string().into()]);
+            if self.backend() == DbBackend::MySql && transaction.query_one_raw(free_row).await?.is_none() {
+                busy.push((*session, *generation));
+                continue;
+            }
             let update = self.note_statement(free, *session, *generation, now);
             if transaction.execute_raw(update).await?.rows_affected() == 0 {
                 busy.push((*session, *generation));

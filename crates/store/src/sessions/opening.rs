@@ -87,10 +87,10 @@ impl Sessions {
             return Ok(false);
         };
         // Held until the session is committed: a change of the password waits for it, and then ends it.
-        let held = if node.backend() == DbBackend::Postgres {
-            " FOR SHARE"
-        } else {
-            ""
+        let held = match node.backend() {
+            DbBackend::Postgres => " FOR SHARE",
+            DbBackend::MySql => " LOCK IN SHARE MODE",
+            _ => "",
         };
         let sql = format!(
             "SELECT {} AS hash FROM {} WHERE {condition}{held}",

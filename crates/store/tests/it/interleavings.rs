@@ -137,7 +137,7 @@ async fn two_transactions_on_one_principal_have_two_ordered_versions(scene: Scen
 }
 
 async fn a_row_numbered_later_than_a_newer_one_is_applied_and_never_acknowledged_unseen(scene: Scene) {
-    if !scene.is_postgres() {
+    if !scene.is_server() {
         // SQLite has one writer: there is no row that was appended earlier and committed later.
         return;
     }
@@ -324,7 +324,7 @@ async fn trust_is_leased_from_the_beginning_of_the_poll(scene: Scene) {
 }
 
 async fn an_unknown_outcome_is_said_and_the_retry_waits_all_the_same(scene: Scene) {
-    if !scene.is_postgres() {
+    if !scene.is_server() {
         // SQLite is in this process: its COMMIT has an outcome, or the process has none either.
         return;
     }
@@ -342,7 +342,14 @@ async fn an_unknown_outcome_is_said_and_the_retry_waits_all_the_same(scene: Scen
         }
     });
     here.failpoints().reached("commit.before", 1).await;
-    scene.outside("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()");
+    if scene.is_mariadb() {
+        let ends = "BEGIN NOT ATOMIC FOR idle IN (SELECT trx_mysql_thread_id AS id FROM information_schema.INNODB_TRX t \
+                    JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id WHERE p.DB = DATABASE() AND p.COMMAND = 'Sleep') \
+                    DO KILL idle.id; END FOR; END";
+        scene.outside(&format!("DELIMITER //\n{ends}//"));
+    } else {
+        scene.outside("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()");
+    }
     here.failpoints().release("commit.before");
     let error = write.await.unwrap().unwrap_err();
     assert!(!error.to_string().is_empty());

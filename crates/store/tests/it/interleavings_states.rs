@@ -84,7 +84,7 @@ fn set_back(scene: &Scene, position: i64) {
     scene.outside(&format!(
         "BEGIN; {TAKE}; \
          DELETE FROM identity_outbox WHERE position >= {position} OR position IS NULL; \
-         UPDATE identity_versions SET version = version - 1 WHERE key = 'customer:1'; \
+         UPDATE identity_versions SET version = version - 1 WHERE \"key\" = 'customer:1'; \
          UPDATE coherence_nodes SET acknowledged = {position} - 1 WHERE acknowledged >= {position}; \
          {positions}; COMMIT"
     ));

@@ -19,6 +19,7 @@ mod interleavings_nodes;
 mod interleavings_states;
 mod limits;
 mod mails;
+mod mariadb;
 mod own_tables;
 mod policies;
 mod policy_names;

@@ -22,6 +22,8 @@ fn settings(scene: &Scene, spec: ModelSpec) -> StoreSettings {
 fn make(scene: &Scene, changed: &str) {
     let id = if scene.is_postgres() {
         "id bigserial PRIMARY KEY"
+    } else if scene.is_mariadb() {
+        "id bigint AUTO_INCREMENT PRIMARY KEY"
     } else {
         "id integer PRIMARY KEY"
     };
@@ -126,21 +128,59 @@ async fn an_address_is_verified_in_a_column_of_any_type_of_time_in_sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_is_verified_in_a_column_of_any_type_of_time_in_mariadb() {
+    let scene = Scene::new(Kind::MariaDb).await;
+    let near = |moment: &str| format!("ABS(TIMESTAMPDIFF(SECOND, {moment}, UTC_TIMESTAMP())) < 600");
+    for (kind, is_now) in [
+        ("timestamp NULL", near("email_verified_at")),
+        ("datetime(6)", near("email_verified_at")),
+        ("datetime", near("email_verified_at")),
+        (
+            "bigint",
+            near("TIMESTAMP'1970-01-01 00:00:00' + INTERVAL email_verified_at MICROSECOND"),
+        ),
+        (
+            "varchar(40)",
+            near("STR_TO_DATE(LEFT(email_verified_at, 19), '%Y-%m-%dT%H:%i:%s')"),
+        ),
+    ] {
+        make(&scene, &format!("email_verified_at {kind}"));
+        a_moment_goes_in_and_comes_back(&scene, &is_now).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_status_is_a_word_of_whatever_type_its_column_has() {
     let scene = Scene::new(Kind::Postgres).await;
     scene.outside("CREATE TYPE standing AS ENUM ('fine', 'out')");
-    for (kind, fine, out) in [
+    let kinds = [
         ("standing NOT NULL DEFAULT 'fine'", "fine", "out"),
         ("smallint NOT NULL DEFAULT 1", "1", "2"),
         ("boolean NOT NULL DEFAULT true", "true", "false"),
-    ] {
-        make(&scene, &format!("status {kind}"));
+    ];
+    statuses_go_in_and_come_back(&scene, &kinds).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_status_is_a_word_of_whatever_type_its_column_has_in_mariadb() {
+    let scene = Scene::new(Kind::MariaDb).await;
+    let kinds = [
+        ("enum('fine', 'out') NOT NULL DEFAULT 'fine'", "fine", "out"),
+        ("smallint NOT NULL DEFAULT 1", "1", "2"),
+        ("boolean NOT NULL DEFAULT true", "1", "0"),
+    ];
+    statuses_go_in_and_come_back(&scene, &kinds).await;
+}
+
+async fn statuses_go_in_and_come_back(scene: &Scene, kinds: &[(&str, &str, &str)]) {
+    for (kind, fine, out) in kinds.iter().copied() {
+        make(scene, &format!("status {kind}"));
         let spec = ModelSpec {
             active_statuses: vec![fine.to_owned()],
             banned_statuses: vec![out.to_owned()],
             ..spec()
         };
-        let store = scene.quiet_node(settings(&scene, spec.clone())).await;
+        let store = scene.quiet_node(settings(scene, spec.clone())).await;
         let new = AccountChange {
             columns: vec![named("a@x.test")],
             ..AccountChange::default()
@@ -187,6 +227,22 @@ async fn a_column_that_does_not_fit_is_told_when_the_store_is_opened() {
             ][..],
         ),
         (
+            Kind::MariaDb,
+            &[
+                ("email_verified_at boolean", "verified_column", "tinyint(1)"),
+                ("email_verified_at int", "verified_column", "int(11)"),
+                (
+                    "email_verified_at datetime NOT NULL DEFAULT NOW()",
+                    "verified_column",
+                    "datetime NOT NULL",
+                ),
+                ("email varbinary(99)", "identifiers", "varbinary(99)"),
+                ("password_hash blob", "password_column", "blob"),
+                ("id uuid PRIMARY KEY", "id_column", "uuid"),
+                ("id varchar(40) PRIMARY KEY", "id_column", "varchar(40)"),
+            ][..],
+        ),
+        (
             Kind::Sqlite,
             &[
                 ("email_verified_at boolean", "verified_column", "boolean"),
@@ -222,7 +278,7 @@ async fn a_column_that_does_not_fit_is_told_when_the_store_is_opened() {
             }
         }
         scene.outside("DROP TABLE members");
-        scene.outside("CREATE TABLE members (id bigint PRIMARY KEY, email text, status text)");
+        scene.outside("CREATE TABLE members (id bigint PRIMARY KEY, email varchar(200), status varchar(20))");
         let refused = Store::open_quiet(scene.pool().await, settings(&scene, spec())).await;
         let said = refused.unwrap_err().to_string();
         assert!(
@@ -239,7 +295,7 @@ async fn a_column_that_does_not_fit_is_told_when_the_store_is_opened() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_column_that_bekci_does_not_fill_and_the_table_needs_is_named() {
-    for kind in [Kind::Sqlite, Kind::Postgres] {
+    for kind in [Kind::Sqlite, Kind::Postgres, Kind::MariaDb] {
         let scene = Scene::new(kind).await;
         make(&scene, "password_hash text NOT NULL");
         let store = scene.quiet_node(settings(&scene, spec())).await;
@@ -361,7 +417,7 @@ async fn columns_that_change_their_types_cost_no_statement_that_was_prepared_bef
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statuses_that_no_list_knows_are_counted() {
-    for kind in [Kind::Sqlite, Kind::Postgres] {
+    for kind in [Kind::Sqlite, Kind::Postgres, Kind::MariaDb] {
         let scene = Scene::new(kind).await;
         make(&scene, "email varchar(200)");
         scene.outside("INSERT INTO members (status) VALUES ('active'), ('banned'), ('pending'), ('pending'), ('2')");
@@ -369,5 +425,32 @@ async fn statuses_that_no_list_knows_are_counted() {
             .await
             .unwrap();
         assert_eq!(found, [("pending".to_owned(), 2), ("2".to_owned(), 1)]);
+    }
+}
+
+/// MariaDB's default collations take accents, case and trailing spaces for nothing: who signs in as `é@x.test` is not `e@x.test`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_identifier_of_a_blind_collation_is_compared_to_the_letter() {
+    let scene = Scene::new(Kind::MariaDb).await;
+    for no_case in [false, true] {
+        make(&scene, "email varchar(200) COLLATE utf8mb4_general_ci NOT NULL UNIQUE");
+        let mut spec = spec();
+        spec.identifiers = vec![("email".to_owned(), no_case)];
+        let store = scene.quiet_node(settings(&scene, spec.clone())).await;
+        let new = AccountChange {
+            columns: vec![named("eve@x.test")],
+            ..AccountChange::default()
+        };
+        store.directory().add(&spec.name, &new).await.unwrap();
+        let found = async |identifier: &str| {
+            let sign_in = store.sign_in_store();
+            sign_in.credentials(&spec.name, identifier).await.unwrap().len()
+        };
+        assert_eq!(found("eve@x.test").await, 1);
+        assert_eq!(found("EVE@x.test").await, usize::from(no_case));
+        for other in ["éve@x.test", "eve@x.test ", "ÉVE@X.TEST", "eve@x.test\u{301}"] {
+            assert_eq!(found(other).await, 0, "{other:?}");
+        }
+        store.close().await;
     }
 }

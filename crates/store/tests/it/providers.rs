@@ -328,7 +328,8 @@ struct ByName(sea_orm::DatabaseConnection);
 #[async_trait]
 impl FindCredentials for ByName {
     async fn find(&self, identifier: &str) -> Result<Vec<Credential>, ProviderUnavailable> {
-        let sql = "SELECT CAST(id AS TEXT) AS id, password_hash FROM customers WHERE email = $1 OR name = $1";
+        let text = "SELECT CAST(id AS TEXT) AS id, password_hash FROM customers WHERE $1 IN (email, name)";
+        let sql = crate::scene::in_words_of(self.0.get_database_backend(), text);
         let query = sea_orm::Statement::from_sql_and_values(self.0.get_database_backend(), sql, [identifier.into()]);
         let rows = self.0.query_all_raw(query).await;
         let rows = rows.map_err(|error| ProviderUnavailable(error.to_string()))?;

@@ -8,8 +8,8 @@ use bekci_core::{
     signin::{NewSession, Opened, SignInTenant},
 };
 use bekci_store::{CacheSettings, RedisSettings, Store, StoreSettings, SystemClock};
-use bekci_test_support::{Postgres, Redis, SqliteFile};
-use sea_orm::{ConnectionTrait, DatabaseConnection};
+use bekci_test_support::{MariaDb, Postgres, Redis, SqliteFile};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 use secrecy::SecretString;
 
 /// Which stores a scene stands on.
@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     SqliteRedis,
     Postgres,
     PostgresRedis,
+    MariaDb,
+    MariaDbRedis,
 }
 
 /// Runs each function of a suite on every store.
@@ -28,6 +30,8 @@ macro_rules! on_every_store {
         crate::scene::on_every_store!(@kind sqlite_and_redis, SqliteRedis, $($name),*);
         crate::scene::on_every_store!(@kind postgres, Postgres, $($name),*);
         crate::scene::on_every_store!(@kind postgres_and_redis, PostgresRedis, $($name),*);
+        crate::scene::on_every_store!(@kind mariadb, MariaDb, $($name),*);
+        crate::scene::on_every_store!(@kind mariadb_and_redis, MariaDbRedis, $($name),*);
     };
     (@kind $module:ident, $kind:ident, $($name:ident),*) => {
         mod $module {
@@ -57,6 +61,7 @@ impl Entropy for Chance {
 }
 
 pub(crate) struct Scene {
+    kind: Kind,
     url: String,
     sqlite: Option<SqliteFile>,
     redis: Option<RedisSettings>,
@@ -114,8 +119,10 @@ impl Scene {
                 (file.url(), Some(file))
             }
             Kind::Postgres | Kind::PostgresRedis => (Postgres::shared().fresh_database("store"), None),
+            Kind::MariaDb | Kind::MariaDbRedis => (MariaDb::shared().fresh_database("store"), None),
         };
-        let redis = matches!(kind, Kind::SqliteRedis | Kind::PostgresRedis).then(|| {
+        let with_redis = [Kind::SqliteRedis, Kind::PostgresRedis, Kind::MariaDbRedis];
+        let redis = with_redis.contains(&kind).then(|| {
             let server = Redis::shared();
             RedisSettings {
                 ca_file: None,
@@ -124,6 +131,7 @@ impl Scene {
             }
         });
         let scene = Self {
+            kind,
             url,
             sqlite,
             redis,
@@ -139,9 +147,9 @@ impl Scene {
             );
             db.execute_unprepared(&sql).await.unwrap();
         }
-        let id = ADMIN.split(':').next_back().unwrap();
+        let id = scene.uuid(ADMIN.split(':').next_back().unwrap());
         let sql =
-            format!("INSERT INTO admins (id, email, name, status) VALUES ('{id}', 'a@example.com', 'Admin', 'active')");
+            format!("INSERT INTO admins (id, email, name, status) VALUES ({id}, 'a@example.com', 'Admin', 'active')");
         db.execute_unprepared(&sql).await.unwrap();
         db.execute_unprepared("INSERT INTO bekci_roles (guard, tenant, name) VALUES ('customer', '', 'buyer'), ('customer', 'acme', 'boss')").await.unwrap();
         let permit = "INSERT INTO bekci_role_permissions (role_id, permission) SELECT id, 'orders.view' FROM bekci_roles WHERE name = 'buyer'";
@@ -171,6 +179,7 @@ impl Scene {
     pub(crate) fn outside(&self, sql: &str) {
         match &self.sqlite {
             Some(file) => drop(file.cli(sql)),
+            None if self.is_mariadb() => drop(bekci_test_support::mariadb_cli(&self.url, sql)),
             None => drop(bekci_test_support::psql(&self.url, sql)),
         }
     }
@@ -179,8 +188,37 @@ impl Scene {
         &self.url
     }
 
+    /// A UUID as SeaORM writes it, as an expression.
+    pub(crate) fn uuid(&self, text: &str) -> String {
+        if self.is_mariadb() {
+            format!("UNHEX(REPLACE('{text}', '-', ''))")
+        } else {
+            format!("'{text}'")
+        }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.kind, Kind::Postgres | Kind::PostgresRedis)
+    }
+
+    pub(crate) fn is_mariadb(&self) -> bool {
+        matches!(self.kind, Kind::MariaDb | Kind::MariaDbRedis)
+    }
+
+    /// Whether the database is a server, with many writers at once.
+    pub(crate) fn is_server(&self) -> bool {
         self.sqlite.is_none()
+    }
+
+    /// The tables to which writes would go unseen.
+    pub(crate) async fn missing_watches(&self) -> Vec<String> {
+        let tables: Vec<_> = Self::models().iter().map(table).collect();
+        let db = self.pool().await;
+        bekci_migration::missing_watches(&db, &tables).await.unwrap()
     }
 
     pub(crate) fn redis(&self) -> Option<&RedisSettings> {
@@ -221,6 +259,14 @@ impl Scene {
         let store = Store::open_quiet(self.pool().await, settings).await.unwrap();
         store.round().await.unwrap();
         store
+    }
+}
+
+/// A test's own statement with one parameter, as this database reads it.
+pub(crate) fn in_words_of(backend: DbBackend, sql: &str) -> String {
+    match backend {
+        DbBackend::MySql => sql.replace("AS TEXT)", "AS CHAR)").replace("$1", "?"),
+        _ => sql.to_owned(),
     }
 }
 

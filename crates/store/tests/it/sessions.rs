@@ -74,9 +74,10 @@ async fn live(scene: &Scene, store: &Store, who: &PrincipalKey) -> Vec<SessionId
 
 /// A session row as the database has it, as text.
 async fn row(scene: &Scene, session: SessionId) -> String {
-    let sql = "SELECT CAST(generation AS TEXT) || ' ' || coalesce(CAST(previous_generation AS TEXT), '-') || ' ' || CAST(min_generation AS TEXT) || ' ' || \
+    let text = "SELECT CAST(generation AS TEXT) || ' ' || coalesce(CAST(previous_generation AS TEXT), '-') || ' ' || CAST(min_generation AS TEXT) || ' ' || \
                CAST(rotated_at AS TEXT) || ' ' || CAST(last_used_at AS TEXT) || ' ' || coalesce(end_reason, 'lives') AS text FROM bekci_sessions WHERE id = $1";
     let db = scene.pool().await;
+    let sql = crate::scene::in_words_of(db.get_database_backend(), text);
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, [session.to_string().into()]);
     let row = db.query_one_raw(statement).await.unwrap().unwrap();
     row.try_get("", "text").unwrap()

@@ -17,6 +17,7 @@ macro_rules! with_redis {
     ($($name:ident),* $(,)?) => {
         crate::scene::on_every_store!(@kind sqlite_and_redis, SqliteRedis, $($name),*);
         crate::scene::on_every_store!(@kind postgres_and_redis, PostgresRedis, $($name),*);
+        crate::scene::on_every_store!(@kind mariadb_and_redis, MariaDbRedis, $($name),*);
     };
 }
 use with_redis;

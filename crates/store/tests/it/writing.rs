@@ -352,6 +352,12 @@ async fn a_cascade_from_a_table_that_nobody_watches_is_in_force_at_return(scene:
     db.execute_unprepared(make).await.unwrap();
     let column = "ALTER TABLE customers ADD COLUMN house bigint REFERENCES houses (id) ON DELETE CASCADE";
     db.execute_unprepared(column).await.unwrap();
+    if scene.is_mariadb() {
+        // Its cascades fire no trigger, so that such a key is found, and refuses the start.
+        let missing = scene.missing_watches().await;
+        assert_eq!(missing, ["customers"]);
+        return;
+    }
     db.execute_unprepared("INSERT INTO houses VALUES (7)").await.unwrap();
     db.execute_unprepared("UPDATE customers SET house = 7 WHERE id = 1")
         .await

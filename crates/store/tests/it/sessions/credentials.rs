@@ -5,7 +5,7 @@ use bekci_core::{
     signin::{NewSession, Opened, OpenedTemporary},
 };
 use bekci_store::{Store, StoreSettings};
-use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use secrecy::{ExposeSecret, SecretString};
 use time::Duration;
 
@@ -220,33 +220,40 @@ async fn another_hash_than_the_one_verified_opens_nothing_and_is_no_account_gone
 }
 
 /// Every row of every table as text, blobs in hexadecimal.
-async fn dump(db: &DatabaseConnection, postgres: bool) -> String {
+async fn dump(db: &DatabaseConnection) -> String {
     let backend = db.get_database_backend();
     let texts = async |sql: String| -> Vec<String> {
         let rows = db.query_all_raw(Statement::from_string(backend, sql)).await.unwrap();
         let text = |row: sea_orm::QueryResult| row.try_get_by_index::<Option<String>>(0).unwrap();
         rows.into_iter().filter_map(text).collect()
     };
-    let tables = if postgres {
-        "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'"
-    } else {
-        "SELECT name FROM sqlite_master WHERE type = 'table'"
+    let tables = match backend {
+        DbBackend::Postgres => "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'",
+        DbBackend::MySql => "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()",
+        _ => "SELECT name FROM sqlite_master WHERE type = 'table'",
     };
     let mut all = String::new();
     for table in texts(tables.to_owned()).await {
-        let columns = if postgres {
-            "t::text".to_owned()
-        } else {
-            let columns = texts(format!(
-                "SELECT 'quote(\"' || name || '\")' FROM pragma_table_info('{table}')"
-            ))
-            .await;
-            columns.join(" || '|' || ")
+        let columns = match backend {
+            DbBackend::Postgres => "t::text".to_owned(),
+            DbBackend::MySql => {
+                let columns = texts(format!(
+                    "SELECT CONCAT('COALESCE(', CASE WHEN DATA_TYPE IN ('binary', 'blob') THEN 'HEX(`' ELSE 'CONCAT(`' END, COLUMN_NAME, '`), 0)') \
+                     FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '{table}'"
+                ))
+                .await;
+                format!("CONCAT_WS('|', {})", columns.join(", "))
+            }
+            _ => {
+                let columns = texts(format!(
+                    "SELECT 'quote(\"' || name || '\")' FROM pragma_table_info('{table}')"
+                ))
+                .await;
+                columns.join(" || '|' || ")
+            }
         };
         all += &format!("== {table}\n");
-        all += &texts(format!("SELECT {columns} FROM \"{table}\" AS t"))
-            .await
-            .join("\n");
+        all += &texts(format!("SELECT {columns} FROM {table} AS t")).await.join("\n");
     }
     all
 }
@@ -277,7 +284,7 @@ async fn no_table_and_no_entry_holds_a_secret(scene: Scene) {
         here.identities().used(&view, session.id, 2);
     }
     here.flush_usage().await.unwrap();
-    let dumped = dump(&db, scene.is_postgres()).await;
+    let dumped = dump(&db).await;
     assert!(
         dumped.contains("Phone 4") && dumped.to_lowercase().contains(&"d5".repeat(32)),
         "the dump is complete"

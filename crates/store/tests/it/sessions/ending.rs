@@ -226,9 +226,9 @@ async fn the_sessions_of_a_deleted_account_do_not_come_back_with_its_id(scene: S
     refused(&scene.admin, admins).await;
     let again = "INSERT INTO customers (id, email, name, status) VALUES (1, 'c1@example.com', 'Customer 1', 'active')";
     db.execute_unprepared(again).await.unwrap();
-    let id = admin.id();
+    let id = scene.uuid(admin.id());
     let again =
-        format!("INSERT INTO admins (id, email, name, status) VALUES ('{id}', 'a@example.com', 'Admin', 'active')");
+        format!("INSERT INTO admins (id, email, name, status) VALUES ({id}, 'a@example.com', 'Admin', 'active')");
     db.execute_unprepared(&again).await.unwrap();
     refused(&scene.customer, sid).await;
     refused(&scene.admin, admins).await;

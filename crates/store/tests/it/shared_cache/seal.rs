@@ -119,12 +119,7 @@ async fn refused_and_repaired(scene: &Scene, outside: &Outside, what: &str) {
 
 /// An entry of `customer:1` as an installation stores it that has the same root secret and the same Redis, another database and another prefix.
 async fn another_installations_entry(scene: &Scene) -> String {
-    let kind = if scene.is_postgres() {
-        crate::scene::Kind::PostgresRedis
-    } else {
-        crate::scene::Kind::SqliteRedis
-    };
-    let foreign = Scene::new(kind).await;
+    let foreign = Scene::new(scene.kind()).await;
     let node = foreign.node().await;
     let give = "INSERT INTO bekci_principal_roles VALUES ('customer', '1', 'customer', '', 'buyer')";
     node.connection().execute_unprepared(give).await.unwrap();
