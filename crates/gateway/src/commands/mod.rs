@@ -25,14 +25,17 @@ mod token;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{FromArgMatches, Parser, Subcommand};
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{MakeWriter, format::JsonFields},
+};
 
 pub(crate) use answer::{Answer, Failure, Output};
 
 use crate::{
     config::{Config, Loaded, Problem, types::LogFormat},
     demo,
-    log::{AtTheEnd, Sink},
+    log::{AtTheEnd, RequestFormat, Sink, Style},
     ops::Metrics,
     serve,
 };
@@ -276,7 +279,14 @@ where
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let _set = match format {
-        LogFormat::Human => builder.with_ansi(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Human => {
+            let format = RequestFormat::new(tracing_subscriber::fmt::format(), Style::Human);
+            builder.with_ansi(false).event_format(format).try_init()
+        }
+        LogFormat::Json => {
+            let others = tracing_subscriber::fmt::format().json().flatten_event(true);
+            let format = RequestFormat::new(others, Style::Json);
+            builder.fmt_fields(JsonFields::new()).event_format(format).try_init()
+        }
     };
 }

@@ -14,6 +14,8 @@ use super::error::ProxyError;
 const MAX_HEAD: usize = 64 * 1024;
 /// The most header lines that a head may have.
 const MAX_HEADERS: usize = 128;
+/// As many as most heads have.
+const FEW_HEADERS: usize = 24;
 
 /// How the body of an answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,40 +69,32 @@ impl Head {
 /// # Errors
 /// [`ProxyError::BadAnswer`].
 pub(super) fn take(input: &mut BytesMut, method: &Method) -> Result<Option<Head>, ProxyError> {
-    let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut parsed = httparse::Response::new(&mut lines);
-    let size = match parsed.parse(input) {
-        Ok(httparse::Status::Complete(size)) if size <= MAX_HEAD => size,
-        Ok(httparse::Status::Partial) if input.len() <= MAX_HEAD => return Ok(None),
+    if input.is_empty() {
+        return Ok(None);
+    }
+    // Most heads have few lines, and each slot has to be initialised.
+    let parsed = match parse(input, &mut [httparse::EMPTY_HEADER; FEW_HEADERS]) {
+        Err(httparse::Error::TooManyHeaders) => parse(input, &mut [httparse::EMPTY_HEADER; MAX_HEADERS]),
+        parsed => parsed,
+    };
+    let parsed = match parsed {
+        Ok(Some(parsed)) if parsed.size <= MAX_HEAD => parsed,
+        Ok(None) if input.len() <= MAX_HEAD => return Ok(None),
         Ok(_) => return Err(ProxyError::BadAnswer("its head is too long")),
         Err(_) => return Err(ProxyError::BadAnswer("its head is malformed")),
     };
-    let is_11 = parsed.version == Some(1);
-    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
-    let status = status.ok_or(ProxyError::BadAnswer("its status is none"))?;
-    // Offsets, so that values can share the input's memory.
-    let start = input.as_ptr() as usize;
-    let places: Vec<(HeaderName, usize, usize)> = parsed
-        .headers
-        .iter()
-        .map(|line| {
-            let name = HeaderName::from_bytes(line.name.as_bytes())
-                .map_err(|_| ProxyError::BadAnswer("it has a malformed header"))?;
-            Ok((
-                name,
-                (line.value.as_ptr() as usize).wrapping_sub(start),
-                line.value.len(),
-            ))
-        })
-        .collect::<Result<_, ProxyError>>()?;
-    let raw = input.split_to(size).freeze();
+    let status = parsed.status.ok_or(ProxyError::BadAnswer("its status is none"))?;
+    let is_11 = parsed.is_11;
+    let raw = input.split_to(parsed.size).freeze();
     let value_at = |at: usize, length: usize| match at.checked_add(length) {
         Some(end) if length > 0 && end <= raw.len() => raw.slice(at..end),
         _ => raw.slice(..0),
     };
-    let headers: Vec<(HeaderName, HeaderValue)> = places
+    let headers: Vec<(HeaderName, HeaderValue)> = parsed
+        .places
         .into_iter()
         .map(|(name, at, length)| {
+            let name = name.ok_or(ProxyError::BadAnswer("it has a malformed header"))?;
             HeaderValue::from_maybe_shared(value_at(at, length))
                 .map(|value| (name, value))
                 .map_err(|_| ProxyError::BadAnswer("it has a malformed header"))
@@ -114,6 +108,35 @@ pub(super) fn take(input: &mut BytesMut, method: &Method) -> Result<Option<Head>
         length,
         keeps_alive: is_11 && !closes && framing != Framing::UntilClose,
         headers,
+    }))
+}
+
+/// A head whose values are places in the input, so that they can share its memory.
+struct Parsed {
+    size: usize,
+    is_11: bool,
+    status: Option<StatusCode>,
+    /// `None` for a name that is none.
+    places: Vec<(Option<HeaderName>, usize, usize)>,
+}
+
+/// Parses a head into these slots; `None` if it is not whole.
+fn parse<'a>(input: &'a [u8], lines: &mut [httparse::Header<'a>]) -> Result<Option<Parsed>, httparse::Error> {
+    let mut parsed = httparse::Response::new(lines);
+    let httparse::Status::Complete(size) = parsed.parse(input)? else {
+        return Ok(None);
+    };
+    let start = input.as_ptr() as usize;
+    let places = parsed.headers.iter().map(|line| {
+        let name = HeaderName::from_bytes(line.name.as_bytes()).ok();
+        let at = (line.value.as_ptr() as usize).wrapping_sub(start);
+        (name, at, line.value.len())
+    });
+    Ok(Some(Parsed {
+        size,
+        is_11: parsed.version == Some(1),
+        status: parsed.code.and_then(|code| StatusCode::from_u16(code).ok()),
+        places: places.collect(),
     }))
 }
 
@@ -230,6 +253,22 @@ mod tests {
         }
         assert!(head("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", Method::GET).is_err());
         assert!(head("ICY 200 OK\r\n\r\n", Method::GET).is_err());
+    }
+
+    #[test]
+    fn a_head_may_have_as_many_lines_as_the_bound_and_no_more() {
+        for (lines, is_read) in [
+            (0, true),
+            (FEW_HEADERS, true),
+            (FEW_HEADERS + 1, true),
+            (MAX_HEADERS, true),
+            (MAX_HEADERS + 1, false),
+        ] {
+            let text = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(lines));
+            let read = head(&text, Method::GET).ok().flatten();
+            assert_eq!(read.map(|head| head.headers.len()), is_read.then_some(lines), "{lines}");
+        }
+        assert!(head("", Method::GET).unwrap().is_none());
     }
 
     #[test]

@@ -195,8 +195,10 @@ where
                     let mut answered = finish(answered, &voice);
                     front.dress(answered.headers_mut(), &voice, asking.as_ref());
                     if let Some(telling) = telling {
-                        // It is made anew each time, and for the log alone.
-                        let call = record::is_logged().then(|| answered.request().match_pattern());
+                        // It is made anew each time, and for the log alone. What another server answered is at no call.
+                        let is_foreign = answered.response().extensions().contains::<AsIs>();
+                        let is_wanted = record::is_logged() && !is_foreign;
+                        let call = is_wanted.then(|| answered.request().match_pattern());
                         telling.tell(answered.response(), call.flatten());
                     }
                     Ok(match held {
