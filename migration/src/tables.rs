@@ -1,5 +1,6 @@
 //! The tables of Bekci, by what they are for. Times are microseconds of unix time; the tenant `''` means global.
 
+mod codes;
 mod coherence;
 mod mails;
 mod rights;
@@ -47,6 +48,19 @@ pub(crate) fn drop_mails() -> Vec<String> {
     tables.map(|table| format!("DROP TABLE IF EXISTS {table}")).collect()
 }
 
+/// What makes the table of mailed secrets; each statement may be run again.
+pub(crate) fn create_codes(dialect: &dyn Dialect) -> Vec<String> {
+    let mut statements: Vec<String> = codes::tables().iter().map(|table| dialect.table(table)).collect();
+    statements.extend(codes::indexes().iter().map(|index| dialect.index(index)));
+    statements
+}
+
+/// What removes it.
+pub(crate) fn drop_codes() -> Vec<String> {
+    let tables = codes::TABLES.iter();
+    tables.map(|table| format!("DROP TABLE IF EXISTS {table}")).collect()
+}
+
 /// What gives the database its epoch and the outbox its index by key; each statement may be run again.
 pub(crate) fn create_epoch(dialect: &dyn Dialect) -> Vec<String> {
     vec![
@@ -90,6 +104,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
         coherence::TABLES,
         temporaries::TABLES,
         mails::TABLES,
+        codes::TABLES,
     ];
     all.into_iter().flatten().copied()
 }

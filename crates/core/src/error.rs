@@ -69,6 +69,8 @@ codes! {
     RefreshTokenExpired = "REFRESH_TOKEN_EXPIRED", 401;
     /// A refresh token was used twice; its session has ended.
     RefreshTokenReused = "REFRESH_TOKEN_REUSED", 401;
+    /// The secret of a link is not good: unknown, used, replaced or expired.
+    CodeInvalid = "CODE_INVALID", 401;
     /// The principal is known and may not do this.
     Forbidden = "FORBIDDEN", 403;
     /// A policy denies it.

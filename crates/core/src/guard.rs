@@ -106,6 +106,16 @@ pub enum Verification {
     Custom,
 }
 
+/// Who may make an account at a guard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Registering {
+    /// Nobody.
+    #[default]
+    Closed,
+    /// Anybody.
+    Open,
+}
+
 /// The shape of what a guard's calls answer when they are done. What is refused looks the same in both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AnswerShape {
@@ -151,6 +161,14 @@ pub struct AuthGuard {
     pub verification: Verification,
     /// How long a temporary identity waits for its verification.
     pub temporary_ttl: time::Duration,
+    /// Who may make an account.
+    pub registering: Registering,
+    /// Whether an account has no session before its address is verified.
+    pub require_verified_email: bool,
+    /// The attributes that a user may change of the own account; each is one that the model caches.
+    pub own_attributes: Vec<String>,
+    /// The pages that links in mails may lead to, beside the one that comes with Bekci; compared exactly.
+    pub redirect_uris: Vec<String>,
     /// How many characters a new password has at least. Not asked at sign-in.
     pub password_min_length: usize,
     /// How new passwords are hashed; `None`: as the hasher's settings say.
@@ -180,6 +198,10 @@ impl AuthGuard {
             sign_in_url: String::new(),
             verification: Verification::Off,
             temporary_ttl: time::Duration::minutes(5),
+            registering: Registering::Closed,
+            require_verified_email: false,
+            own_attributes: Vec::new(),
+            redirect_uris: Vec::new(),
             password_min_length: 15,
             password_hash: None,
             password_rehash: true,

@@ -307,6 +307,14 @@ impl ModelSpec {
         !self.bans(status) && !self.lets_in(status)
     }
 
+    /// The identifier that is an e-mail address: the column `email`, else the one whose name has `mail` in it. `None`: its accounts cannot be sent mails.
+    #[must_use]
+    pub fn address_column(&self) -> Option<&str> {
+        let names = || self.identifiers.iter().map(|(name, _)| name.as_str());
+        let exact = names().find(|name| name.eq_ignore_ascii_case("email"));
+        exact.or_else(|| names().find(|name| name.to_ascii_lowercase().contains("mail")))
+    }
+
     /// The columns whose change is a change of the identity: key, status, verified, tenant, filter, identifiers, cached attributes; each once.
     #[must_use]
     pub fn watched_columns(&self) -> Vec<&str> {

@@ -11,6 +11,7 @@
 //!
 //! The answer is an [`Admission`] with a [`Permit`], which only this crate can make, or an [`AuthError`].
 
+pub mod accounts;
 mod authorize;
 mod clock;
 mod csrf;
@@ -47,8 +48,8 @@ pub use csrf::CsrfKey;
 pub use error::{AuthError, Challenge, ErrorCode};
 pub use gate::{Admission, Claimed, Denial, Gate, GateParts};
 pub use guard::{
-    AnswerShape, AuthGuard, CookieNames, GuardChain, GuardOutcome, GuardSettingsError, SessionRules, TokenSources,
-    Verification, check_guards, check_origin,
+    AnswerShape, AuthGuard, CookieNames, GuardChain, GuardOutcome, GuardSettingsError, Registering, SessionRules,
+    TokenSources, Verification, check_guards, check_origin,
 };
 pub use identity::{Ban, Block, Identity, IdentityVersion, LiveSession, ScopedRights};
 pub use key::{ANY_STATUS, IdKind, KeyError, ModelSpec, PrincipalId, PrincipalKey, RowFilter, RowFilterError};

@@ -100,14 +100,20 @@ pub struct GuardLimits {
     pub sign_in: Rate,
     /// Refused refreshes, for each session and for each address.
     pub refresh: Rate,
+    /// Calls that send a link or a code, for each account and for each address.
+    pub otp_start: Rate,
+    /// Calls that make an account, for each name and for each address.
+    pub register: Rate,
 }
 
 impl Default for GuardLimits {
-    /// `10/min` and `30/min`.
+    /// `10/min`, `30/min`, `5/min` and `5/min`.
     fn default() -> Self {
         Self {
             sign_in: Rate::per_minute(10),
             refresh: Rate::per_minute(30),
+            otp_start: Rate::per_minute(5),
+            register: Rate::per_minute(5),
         }
     }
 }
@@ -119,6 +125,10 @@ pub enum Limit {
     SignIn,
     /// Refused refreshes.
     Refresh,
+    /// Calls that send a link or a code.
+    OtpStart,
+    /// Calls that make an account.
+    Register,
 }
 
 impl Limit {
@@ -128,6 +138,8 @@ impl Limit {
         match self {
             Self::SignIn => "sign_in",
             Self::Refresh => "refresh",
+            Self::OtpStart => "otp_start",
+            Self::Register => "register",
         }
     }
 }

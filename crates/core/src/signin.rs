@@ -107,6 +107,8 @@ pub enum Opened {
     Banned(Option<Ban>),
     /// The account's status neither bans nor lets in; no session was opened.
     Inactive,
+    /// The guard requires a verified address, and the account's is not; no session was opened.
+    Unverified,
     /// The account does not belong to the tenant that was named; no session was opened.
     NotInTenant(TenantName),
     /// The account has another hash than the one that was verified; no session was opened. Either its password was changed or the same password was
@@ -140,6 +142,8 @@ pub enum OpenedTemporary {
     Banned(Option<Ban>),
     /// The account's status neither bans nor lets in; nothing was opened.
     Inactive,
+    /// The guard requires a verified address, and the account's is not; nothing was opened.
+    Unverified,
     /// The account does not belong to the tenant that was named; nothing was opened.
     NotInTenant(TenantName),
     /// The account has another hash than the one that was verified, as in [`Opened::HashChanged`]; nothing was opened.

@@ -85,20 +85,10 @@ enum Kind {
 }
 
 impl Transport {
-    /// Into a folder, a file `<id>.eml` for each message; for development. The folder is made.
-    ///
-    /// # Errors
-    /// [`TransportError::File`].
-    pub fn file(folder: impl Into<PathBuf>) -> Result<Self, TransportError> {
-        let folder = folder.into();
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-        match made {
-            Ok(()) => Ok(Self(Kind::File(folder))),
-            Err(error) => Err(TransportError::File {
-                path: folder,
-                reason: error.to_string(),
-            }),
-        }
+    /// Into a folder, a file `<id>.eml` for each message; for development. The folder is made for the first one.
+    #[must_use]
+    pub fn file(folder: impl Into<PathBuf>) -> Self {
+        Self(Kind::File(folder.into()))
     }
 
     /// Into the log, with codes and links; for development.
@@ -216,6 +206,7 @@ fn is_for_good(code: Code) -> bool {
 }
 
 fn written(folder: &Path, id: &str, message: &[u8]) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     // Whole or not there: a reader that waits for the file never sees a part of it.
     let begun = folder.join(format!(".{id}"));
     let mut file = std::fs::OpenOptions::new()

@@ -3,7 +3,7 @@
 use bekci_core::{ErrorCode, IssueError, SourceUnavailable, TenantName, signin::StoreError};
 use time::OffsetDateTime;
 
-use crate::password::HashError;
+use crate::password::{HashError, WeakPassword};
 
 /// The result of a sign-in attempt, with the classic numbers that listeners and the audit log see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,6 +86,9 @@ pub enum SignInError {
     /// The credential was right, and the account's status neither bans nor lets in.
     #[error("the account has a status that is none of its model's")]
     Inactive,
+    /// The credential was right, and the guard requires a verified address, which the account's is not.
+    #[error("the address is not verified")]
+    Unverified,
     /// The credential was right, and the account does not belong to the tenant that the sign-in asked about.
     #[error("not a member of tenant {0}")]
     NotInTenant(TenantName),
@@ -101,6 +104,24 @@ pub enum SignInError {
     /// The reference names no sign-in of this guard that waits for its verification: it never did, was verified already, or its time is over.
     #[error("no sign-in waits for its verification under this reference")]
     VerificationInvalid,
+    /// The secret of a link is not good: unknown, used, replaced, expired, or of another guard.
+    #[error("the code is not good")]
+    CodeInvalid,
+    /// Nobody makes an account here.
+    #[error("registration is closed")]
+    RegistrationClosed,
+    /// Another account has the address.
+    #[error("another account has the address")]
+    Taken,
+    /// A new password that may not be set.
+    #[error("the new password {0}")]
+    Weak(WeakPassword),
+    /// A value that the table of accounts refuses.
+    #[error("{0}")]
+    Refused(Box<str>),
+    /// The sign-in is too old for this.
+    #[error("the sign-in is not fresh")]
+    NotFresh,
     /// Two credentials of two sessions.
     #[error("two credentials of different sessions were presented")]
     AmbiguousCredentials,
@@ -149,6 +170,12 @@ impl SignInError {
             Self::IdentityAmbiguous { proven: true } => ErrorCode::IdentityAmbiguous,
             Self::Banned { .. } => ErrorCode::AccountBanned,
             Self::Inactive => ErrorCode::AccountInactive,
+            Self::Unverified => ErrorCode::Unverified,
+            Self::CodeInvalid => ErrorCode::CodeInvalid,
+            Self::RegistrationClosed => ErrorCode::RegistrationClosed,
+            Self::Taken => ErrorCode::Conflict,
+            Self::Weak(_) | Self::Refused(_) => ErrorCode::ValidationFailed,
+            Self::NotFresh => ErrorCode::Forbidden,
             Self::NotInTenant(_) => ErrorCode::Forbidden,
             Self::RefreshInvalid => ErrorCode::RefreshTokenInvalid,
             Self::RefreshExpired => ErrorCode::RefreshTokenExpired,
@@ -170,7 +197,10 @@ impl SignInError {
         match self {
             Self::CredentialInvalid => AttemptResult::FailureCredentialInvalid,
             Self::IdentityAmbiguous { .. } => AttemptResult::FailureIdentityAmbiguous,
+            Self::Unverified => AttemptResult::FailureUnverified,
             Self::Field { .. }
+            | Self::Weak(_)
+            | Self::Refused(_)
             | Self::RateLimited { .. }
             | Self::Busy
             | Self::StoreUnavailable(_)
@@ -184,6 +214,10 @@ impl SignInError {
             | Self::RefreshExpired
             | Self::RefreshReused
             | Self::VerificationInvalid
+            | Self::CodeInvalid
+            | Self::RegistrationClosed
+            | Self::Taken
+            | Self::NotFresh
             | Self::AmbiguousCredentials
             | Self::TokenMissing
             | Self::GuardMismatch
@@ -211,11 +245,18 @@ impl SignInError {
             | Self::IdentityAmbiguous { .. }
             | Self::Banned { .. }
             | Self::Inactive
+            | Self::Unverified
             | Self::NotInTenant(_)
             | Self::RefreshInvalid
             | Self::RefreshExpired
             | Self::RefreshReused
             | Self::VerificationInvalid
+            | Self::CodeInvalid
+            | Self::RegistrationClosed
+            | Self::Taken
+            | Self::Weak(_)
+            | Self::Refused(_)
+            | Self::NotFresh
             | Self::AmbiguousCredentials
             | Self::TokenMissing
             | Self::GuardMismatch
@@ -231,12 +272,19 @@ impl SignInError {
             | Self::IdentityAmbiguous { .. }
             | Self::Banned { .. }
             | Self::Inactive
+            | Self::Unverified
             | Self::NotInTenant(_)
             | Self::RefreshInvalid
             | Self::RefreshExpired
             | Self::RefreshReused => true,
-            // It is too long to be guessed.
+            // Both are too long to be guessed.
             Self::VerificationInvalid
+            | Self::CodeInvalid
+            | Self::RegistrationClosed
+            | Self::Taken
+            | Self::Weak(_)
+            | Self::Refused(_)
+            | Self::NotFresh
             | Self::Field { .. }
             | Self::AmbiguousCredentials
             | Self::TokenMissing

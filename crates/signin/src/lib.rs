@@ -26,4 +26,7 @@ pub use password::{
     WeakPassword, WorkDone,
 };
 pub use refresh_token::{NotARefreshToken, RefreshTokens};
-pub use service::{AccessSubject, IssuedAccess, SignIn, SignInParts};
+pub use service::{
+    AccessSubject, Accounts, IssuedAccess, PasswordChange, RegisterAttempt, RegisterOutcome, Requester, SignIn,
+    SignInParts,
+};

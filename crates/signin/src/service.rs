@@ -10,6 +10,7 @@
 //!
 //! A refresh token whose MAC does not fit touches no store. What a good one means is judged by the store on the session row.
 
+mod accounts;
 mod beside;
 mod known;
 mod leave;
@@ -21,13 +22,16 @@ use std::sync::{Arc, atomic::AtomicUsize};
 
 use bekci_core::{
     AuthGuard, Ban, Clock, Entropy, IdentitySource, Limit, Meter, PrincipalKey, RateLimiter, RefreshOutcome,
-    RootSecret, SessionId, TokenId, TokenIssuer, Verification,
+    RootSecret, SessionId, TokenId, TokenIssuer,
     signin::{Credential, NewSession, Opened, RefreshRequest, Refreshed, SessionFacts, SignInStore},
 };
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
-pub use self::tokens::{AccessSubject, IssuedAccess};
+pub use self::{
+    accounts::{Accounts, PasswordChange, RegisterAttempt, RegisterOutcome, Requester},
+    tokens::{AccessSubject, IssuedAccess},
+};
 use self::{known::Known, limits::Named};
 use crate::{
     attempt::{Granted, Identifier, PasswordAttempt, RefreshAttempt, SignedIn, SignedInBy, tidy_device_name},
@@ -225,14 +229,8 @@ impl SignIn {
             tenant: attempt.tenant,
             now,
         };
-        let granted = match attempt.verification.unwrap_or(guard.verification) {
-            Verification::Off => self.signed_in(guard, session).await?,
-            Verification::Custom => {
-                let temporary = self.wait_for_verification(session).await?;
-                temporary.map(|temporary| Granted::Temporary(Box::new(temporary)))
-            }
-        };
-        let Some(granted) = granted else {
+        let verification = attempt.verification.unwrap_or(guard.verification);
+        let Some(granted) = self.grant(guard, session, verification).await? else {
             return Ok(None);
         };
         self.known.add_all(&marks);
@@ -272,6 +270,7 @@ impl SignIn {
             Opened::NotInTenant(tenant) => return Err(SignInError::NotInTenant(tenant)),
             Opened::Banned(ban) => return Err(banned(ban)),
             Opened::Inactive => return Err(SignInError::Inactive),
+            Opened::Unverified => return Err(SignInError::Unverified),
             Opened::HashChanged => return Ok(None),
             // Deleted since it was read: as if it had never been.
             Opened::Gone => return Err(SignInError::CredentialInvalid),

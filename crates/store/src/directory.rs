@@ -8,6 +8,7 @@
 
 mod accounts;
 mod catalogue;
+pub(crate) mod own;
 mod provided;
 mod rows;
 pub(crate) mod values;

@@ -261,6 +261,12 @@ impl Store {
         Arc::clone(&self.limiter)
     }
 
+    /// What people do with their own accounts.
+    #[must_use]
+    pub fn account_store(&self) -> Arc<dyn bekci_core::accounts::AccountStore> {
+        Arc::new(directory::own::OwnAccounts(self.clone()))
+    }
+
     fn sessions(&self) -> Sessions {
         Sessions {
             connection: self.connection(),

@@ -11,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bekci_core::{
     Entropy, TokenId,
+    accounts::CodeAbout,
     mail::{ClaimedMail, Mail, MailQueue},
     sealed,
     signin::StoreError,
@@ -48,6 +49,11 @@ impl std::fmt::Debug for Mails {
 
 fn unavailable(error: DbErr) -> StoreError {
     StoreError::Unavailable(error.to_string())
+}
+
+/// What the row of a secret is called where it is sealed, so that it opens as no mail.
+fn of_code(id: &str) -> String {
+    format!("code:{id}")
 }
 
 /// Claimed by nobody, or by a node that did not come back.
@@ -89,6 +95,18 @@ impl Mails {
             .map_err(|error| DbErr::Custom(error.to_string()))?
             .take();
         transaction.execute(&insert).await.map(|_| ())
+    }
+
+    /// Seals what the row of a mailed secret is about.
+    pub(crate) fn seal_about(&self, id: &str, about: &CodeAbout) -> Result<Vec<u8>, DbErr> {
+        let text = serde_json::to_vec(about).map_err(|error| DbErr::Custom(error.to_string()))?;
+        sealed::seal(&self.seal, &*self.entropy, of_code(id).as_bytes(), &text).map_err(DbErr::Custom)
+    }
+
+    /// Opens it; `None`: it was sealed under another root secret, or changed.
+    pub(crate) fn open_about(&self, id: &str, about: &[u8]) -> Option<CodeAbout> {
+        let text = sealed::open(&self.seal, of_code(id).as_bytes(), about)?;
+        serde_json::from_slice(&text).ok()
     }
 
     /// Has what was queued sent at once, rather than at the next look.

@@ -3,7 +3,9 @@
 use std::{net::IpAddr, sync::Arc};
 
 use actix_web::{HttpRequest, web::ServiceConfig};
-use bekci_core::{Entropy, Gate, IdKind, ModelSpec, PrincipalKey, RootSecret, RouteRule, signin::StoreError};
+use bekci_core::{
+    Entropy, Gate, IdKind, ModelSpec, PrincipalKey, RootSecret, RouteRule, mail::MailLanguage, signin::StoreError,
+};
 use bekci_migration::{
     ModelTable,
     sea_orm_migration::sea_orm::{DatabaseConnection, DbErr},
@@ -35,6 +37,8 @@ pub(crate) struct Parts {
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) body_bytes: usize,
     pub(crate) audit: AuditTrail,
+    pub(crate) own_accounts: Option<bekci_signin::Accounts>,
+    pub(crate) mail_language: MailLanguage,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) sending: Option<Sending>,
     pub(crate) looking: std::sync::Mutex<Option<JoinHandle<()>>>,
@@ -142,6 +146,17 @@ impl Bekci {
     #[must_use]
     pub fn sign_in(&self) -> &SignIn {
         &self.0.sign_in
+    }
+
+    /// What people do with their own accounts; `None`: no mails are sent, which [`Builder::mail`] turns on.
+    #[must_use]
+    pub fn own_accounts(&self) -> Option<&bekci_signin::Accounts> {
+        self.0.own_accounts.as_ref()
+    }
+
+    /// The language of mails if a request names none that Bekci speaks.
+    pub(crate) fn mail_language(&self) -> MailLanguage {
+        self.0.mail_language
     }
 
     /// The signing keys.
@@ -258,6 +273,9 @@ impl Bekci {
             .map_or_else(|poisoned| poisoned.into_inner().take(), |mut slot| slot.take());
         if let Some(looking) = looking {
             let _ended = looking.await;
+        }
+        if let Some(accounts) = &self.0.own_accounts {
+            accounts.close().await;
         }
         if let Some(sending) = &self.0.sending {
             sending.stop().await;

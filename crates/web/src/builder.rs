@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bekci_core::{
     AuthGuard, Clock, Entropy, FindCredentials, Gate, GateParts, GuardName, GuardSettingsError, Meter, ModelName,
-    ModelSpec, NameError, PolicyCompiler, Unmetered, UserProvider,
+    ModelSpec, NameError, PolicyCompiler, Registering, Unmetered, UserProvider,
 };
 use bekci_migration::sea_orm_migration::sea_orm::{DatabaseConnection, DbBackend};
 use bekci_signin::{HasherError, PasswordHasher, SignIn, SignInParts};
@@ -80,6 +80,16 @@ pub enum BuildError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// A guard asks for what needs mails, a column or a table that is not there.
+    #[error("guard {guard}: {what} needs {missing}")]
+    Accounts {
+        /// The guard.
+        guard: GuardName,
+        /// What it asks for.
+        what: &'static str,
+        /// What is not there.
+        missing: &'static str,
+    },
     /// A template of mails cannot be used.
     #[error(transparent)]
     Mail(#[from] bekci_mail::TemplateError),
@@ -307,12 +317,52 @@ impl Builder {
             return Err(BuildError::TemporaryTtl(guard.name.clone(), guard.temporary_ttl));
         }
         bekci_core::check_guards(&self.guards)?;
+        self.check_accounts()?;
         for guard in &self.guards {
             for (path, call) in &guard.aliases {
                 if let Some(problem) = auth::aliases::fault(guard, path, call) {
                     let (guard, path) = (guard.name.clone(), path.clone());
                     return Err(BuildError::Alias { guard, path, problem });
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// What people do with their own accounts needs mails, an address, and where it is to be verified, a column for that.
+    fn check_accounts(&self) -> Result<(), BuildError> {
+        for guard in &self.guards {
+            let model = self.models.iter().find(|model| model.name == guard.model);
+            let fault = |what, missing| BuildError::Accounts {
+                guard: guard.name.clone(),
+                what,
+                missing,
+            };
+            let registers = guard.registering != Registering::Closed;
+            let (what, needs) = match guard.require_verified_email {
+                true => ("require_verified_email", true),
+                false => ("register", registers),
+            };
+            if !needs {
+                continue;
+            }
+            if self.mail.is_none() {
+                return Err(fault(what, "mails: add them with .mail(..)"));
+            }
+            if self.providers.of(guard.model.as_str()).is_some() {
+                return Err(fault(what, "a model whose accounts are in a table"));
+            }
+            if model.is_none_or(|model| model.address_column().is_none()) {
+                return Err(fault(
+                    what,
+                    "an identifier that is an e-mail address, such as the column email",
+                ));
+            }
+            if registers && model.is_none_or(|model| model.password_column.is_none()) {
+                return Err(fault("register", "a password column"));
+            }
+            if guard.require_verified_email && model.is_none_or(|model| model.verified_column.is_none()) {
+                return Err(fault(what, "a verified column"));
             }
         }
         Ok(())
@@ -376,6 +426,10 @@ impl Builder {
             meter: self.meter.clone(),
             root: Arc::clone(&root),
         });
+        let own_accounts = self
+            .mail
+            .as_ref()
+            .map(|_| bekci_signin::Accounts::new(sign_in.clone(), store.account_store()));
         let ways = Ways {
             sign_in: sign_in.clone(),
             store: store.clone(),
@@ -407,6 +461,8 @@ impl Builder {
             audit: self.settings.audit,
             stop,
             sending: mailer.map(Sending::start),
+            own_accounts,
+            mail_language: self.mail.map(|mail| mail.language).unwrap_or_default(),
             looking: std::sync::Mutex::new(Some(looking)),
             described: std::sync::Mutex::default(),
         }))

@@ -97,14 +97,14 @@ pub use audited::AuditTrail;
 pub use auth::aliases::{call_names, is_call};
 pub use bekci::{Bekci, model_table};
 pub use bekci_core as core;
-pub use bekci_core::{Verification, async_trait};
+pub use bekci_core::{Registering, Verification, async_trait};
 pub use bekci_derive::{AuthModel, guard, permission, permissions};
 pub use bekci_mail::{MailTls, Sender, SmtpSettings, Transport, TransportError};
 pub use bekci_migration as migration;
 pub use bekci_policy::{PolicyModel, parse_csv};
 pub use bekci_signin::{
-    Argon2Cost, AttemptResult, HashSettings, Identifier, IssueOrder, PasswordHasher, SignInError, SignedIn, SignedOut,
-    TemporarySignIn,
+    Accounts as OwnAccounts, Argon2Cost, AttemptResult, HashSettings, Identifier, IssueOrder, PasswordChange,
+    PasswordHasher, RegisterAttempt, RegisterOutcome, Requester, SignInError, SignedIn, SignedOut, TemporarySignIn,
 };
 pub use bekci_store::hooks;
 pub use bekci_store::{

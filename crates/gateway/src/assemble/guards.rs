@@ -1,8 +1,8 @@
 //! The guards of a configuration, with the models whose accounts sign in at them.
 
 use bekci_core::{
-    AnswerShape, AuthGuard, CookieNames, GuardLimits, IdKind, ModelName, ModelSpec, RefreshRules, SessionRules,
-    TokenSources, Verification,
+    AnswerShape, AuthGuard, CookieNames, GuardLimits, IdKind, ModelName, ModelSpec, RefreshRules, Registering,
+    SessionRules, TokenSources, Verification,
 };
 use bekci_migration::ModelTable;
 
@@ -75,6 +75,17 @@ fn unless_zero(value: types::Seconds) -> Option<time::Duration> {
     (value.get() > 0).then(|| seconds(value))
 }
 
+/// The attributes that users may change: of those that the model caches, and no identifier, which is changed by a confirmation.
+fn own_attributes(config: &Config, section: &types::Guard) -> Vec<String> {
+    let model = model_spec(config, &section.model);
+    let named = section.own_attributes.iter().map(|column| column.as_str());
+    let is_own = |column: &&str| {
+        let is_identifier = model.identifiers.iter().any(|(name, _)| name == column);
+        model.cached_attributes.iter().any(|name| name == column) && !is_identifier
+    };
+    named.filter(is_own).map(str::to_owned).collect()
+}
+
 /// The guards of the configuration.
 pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
     let https = config.server.public_url.is_https();
@@ -114,6 +125,8 @@ pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
         limits: GuardLimits {
             sign_in: section.rate_limit.sign_in,
             refresh: section.rate_limit.refresh,
+            otp_start: section.rate_limit.otp_start,
+            register: section.rate_limit.register,
         },
         claims: section
             .claims
@@ -128,6 +141,18 @@ pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
         // Refused in the file: nobody who could confirm a sign-in stands before the gateway alone.
         verification: Verification::Off,
         temporary_ttl: seconds(section.temporary_ttl_seconds),
+        registering: match section.register {
+            types::Register::Open => Registering::Open,
+            // Invitations are refused in the file.
+            types::Register::Closed | types::Register::Invite => Registering::Closed,
+        },
+        require_verified_email: section.require_verified_email,
+        own_attributes: own_attributes(config, section),
+        redirect_uris: section
+            .redirect_uris
+            .iter()
+            .map(|page| page.as_str().to_owned())
+            .collect(),
         password_hash: Some(super::hash_scheme(section.password_hash)),
         password_rehash: section.password_rehash,
         password_min_length: usize::try_from(section.password_min_length).unwrap_or(usize::MAX),

@@ -27,7 +27,7 @@ pub(crate) fn mail(config: &Config) -> Result<MailSettings, AssembleError> {
 fn transport(section: &types::Mail) -> Result<Transport, TransportError> {
     match section.transport {
         types::MailTransport::Log => Ok(Transport::log()),
-        types::MailTransport::File => Transport::file(&section.folder),
+        types::MailTransport::File => Ok(Transport::file(&section.folder)),
         types::MailTransport::Smtp => Transport::smtp(&SmtpSettings {
             host: section.host.as_str().to_owned(),
             port: section.port,

@@ -79,10 +79,14 @@ pub struct House {
     /// Sections of the configuration beside the usual ones.
     more: String,
     server: &'static str,
+    /// `[mail]`, and more lines of the customer's guard.
+    mail: String,
+    customer: &'static str,
 }
 
 /// So that tests which share a house, and the address 127.0.0.1, may be refused as often as they need.
-const PATIENT: &str = "{ sign_in = \"100000/min\", refresh = \"100000/min\" }";
+const PATIENT: &str =
+    "{ sign_in = \"100000/min\", refresh = \"100000/min\", otp_start = \"100000/min\", register = \"100000/min\" }";
 
 impl House {
     /// The house that all tests of a kind share, each with accounts of its own.
@@ -108,6 +112,18 @@ impl House {
     /// With these limits at every guard, on a file, and with a Redis that the nodes share.
     pub fn limited(rate_limit: &'static str, nodes: usize) -> Self {
         Self::built(None, Some(Redis::start()), nodes, rate_limit)
+    }
+
+    /// Nodes that send mails to the server at this port, with these lines in the customer's guard and these limits at every guard.
+    pub fn mailing(kind: Kind, port: u16, customer: &'static str, limits: Option<&'static str>, nodes: usize) -> Self {
+        let mut house = Self::new(kind, 0);
+        house.mail = format!(
+            "[mail]\ntransport = \"smtp\"\nport = {port}\ntls = \"none\"\nfrom = \"Shop <no-reply@bekci.test>\"\n"
+        );
+        house.customer = customer;
+        house.rate_limit = limits.unwrap_or(PATIENT);
+        house.nodes = (0..nodes).map(|_| house.open_node()).collect();
+        house
     }
 
     /// One node whose log is JSON.
@@ -146,6 +162,8 @@ impl House {
             rate_limit,
             more: String::new(),
             server: "",
+            mail: String::new(),
+            customer: "sign_in_url = \"/sign-in\"\n",
         };
         house.furnish();
         house.nodes = (0..nodes).map(|_| house.open_node()).collect();
@@ -213,7 +231,7 @@ impl House {
         }
         for (guard, more) in [
             ("admin", ""),
-            ("customer", "sign_in_url = \"/sign-in\"\n"),
+            ("customer", self.customer),
             ("shop", "model = \"customer\"\nauth_path = \"/shop-api/v1/auth\"\n"),
         ] {
             let cost = "{ memory_kib = 7168, iterations = 1, lanes = 1 }";
@@ -225,6 +243,7 @@ impl House {
             .unwrap();
         }
         text.push_str(&self.more);
+        text.push_str(&self.mail);
         text.push_str(
             "[models.customer]\nidentifiers = [\"email:nocase\"]\ncached_attributes = [\"email\", \"name\"]\n",
         );

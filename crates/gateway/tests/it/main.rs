@@ -8,6 +8,7 @@
 )]
 
 mod account_commands;
+mod accounts;
 mod aliases;
 mod attacks;
 mod browsers;

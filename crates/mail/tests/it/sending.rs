@@ -136,7 +136,7 @@ async fn into_a_folder_each_mail_is_a_file_of_its_own_that_others_cannot_read() 
     let folder = TempDir::new("mails");
     let into = folder.path().join("mails");
     let mails = vec![claimed("0a", 1, Some(code("a@customer.test", &[])))];
-    attempt(Transport::file(&into).unwrap(), mails).await;
+    attempt(Transport::file(&into), mails).await;
     let file = into.join("0a.eml");
     assert!(std::fs::read_to_string(&file).unwrap().contains("123456"));
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);

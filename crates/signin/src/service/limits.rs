@@ -96,6 +96,8 @@ impl SignIn {
         let (rate, unreachable) = match limit {
             Limit::SignIn => (guard.limits.sign_in, Unreachable::Closed),
             Limit::Refresh => (guard.limits.refresh, Unreachable::Open),
+            Limit::OtpStart => (guard.limits.otp_start, Unreachable::Closed),
+            Limit::Register => (guard.limits.register, Unreachable::Closed),
         };
         let networks = client.map(|address| address_hashes(root, &guard.name, address));
         let shares = [1, SHARE_OF_56, SHARE_OF_48];
@@ -142,6 +144,17 @@ impl SignIn {
         counted: &Counted,
         attempt: impl Future<Output = Result<T, SignInError>>,
     ) -> Result<T, SignInError> {
+        self.take_all(guard, counted).await?;
+        let result = attempt.await;
+        match &result {
+            Err(error) if error.is_refusal() => self.count(guard, counted).await?,
+            Ok(_) | Err(_) => self.give_back(counted, &counted.keys).await,
+        }
+        result
+    }
+
+    /// Takes every slot, or none.
+    async fn take_all(&self, guard: &AuthGuard, counted: &Counted) -> Result<(), SignInError> {
         for (at, (by, key, rate)) in counted.keys.iter().enumerate() {
             if let Err(error) = self.take(counted, key, *rate).await {
                 let taken = counted.keys.get(..at).unwrap_or_default();
@@ -153,12 +166,20 @@ impl SignIn {
                 return Err(error);
             }
         }
-        let result = attempt.await;
-        match &result {
-            Err(error) if error.is_refusal() => self.count(guard, counted).await?,
-            Ok(_) | Err(_) => self.give_back(counted, &counted.keys).await,
-        }
-        result
+        Ok(())
+    }
+
+    /// Counts a call whatever comes of it: one that sends a mail to whom it names.
+    pub(super) async fn count_call(
+        &self,
+        guard: &AuthGuard,
+        limit: Limit,
+        client: Option<IpAddr>,
+        named: Named<'_>,
+    ) -> Result<(), SignInError> {
+        let counted = self.counted(guard, limit, client, Some(named))?;
+        self.take_all(guard, &counted).await?;
+        self.count(guard, &counted).await
     }
 
     async fn take(&self, counted: &Counted, key: &LimitKey, rate: Rate) -> Result<(), SignInError> {

@@ -38,6 +38,7 @@ impl SignIn {
             OpenedTemporary::Open(temporary) => temporary,
             OpenedTemporary::Banned(ban) => return Err(banned(ban)),
             OpenedTemporary::Inactive => return Err(SignInError::Inactive),
+            OpenedTemporary::Unverified => return Err(SignInError::Unverified),
             OpenedTemporary::NotInTenant(tenant) => return Err(SignInError::NotInTenant(tenant)),
             OpenedTemporary::HashChanged => return Ok(None),
             OpenedTemporary::Gone => return Err(SignInError::CredentialInvalid),

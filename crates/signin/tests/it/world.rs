@@ -106,6 +106,7 @@ impl World {
             guard.limits = GuardLimits {
                 sign_in: often,
                 refresh: often,
+                ..GuardLimits::default()
             };
         })
         .await

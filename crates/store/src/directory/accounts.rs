@@ -104,12 +104,27 @@ impl Directory {
     ) -> Result<(PrincipalKey, Committed), DirectoryError> {
         let spec = self.spec(model.as_str())?.clone();
         self.must_have_table(&spec)?;
+        let begun = self.store.begin_change(Locks::Principal, None).await?;
+        let key = self.insert_within(&begun.transaction, &spec, account).await?;
+        let committed = self.finish_new(begun, &key, roles).await?;
+        Ok((key, committed))
+    }
+
+    /// Adds an account within a transaction.
+    pub(super) async fn insert_within(
+        &self,
+        transaction: &GuardedTransaction,
+        spec: &ModelSpec,
+        account: &AccountChange,
+    ) -> Result<PrincipalKey, DirectoryError> {
+        self.must_have_table(spec)?;
         let backend = self.backend();
-        let columns = self.columns(&spec).await?;
-        let mut assigned = self.assigned(&spec, &columns, account, (Vec::new(), true))?;
+        // By the transaction's own connection: one that waits for a second of the same pool can wait for itself.
+        let columns = Columns::read(transaction, &spec.table).await.map_err(refused)?;
+        let mut assigned = self.assigned(spec, &columns, account, (Vec::new(), true))?;
         if spec.id_kind != IdKind::Integer {
             let id = self.store.new_id(spec.id_kind)?;
-            let value = columns.id(&spec, &id).ok_or(DirectoryError::Gone)?;
+            let value = columns.id(spec, &id).ok_or(DirectoryError::Gone)?;
             assigned.value(&columns, &spec.id_column, value);
         }
         let (columns, expressions): (Vec<String>, Vec<String>) = assigned.columns.into_iter().unzip();
@@ -118,22 +133,16 @@ impl Directory {
             quoted_table(&spec.table),
             columns.join(", "),
             expressions.join(", "),
-            id_as_text(backend, &spec)
+            id_as_text(backend, spec)
         );
-        let begun = self.store.begin_change(Locks::Principal, None).await?;
-        let entered = entered(&spec, account);
-        self.must_be_free(&begun.transaction, &spec, None, &entered).await?;
-        let row = begun
-            .transaction
+        self.must_be_free(transaction, spec, None, &entered(spec, account))
+            .await?;
+        let row = transaction
             .query_one_raw(statement(backend, sql, assigned.values))
             .await;
         let row = row.map_err(refused)?.ok_or(DirectoryError::Gone)?;
         let id: String = row.try_get("", "id").map_err(refused)?;
-        let key = spec
-            .key(&id)
-            .map_err(|fault| DirectoryError::Value(fault.to_string()))?;
-        let committed = self.finish_new(begun, &key, roles).await?;
-        Ok((key, committed))
+        spec.key(&id).map_err(|fault| DirectoryError::Value(fault.to_string()))
     }
 
     /// Changes an account. A new password ends its sessions.
@@ -143,9 +152,43 @@ impl Directory {
     pub async fn change(&self, key: &PrincipalKey, change: &AccountChange) -> Result<Changed, DirectoryError> {
         let spec = self.spec(key.model())?.clone();
         self.must_have_table(&spec)?;
-        let (condition, values) = load::by_id(self.backend(), &spec, key.id()).ok_or(DirectoryError::Gone)?;
-        let columns = self.columns(&spec).await?;
-        let assigned = self.assigned(&spec, &columns, change, (values, false))?;
+        let decides_sign_in = change.password_hash.is_some()
+            || change.verified.is_some()
+            || change.columns.iter().any(|(column, _)| identifies(&spec, column));
+        let reach = if decides_sign_in {
+            Reach::Everywhere
+        } else {
+            Reach::Management
+        };
+        // In turn with sign-ins: none that verified the old password opens a session after this.
+        let mut begun = self.store.begin_change(Locks::Principal, Some(key)).await?;
+        begun.outranks(&self.store, key, reach).await?;
+        let transaction = begun.transaction;
+        self.update_within(&transaction, &spec, key, change).await?;
+        let ended = match change.password_hash {
+            Some(_) => self.end_sessions(&transaction, key).await?,
+            None => Vec::new(),
+        };
+        let committed = self.commit(transaction).await;
+        self.tell_change(&spec, key, change, &ended, &committed);
+        Ok(Changed {
+            committed: committed?,
+            ended,
+        })
+    }
+
+    /// Changes the columns of an account within a transaction.
+    pub(super) async fn update_within(
+        &self,
+        transaction: &GuardedTransaction,
+        spec: &ModelSpec,
+        key: &PrincipalKey,
+        change: &AccountChange,
+    ) -> Result<(), DirectoryError> {
+        self.must_have_table(spec)?;
+        let (condition, values) = load::by_id(self.backend(), spec, key.id()).ok_or(DirectoryError::Gone)?;
+        let columns = Columns::read(transaction, &spec.table).await.map_err(refused)?;
+        let assigned = self.assigned(spec, &columns, change, (values, false))?;
         let sets: Vec<String> = assigned
             .columns
             .iter()
@@ -159,37 +202,16 @@ impl Directory {
             quoted_table(&spec.table),
             sets.join(", ")
         );
-        let decides_sign_in = change.password_hash.is_some()
-            || change.verified.is_some()
-            || change.columns.iter().any(|(column, _)| identifies(&spec, column));
-        let reach = if decides_sign_in {
-            Reach::Everywhere
-        } else {
-            Reach::Management
-        };
-        // In turn with sign-ins: none that verified the old password opens a session after this.
-        let mut begun = self.store.begin_change(Locks::Principal, Some(key)).await?;
-        begun.outranks(&self.store, key, reach).await?;
-        let transaction = begun.transaction;
-        self.must_be_free(&transaction, &spec, Some(key), &entered(&spec, change))
+        self.must_be_free(transaction, spec, Some(key), &entered(spec, change))
             .await?;
-        if self.run(&transaction, sql, assigned.values).await? == 0 {
-            return Err(DirectoryError::Gone);
+        match self.run(transaction, sql, assigned.values).await? {
+            0 => Err(DirectoryError::Gone),
+            _ => Ok(()),
         }
-        let ended = match change.password_hash {
-            Some(_) => self.end_sessions(&transaction, key).await?,
-            None => Vec::new(),
-        };
-        let committed = self.commit(transaction).await;
-        self.tell_change(&spec, key, change, &ended, &committed);
-        Ok(Changed {
-            committed: committed?,
-            ended,
-        })
     }
 
     /// Tells of a change what matters to security, else that the identity is another one.
-    fn tell_change(
+    pub(super) fn tell_change(
         &self,
         spec: &ModelSpec,
         key: &PrincipalKey,
@@ -295,10 +317,6 @@ impl Directory {
         let details = json!({"status": {"before": before, "after": status}});
         self.store.tell("account.restored", Some(key), &committed, &details);
         committed
-    }
-
-    async fn columns(&self, spec: &ModelSpec) -> Result<Columns, DirectoryError> {
-        Columns::read(self.store.node.db(), &spec.table).await.map_err(refused)
     }
 
     /// What a change sets, with its values behind those that are there already. `new`: the account is being made.

@@ -60,6 +60,9 @@ impl Sessions {
         if identity.inactive {
             return Ok(Err(Opened::Inactive));
         }
+        if session.guard.require_verified_email && !identity.verified {
+            return Ok(Err(Opened::Unverified));
+        }
         let is_same = match given.flatten() {
             Some(account) => is_of(&account, session),
             None => self.same_password(transaction, session).await?,

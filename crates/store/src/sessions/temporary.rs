@@ -64,6 +64,7 @@ impl Sessions {
                     Opened::Banned(ban) => OpenedTemporary::Banned(ban),
                     Opened::Inactive => OpenedTemporary::Inactive,
                     Opened::NotInTenant(tenant) => OpenedTemporary::NotInTenant(tenant),
+                    Opened::Unverified => OpenedTemporary::Unverified,
                     Opened::HashChanged => OpenedTemporary::HashChanged,
                     Opened::Gone | Opened::Open { .. } => OpenedTemporary::Gone,
                 };

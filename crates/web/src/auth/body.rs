@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::{HttpRequest, error::PayloadError, http::header::CONTENT_LENGTH, web::Payload};
 use bekci_core::ErrorCode;
 use bekci_signin::Identifier;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 
@@ -42,7 +42,14 @@ pub(super) struct Login {
 }
 
 /// A text that does not print, not even while it is read.
-struct Secret(SecretString);
+pub(super) struct Secret(pub(super) SecretString);
+
+impl Secret {
+    /// The text.
+    pub(super) fn text(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -5,7 +5,7 @@ use bekci_core::{AnswerShape, ErrorCode as E};
 use serde_json::{Value, json};
 
 use super::{
-    own,
+    accounts, links, own,
     sign_in::{self, Names},
     sign_out,
 };
@@ -30,7 +30,8 @@ pub(super) fn operations(names_tenant: bool, shape: AnswerShape) -> Vec<Operatio
 }
 
 fn in_envelopes(login: Schema, signed_in: Schema) -> Vec<Operation> {
-    vec![
+    let mut operations = account_operations(signed_in);
+    operations.extend(vec![
         Operation::new(Method::POST, "/login", |route| route.to(sign_in::login))
             .named("login", "Signs in by password.")
             .body(Body::Required(login))
@@ -109,7 +110,142 @@ fn in_envelopes(login: Schema, signed_in: Schema) -> Vec<Operation> {
             .answers(Answers::Data(|| exactly(&[("sessionId", hex_id())])))
             .pending()
             .refuses(&[E::NotFound]),
+    ]);
+    operations
+}
+
+/// What people do with their own accounts.
+fn account_operations(signed_in: Schema) -> Vec<Operation> {
+    vec![
+        Operation::new(Method::POST, "/register", |route| route.to(accounts::register))
+            .named("register", "Makes an account, and signs it in unless its address has to be confirmed first.")
+            .body(Body::Required(register))
+            .answers(Answers::Data(signed_in))
+            .accepts(
+                "A mail is sent: to confirm the address, or to tell the owner of the address; or the sign-in waits for its verification.",
+                mailed,
+            )
+            .refuses(&[
+                E::AmbiguousCredentials,
+                E::RegistrationClosed,
+                E::Conflict,
+                E::CsrfRejected,
+                E::Forbidden,
+                E::RateLimited,
+                E::StoreUnavailable,
+            ]),
+        Operation::new(Method::POST, "/password/forgot", |route| route.to(accounts::forgot_password))
+            .named("forgotPassword", "Sends a link that sets a new password. The answer is the same for every address.")
+            .body(Body::Required(to_address))
+            .accepts("A mail is sent if the address is one account's.", mailed)
+            .refuses(&[E::NotFound, E::RateLimited, E::StoreUnavailable]),
+        Operation::new(Method::POST, "/password/reset", |route| route.to(accounts::reset_password))
+            .named("resetPassword", "Sets a new password by a link, and ends every session.")
+            .body(Body::Required(reset))
+            .answers(Answers::Data(|| exactly(&[("reset", json!({"const": true}))])))
+            .pending()
+            .refuses(&[E::CodeInvalid, E::NotFound, E::RateLimited, E::StoreUnavailable]),
+        Operation::new(Method::PATCH, "/me", |route| route.to(accounts::change_me))
+            .named("changeMe", "Changes those of one's own attributes that the guard lets its users change.")
+            .asks(Asks::SignedIn)
+            .body(Body::Required(open))
+            .answers(Answers::Data(identity))
+            .pending()
+            .refuses(&[E::Conflict, E::NotFound]),
+        Operation::new(Method::POST, "/me/password", |route| route.to(accounts::change_password))
+            .named("changePassword", "Changes one's own password, and ends the other sessions.")
+            .asks(Asks::SignedIn)
+            .body(Body::Required(new_password))
+            .answers(Answers::Data(|| exactly(&[("endedSessions", number(0))])))
+            .pending()
+            .refuses(&[E::CredentialInvalid, E::Forbidden, E::NotFound, E::RateLimited]),
+        Operation::new(Method::POST, "/me/email", |route| route.to(accounts::start_address))
+            .named("startAddress", "Sends a link that confirms one's own address, or makes another one one's own.")
+            .asks(Asks::SignedIn)
+            .body(Body::Required(to_address))
+            .accepts("A mail is sent, unless the address is confirmed already.", mailed)
+            .refuses(&[E::Forbidden, E::NotFound, E::RateLimited]),
+        Operation::new(Method::POST, "/me/email/confirm", |route| route.to(accounts::confirm_address))
+            .named("confirmAddress", "Confirms an address by its link.")
+            .body(Body::Required(link))
+            .answers(Answers::Data(|| exactly(&[("verified", json!({"const": true}))])))
+            .pending()
+            .refuses(&[E::CodeInvalid, E::Conflict, E::NotFound, E::StoreUnavailable]),
+        Operation::new(Method::POST, "/me/email/resend", |route| route.to(accounts::resend_address))
+            .named(
+                "resendAddress",
+                "Sends the link again: with an address for anybody, with the same answer for every address; without one for who is signed in.",
+            )
+            .body(Body::Optional(resend))
+            .accepts("A mail is sent if there is something to confirm.", mailed)
+            .refuses(&[E::TokenMissing, E::NotFound, E::RateLimited, E::StoreUnavailable]),
+        Operation::new(Method::GET, "/links", |route| route.to(links::page))
+            .named("links", "The page that links in mails lead to.")
+            .answers(Answers::Other("text/html; charset=utf-8")),
+        Operation::new(Method::GET, "/links/page.js", |route| route.to(links::script))
+            .named("linksScript", "The script of that page.")
+            .answers(Answers::Other("text/javascript; charset=utf-8")),
+        Operation::new(Method::GET, "/links/page.css", |route| route.to(links::style))
+            .named("linksStyle", "The style of that page.")
+            .answers(Answers::Other("text/css; charset=utf-8")),
     ]
+}
+
+fn password() -> Value {
+    json!({"type": "string", "format": "password"})
+}
+
+fn register() -> Value {
+    among(
+        &["email", "password"],
+        &[
+            ("email", line_of(1, 254)),
+            ("password", password()),
+            ("name", or_null(text())),
+            ("inviteToken", json!({"type": "null", "description": "Not built yet."})),
+            ("deviceName", or_null(text())),
+            ("deviceId", or_null(text())),
+            ("tenant", or_null(text())),
+            ("redirectUri", or_null(text())),
+            ("transport", one_of(&["body", "cookie"])),
+        ],
+    )
+}
+
+fn to_address() -> Value {
+    among(
+        &["email"],
+        &[("email", line_of(1, 320)), ("redirectUri", or_null(text()))],
+    )
+}
+
+fn resend() -> Value {
+    among(
+        &[],
+        &[("email", or_null(line_of(1, 320))), ("redirectUri", or_null(text()))],
+    )
+}
+
+fn link() -> Value {
+    among(&["ref", "code"], &[("ref", text()), ("code", text())])
+}
+
+fn reset() -> Value {
+    among(
+        &["ref", "code", "newPassword"],
+        &[("ref", text()), ("code", text()), ("newPassword", password())],
+    )
+}
+
+fn new_password() -> Value {
+    among(
+        &["newPassword"],
+        &[("currentPassword", or_null(password())), ("newPassword", password())],
+    )
+}
+
+fn mailed() -> Value {
+    exactly(&[("sent", json!({"const": true}))])
 }
 
 fn login() -> Value {

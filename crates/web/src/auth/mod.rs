@@ -5,12 +5,14 @@
 //! 3. A credential that comes by cookie and changes something needs proof of origin, the refresh cookie like the access cookie.
 //! 4. No answer is kept by caches.
 
+mod accounts;
 pub(crate) mod aliases;
 pub(crate) mod answer;
 pub(crate) mod body;
 mod calls;
 mod cookies;
 mod credentials;
+mod links;
 mod own;
 mod sign_in;
 mod sign_out;

@@ -23,6 +23,12 @@ pub(super) async fn me(mounted: Data<Mounted>, request: HttpRequest) -> HttpResp
     told(&request, who.map(|who| Success::ok(who.to_json())))
 }
 
+/// The answer of `GET …/me`, after a change.
+pub(super) async fn told_as_of_now(mounted: &Mounted, request: &HttpRequest) -> Result<Success, Refusal> {
+    let who = try_me(mounted, request).await?;
+    Ok(Success::ok(who.to_json()))
+}
+
 async fn try_me(mounted: &Mounted, request: &HttpRequest) -> Result<Who, Refusal> {
     let asked = mounted.bekci.watch().tenancy().asked_by(request, None)?;
     admitted_to(request, mounted, &asked).await

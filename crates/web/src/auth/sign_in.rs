@@ -73,9 +73,14 @@ async fn try_login(mounted: &Mounted, request: &HttpRequest, payload: Payload) -
     let granted = mounted.bekci.sign_in().password(&mounted.guard, attempt).await;
     let granted = granted.map_err(refused_attempt)?;
     Record::of(request).acted(&mounted.guard, granted.key(), granted.session());
+    self::granted(mounted, &granted, login.transport)
+}
+
+/// What a right credential is answered with.
+pub(super) fn granted(mounted: &Mounted, granted: &Granted, transport: Transport) -> Result<Success, Refusal> {
     match granted {
-        Granted::Full(signed_in) => given(mounted, &signed_in, login.transport),
-        Granted::Temporary(temporary) => waiting(mounted, &temporary, login.transport),
+        Granted::Full(signed_in) => given(mounted, signed_in, transport),
+        Granted::Temporary(temporary) => waiting(mounted, temporary, transport),
     }
 }
 
@@ -101,7 +106,11 @@ fn waiting(mounted: &Mounted, temporary: &TemporarySignIn, transport: Transport)
 
 /// The tenant that the tokens are made for: the one that the request asks about. Where tokens alone say which, the sign-in names it, or the account's tenant column
 /// does.
-fn tenant_of(mounted: &Mounted, request: &HttpRequest, named: Option<String>) -> Result<SignInTenant, Refusal> {
+pub(super) fn tenant_of(
+    mounted: &Mounted,
+    request: &HttpRequest,
+    named: Option<String>,
+) -> Result<SignInTenant, Refusal> {
     let tenancy = mounted.bekci.watch().tenancy();
     let by_claim = tenancy.is_by_claim();
     match named {
@@ -125,7 +134,7 @@ fn tenant_of(mounted: &Mounted, request: &HttpRequest, named: Option<String>) ->
 }
 
 /// A refused attempt also tells its result, by its classic name and number.
-fn refused_attempt(error: SignInError) -> Refusal {
+pub(super) fn refused_attempt(error: SignInError) -> Refusal {
     let told = error.told();
     Refusal::from(error).detail("result", json!({"name": told.name(), "code": told.number()}))
 }

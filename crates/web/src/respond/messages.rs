@@ -160,6 +160,10 @@ fn both(code: ErrorCode) -> (&'static str, &'static str) {
             "The request could not be told from one of another site.",
             "İsteğin başka bir siteden gelmediği anlaşılamadı.",
         ),
+        ErrorCode::CodeInvalid => (
+            "This code or link is not valid any more.",
+            "Bu kod ya da bağlantı artık geçerli değil.",
+        ),
         ErrorCode::RegistrationClosed => ("Registration is closed.", "Kayıt kapalı."),
         ErrorCode::NotFound => ("There is nothing here.", "Burada bir şey yok."),
         ErrorCode::GuardUnknown => ("There is no guard of this name.", "Bu adda bir giriş yok."),

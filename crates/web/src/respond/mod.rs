@@ -34,8 +34,8 @@ use crate::record::Reason;
 use challenge::bearer_challenge;
 pub(crate) use foreign::{is_late, json_fault, translated};
 pub use messages::{BadMessage, Language, Messages, message};
-pub(crate) use voice::only;
 pub use voice::{REQUEST_ID, RequestId, Voice};
+pub(crate) use voice::{named_language, only};
 
 /// What stands in every answer of Bekci's own, which is data about somebody and never a page: kept by nobody, taken for nothing else, in nobody's frame, and
 /// followed from by no address (OWASP ASVS 5.0 section 3.4).
@@ -280,6 +280,13 @@ impl From<SignInError> for Refusal {
             SignInError::CredentialInvalid
             | SignInError::IdentityAmbiguous { .. }
             | SignInError::Inactive
+            | SignInError::Unverified
+            | SignInError::CodeInvalid
+            | SignInError::RegistrationClosed
+            | SignInError::Taken
+            | SignInError::Weak(_)
+            | SignInError::Refused(_)
+            | SignInError::NotFresh
             | SignInError::RefreshInvalid
             | SignInError::RefreshExpired
             | SignInError::RefreshReused

@@ -129,13 +129,18 @@ fn wants_problem(headers: &HeaderMap) -> bool {
 }
 
 fn language(headers: &HeaderMap) -> Language {
-    let mut best = (Language::default(), 0.0);
+    named_language(headers).unwrap_or_default()
+}
+
+/// The language that is spoken here among those that `Accept-Language` names.
+pub(crate) fn named_language(headers: &HeaderMap) -> Option<Language> {
+    let mut best = (None, 0.0);
     for (tag, weight) in weighted(headers, &ACCEPT_LANGUAGE) {
         let primary = tag.split('-').next().unwrap_or_default();
         if let Some(language) = Language::by_tag(primary)
             && weight > best.1
         {
-            best = (language, weight);
+            best = (Some(language), weight);
         }
     }
     best.0

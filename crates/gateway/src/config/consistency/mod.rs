@@ -1,5 +1,6 @@
 //! What no key says alone: names that lead nowhere, two guards that cannot be told apart, routes that ask for nothing.
 
+mod accounts;
 mod guards;
 mod mail;
 mod routes;
@@ -18,6 +19,7 @@ pub(super) fn check(config: &Config, tree: &Node, problems: &mut Problems) {
     guards::check(config, &mut findings);
     routes::check(config, &mut findings);
     mail::check(config, &mut findings);
+    accounts::check(config, &mut findings);
 }
 
 /// The place of a key if somebody gave it, else of the nearest table around it that somebody wrote.

@@ -179,9 +179,9 @@ settings! {
         sign_in: Rate = Toml("'10/min'");
         /// Refused refreshes.
         refresh: Rate = Toml("'30/min'");
-        /// One-time codes that are sent.
+        /// Links that are sent, by account and by address; every call counts.
         otp_start: Rate = Toml("'5/min'");
-        /// Accounts that are made.
+        /// Accounts that are made, by address of the client and of the account; every call counts.
         register: Rate = Toml("'5/min'");
     }
 }
@@ -246,7 +246,10 @@ settings! {
         /// Whether the first sign-in replaces a hash that is weaker, or of another system. `false`: hashes stay as they are, so that an older application on the same table goes
         /// on verifying them.
         password_rehash: bool = Toml("true");
-        /// Where a client may be sent with a code; compared exactly.
+        /// The attributes that a user may change of the own account (`PATCH <auth_path>/me`); each is one of its model's `cached_attributes`, and none identifies. `name` can be
+        /// given when an account is made, too.
+        own_attributes: Vec<Column> = Toml("['name']");
+        /// The pages that links in mails may lead to, as `redirectUri` in a call; compared exactly. Without one they lead to `<auth_path>/links`.
         redirect_uris: Vec<RedirectUri> = Toml("[]");
         /// The page to which a browser without a session is sent; empty: none. The address that was asked for is its `return_to`, if its origin is that of
         /// `server.public_url` or of one of `redirect_uris`.

@@ -401,3 +401,32 @@ fn mail_needs_user_and_password_together_and_tls_for_them() {
         );
     }
 }
+
+#[test]
+fn accounts_by_themselves_need_an_address_a_table_and_their_columns() {
+    let named = "[models.customer]\nidentifiers = ['login']\n";
+    for (text, place) in [
+        (
+            format!("[guards.customer]\nregister = 'open'\n{named}"),
+            "bekci.toml:2:12: guards.customer.register: needs an e-mail address among the identifiers",
+        ),
+        (
+            "[guards.customer]\nrequire_verified_email = true\n[models.customer]\nverified_column = ''\n".to_owned(),
+            "bekci.toml:2:26: guards.customer.require_verified_email: needs models.customer.verified_column",
+        ),
+        (
+            "[guards.customer]\nown_attributes = ['email']\n".to_owned(),
+            "bekci.toml:2:18: guards.customer.own_attributes: \"email\" identifies accounts",
+        ),
+        (
+            "[guards.customer]\nown_attributes = ['nam']\n".to_owned(),
+            "bekci.toml:2:18: guards.customer.own_attributes: there is no cached attribute",
+        ),
+    ] {
+        let problems = refused(&text);
+        assert!(
+            problems.iter().any(|problem| problem.starts_with(place)),
+            "{problems:#?}"
+        );
+    }
+}

@@ -48,10 +48,6 @@ carry_session_data = true
 ",
             "guards.customer.carry_session_data: needs data that goes from session to session",
         ),
-        (
-            "[guards.customer]\nrequire_verified_email = true\n",
-            "guards.customer.require_verified_email: needs confirmation",
-        ),
         ("[otel]\nenabled = true\n", "bekci.toml:1:2: otel: needs OpenTelemetry"),
         (
             "[guards.customer]\notp_length = 8\n",
@@ -66,8 +62,8 @@ carry_session_data = true
             "bekci.toml:1:2: clients: needs introspection",
         ),
         (
-            "[guards.customer]\nregister = 'open'\n",
-            "bekci.toml:2:12: guards.customer.register: needs registration",
+            "[guards.customer]\nregister = 'invite'\n",
+            "bekci.toml:2:12: guards.customer.register: needs invitations",
         ),
         (
             "[guards.customer]\nremember_me_days = 30\n",
@@ -76,14 +72,6 @@ carry_session_data = true
         (
             "[guards.customer]\nsecurity_cookie_rotate_seconds = 30\n",
             "needs the rotating security cookie",
-        ),
-        (
-            "[guards.customer.rate_limit]\notp_start = '3/h'\n",
-            "bekci.toml:2:13: guards.customer.rate_limit.otp_start: needs one-time codes",
-        ),
-        (
-            "[guards.customer]\nrate_limit = { register = '6/min' }\n",
-            "guards.customer.rate_limit.register: needs registration",
         ),
         (
             "[guards.customer]\nverification = 'custom'\n",
@@ -116,9 +104,9 @@ fn a_way_to_sign_in_that_is_not_built_is_refused_in_its_list() {
 
 #[test]
 fn a_variable_that_asks_for_it_is_refused_by_its_name() {
-    let problems = load_with("", &[("BEKCI__GUARDS__CUSTOMER__REGISTER", "open")]).unwrap_err();
+    let problems = load_with("", &[("BEKCI__GUARDS__CUSTOMER__REGISTER", "invite")]).unwrap_err();
     assert!(
-        problems[0].starts_with("BEKCI__GUARDS__CUSTOMER__REGISTER: guards.customer.register: needs registration"),
+        problems[0].starts_with("BEKCI__GUARDS__CUSTOMER__REGISTER: guards.customer.register: needs invitations"),
         "{problems:#?}"
     );
 }

@@ -1,0 +1,238 @@
+//! What people do with their own accounts: registering, passwords, addresses.
+//!
+//! 1. A session is opened by the very steps of a sign-in; there is no second way to one.
+//! 2. What anybody may call for any address answers at once and alike: what depends on whether there is an account is done afterwards, in the background, for every address.
+//! 3. A call that sends mails is counted by the address of the client and by what it names. All guards of a model share the count of a name.
+//! 4. A link's secret is 256 random bits, and only its keyed hash is kept.
+//! 5. A new password is hashed only for who has proved the right to set one.
+
+mod background;
+mod links;
+mod notices;
+mod passwords;
+mod requests;
+
+use std::{net::IpAddr, sync::Arc};
+
+use bekci_core::{
+    AuthGuard, Limit, Registering, SessionId, Verification,
+    accounts::{AccountStore, CodePurpose, OwnChange, OwnChanged, Registered, Registration},
+    mail::{EmailAddress, MailLanguage},
+    signin::{NewSession, SignInTenant},
+};
+use secrecy::SecretString;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+pub use self::passwords::PasswordChange;
+use self::{background::Background, links::LinkOrder, notices::NoNotice};
+use super::{PASSWORD, SignIn, limits::Named, unverified_hash};
+use crate::{
+    attempt::{Granted, tidy_device_name},
+    audit,
+    error::SignInError,
+    keyed::{device_hash, identifier_mark},
+    password::PasswordPolicy,
+};
+
+/// People's own accounts. Cheap to clone; shared by all workers.
+#[derive(Clone, Debug)]
+pub struct Accounts {
+    sign_in: SignIn,
+    store: Arc<dyn AccountStore>,
+    background: Background,
+    turns: Arc<Semaphore>,
+}
+
+/// How many changes that need no session a node makes at once. The others wait here, where they hold no connection to the database: all of them could wait for one account.
+const TURNS: usize = 4;
+
+/// Who calls, and how its mails are to be.
+#[derive(Clone, Debug)]
+pub struct Requester {
+    /// The address that the client is believed to have.
+    pub client: Option<IpAddr>,
+    /// The language of mails.
+    pub language: MailLanguage,
+    /// The page that links lead to. The reference and the secret are its fragment, which browsers do not send.
+    pub page: String,
+}
+
+/// An account that somebody wants to make.
+#[derive(Clone, Debug)]
+pub struct RegisterAttempt {
+    /// Its address.
+    pub address: EmailAddress,
+    /// Its password.
+    pub password: SecretString,
+    /// Further columns and their values, which the guard lets its users set.
+    pub attributes: Vec<(String, serde_json::Value)>,
+    /// What the client calls its device.
+    pub device_name: Option<String>,
+    /// A random value that the client keeps for its device.
+    pub device_id: Option<String>,
+    /// The session whose verified credential came with the request; it ends.
+    pub replaces: Option<SessionId>,
+    /// The tenant that the tokens are made for.
+    pub tenant: SignInTenant,
+    /// Who calls.
+    pub requester: Requester,
+}
+
+/// What registering came to.
+#[derive(Clone, Debug)]
+pub enum RegisterOutcome {
+    /// The account is made and signed in.
+    SignedIn(Granted),
+    /// A mail is on its way: one that confirms the address, or one that tells its owner. Which of them is not told.
+    Mailed,
+}
+
+impl Accounts {
+    /// People's own accounts over a store. Sessions are opened by `sign_in`.
+    #[must_use]
+    pub fn new(sign_in: SignIn, store: Arc<dyn AccountStore>) -> Self {
+        Self {
+            sign_in,
+            store,
+            background: Background::default(),
+            turns: Arc::new(Semaphore::new(TURNS)),
+        }
+    }
+
+    /// Waits for a turn to change an account without a session.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, SignInError> {
+        let turn = self.turns.acquire().await;
+        turn.map_err(|error| SignInError::Internal(error.to_string().into()))
+    }
+
+    /// Waits until what was begun in the background has ended, for a while.
+    pub async fn close(&self) {
+        self.background.close().await;
+    }
+
+    /// Makes an account and signs it in; at a guard that requires a verified address, sends the mail that confirms it instead.
+    ///
+    /// # Errors
+    /// [`SignInError::RegistrationClosed`]; [`SignInError::Weak`] and [`SignInError::Field`]; [`SignInError::Taken`] at a guard that requires no verified address;
+    /// [`SignInError::RateLimited`] and [`SignInError::Busy`]; as [`SignIn::password`] where the session is not opened.
+    pub async fn register(
+        &self,
+        guard: &Arc<AuthGuard>,
+        attempt: RegisterAttempt,
+    ) -> Result<RegisterOutcome, SignInError> {
+        if guard.registering != Registering::Open {
+            return Err(SignInError::RegistrationClosed);
+        }
+        judge(guard, &attempt.password, &[attempt.address.as_str()])?;
+        let name = Named::Identifier(attempt.address.as_str());
+        self.sign_in
+            .count_call(guard, Limit::Register, attempt.requester.client, name)
+            .await?;
+        let hasher = &self.sign_in.parts.hasher;
+        let hash = hasher.hash_by(guard.password_hash, attempt.password.clone()).await?;
+        let purpose = CodePurpose::VerifyAddress;
+        let confirmation = self.new_link(guard, LinkOrder::of(purpose, &attempt.address), &attempt.requester)?;
+        let order = Registration {
+            model: guard.model.clone(),
+            address: attempt.address.clone(),
+            attributes: attempt.attributes.clone(),
+            password_hash: hash.clone(),
+            confirmation: Some(confirmation),
+        };
+        if guard.require_verified_email {
+            self.register_later(guard, order, attempt.requester.language)?;
+            return Ok(RegisterOutcome::Mailed);
+        }
+        let turn = self.turn().await?;
+        let registered = self.store.register(&order).await?;
+        drop(turn);
+        let key = match registered {
+            Registered::Made(key) => key,
+            Registered::Taken => return Err(SignInError::Taken),
+            Registered::Refused(why) => return Err(SignInError::Refused(why.into())),
+        };
+        let session = NewSession {
+            guard: Arc::clone(guard),
+            key,
+            id: self.sign_in.random_id()?,
+            way: PASSWORD.into(),
+            remembered: false,
+            verified_hash: Some(hash),
+            device_name: tidy_device_name(attempt.device_name),
+            device_hash: attempt
+                .device_id
+                .and_then(|id| device_hash(&self.sign_in.parts.root, &guard.name, &id)),
+            replaces: attempt.replaces,
+            tenant: attempt.tenant,
+            now: self.sign_in.parts.clock.now(),
+        };
+        let mark = identifier_mark(&self.sign_in.parts.root, &guard.name, attempt.address.as_str());
+        let granted = self.sign_in.grant(guard, session, guard.verification).await;
+        let granted = granted.and_then(|granted| granted.ok_or_else(unverified_hash));
+        audit::attempt(guard, &mark, &granted);
+        if let Ok(Granted::Temporary(temporary)) = &granted {
+            audit::temporary(guard, temporary);
+        }
+        granted.map(RegisterOutcome::SignedIn)
+    }
+
+    /// Gives chosen attributes of an account other values.
+    ///
+    /// # Errors
+    /// [`SignInError::Refused`] for a value that the table refuses; [`SignInError::StoreUnavailable`] and [`SignInError::Pending`].
+    pub async fn set_attributes(
+        &self,
+        key: &bekci_core::PrincipalKey,
+        attributes: Vec<(String, serde_json::Value)>,
+    ) -> Result<(), SignInError> {
+        let change = OwnChange::Attributes(attributes);
+        let changed = self.store.change_own(Some(key), &change, &NoNotice).await?;
+        done(changed).map(|_| ())
+    }
+}
+
+/// Whether a new password may be set.
+fn judge(guard: &AuthGuard, password: &SecretString, about: &[&str]) -> Result<(), SignInError> {
+    let about: Vec<&str> = about.iter().copied().chain([guard.name.as_str(), "bekci"]).collect();
+    PasswordPolicy::new(guard.password_min_length)
+        .check(password, &about)
+        .map_err(SignInError::Weak)
+}
+
+/// The account and the sessions that a change ended.
+fn done(changed: OwnChanged) -> Result<(bekci_core::PrincipalKey, Vec<SessionId>), SignInError> {
+    match changed {
+        OwnChanged::Done {
+            key,
+            ended,
+            pending: None,
+        } => Ok((key, ended)),
+        OwnChanged::Done {
+            pending: Some(position),
+            ..
+        } => Err(SignInError::Pending { position }),
+        OwnChanged::CodeInvalid => Err(SignInError::CodeInvalid),
+        OwnChanged::HashChanged => Err(SignInError::Busy),
+        OwnChanged::Taken => Err(SignInError::Taken),
+        OwnChanged::Gone => Err(SignInError::CodeInvalid),
+        OwnChanged::Refused(why) => Err(SignInError::Refused(why.into())),
+    }
+}
+
+impl SignIn {
+    /// What a right credential gives: a session, or first a temporary identity. `None`: the hash that was verified is no longer the account's.
+    pub(super) async fn grant(
+        &self,
+        guard: &Arc<AuthGuard>,
+        session: NewSession,
+        verification: Verification,
+    ) -> Result<Option<Granted>, SignInError> {
+        match verification {
+            Verification::Off => self.signed_in(guard, session).await,
+            Verification::Custom => {
+                let temporary = self.wait_for_verification(session).await?;
+                Ok(temporary.map(|temporary| Granted::Temporary(Box::new(temporary))))
+            }
+        }
+    }
+}
