@@ -8,6 +8,7 @@
 
 mod accounts;
 mod catalogue;
+mod import;
 pub(crate) mod own;
 mod provided;
 mod rows;
@@ -19,6 +20,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 pub use catalogue::{NewRole, RolePage};
+pub use import::{ImportRow, Imported, Importer};
 pub use rows::NewRow;
 
 use self::values::refused;

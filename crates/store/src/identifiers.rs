@@ -7,7 +7,7 @@
 //! 4. Before an identifier is written, PostgreSQL compares normal forms of its own too, which reads the whole table, for an identifier that is not ASCII alone.
 //! 5. Two writers of one identifier take turns.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::HashMap};
 
 use bekci_core::{
     ModelSpec, PrincipalKey,
@@ -269,6 +269,11 @@ pub(crate) async fn dear_hashes<C: ConnectionTrait>(db: &C, spec: &ModelSpec) ->
     Ok(hashes)
 }
 
+/// What stands for an identifier where writers of it take turns.
+pub(crate) fn lock_name(spec: &ModelSpec, entered: &str) -> String {
+    format!("@identifier:{}:{}", spec.name, normal_form(entered, true))
+}
+
 /// Whether another account than `own` can be signed in to by this identifier. Holds the identifier until the transaction ends, so that nobody else takes it meanwhile.
 pub(crate) async fn is_taken(
     transaction: &GuardedTransaction,
@@ -276,22 +281,89 @@ pub(crate) async fn is_taken(
     own: Option<&PrincipalKey>,
     entered: &str,
 ) -> Result<bool, DbErr> {
+    lock_text(transaction, &lock_name(spec, entered)).await?;
+    Ok(holder(transaction, spec, own, entered).await?.is_some())
+}
+
+/// The id of another account than `own` that can be signed in to by this identifier.
+async fn holder(
+    transaction: &GuardedTransaction,
+    spec: &ModelSpec,
+    own: Option<&PrincipalKey>,
+    entered: &str,
+) -> Result<Option<String>, DbErr> {
     let backend = transaction.get_database_backend();
-    let form = normal_form(entered, true);
-    lock_text(transaction, &format!("@identifier:{}:{form}", spec.name)).await?;
+    let select = format!("{} AS id", id_as_text(backend, spec));
+    let first = |rows: Vec<QueryResult>| rows.first().map(|row| row.try_get("", "id")).transpose();
     let (other, values) = match own.and_then(|key| load::by_id(backend, spec, key.id())) {
         Some((condition, values)) => (format!("NOT ({condition}) AND "), values),
         None => (String::new(), Vec::new()),
     };
-    let asked = || ("1 AS one", other.as_str(), values.clone());
-    if !meant(transaction, spec, asked(), entered).await?.is_empty() {
-        return Ok(true);
+    let asked = || (select.as_str(), other.as_str(), values.clone());
+    if let Some(id) = first(meant(transaction, spec, asked(), entered).await?)? {
+        return Ok(Some(id));
     }
     if backend != DbBackend::Postgres || spellings(entered, true).len() == 1 || !has_normal_forms(transaction).await? {
-        return Ok(false);
+        return Ok(None);
     }
-    let found = rows(transaction, spec, asked(), (entered, Means::NormalForms)).await?;
-    Ok(!found.is_empty())
+    first(rows(transaction, spec, asked(), (entered, Means::NormalForms)).await?)
+}
+
+/// The ids of the accounts that can be signed in to by these identifiers, by what was entered. Those of ASCII letters are looked for by one statement.
+pub(crate) async fn holders(
+    transaction: &GuardedTransaction,
+    spec: &ModelSpec,
+    entered: &[&str],
+) -> Result<HashMap<String, String>, DbErr> {
+    let backend = transaction.get_database_backend();
+    let (plain, others): (Vec<&str>, Vec<&str>) = entered.iter().partition(|text| spellings(text, true).len() == 1);
+    let mut holders = HashMap::new();
+    for text in others {
+        if let Some(id) = holder(transaction, spec, None, text).await? {
+            holders.insert(text.to_owned(), id);
+        }
+    }
+    if plain.is_empty() {
+        return Ok(holders);
+    }
+    let values = plain.iter().map(|text| Value::from(text.trim()));
+    let mut any = Vec::new();
+    for (name, no_case) in &spec.identifiers {
+        let fold = |text: &str| {
+            if *no_case {
+                format!("lower({text})")
+            } else {
+                text.to_owned()
+            }
+        };
+        let places: Vec<String> = (1..=plain.len()).map(|at| fold(&format!("${at}"))).collect();
+        any.push(format!("{} IN ({})", fold(&quoted(name)), places.join(", ")));
+    }
+    let filter = load::filter(backend, spec).map_or_else(String::new, |filter| format!(" AND {filter}"));
+    let sql = format!(
+        "SELECT {} AS id, {} FROM {} WHERE ({}){filter}",
+        id_as_text(backend, spec),
+        identifier_columns(spec),
+        quoted_table(&spec.table),
+        any.join(" OR ")
+    );
+    let mut held = HashMap::new();
+    for row in transaction.query_all_raw(statement(backend, sql, values)).await? {
+        let id: String = row.try_get("", "id")?;
+        for (at, (_, no_case)) in spec.identifiers.iter().enumerate() {
+            if let Some(text) = row.try_get::<Option<String>>("", &format!("bekci_i{at}"))? {
+                held.insert((at, normal_form(&text, *no_case)), id.clone());
+            }
+        }
+    }
+    for text in plain {
+        let mut columns = spec.identifiers.iter().enumerate();
+        let id = columns.find_map(|(at, (_, no_case))| held.get(&(at, normal_form(text, *no_case))));
+        if let Some(id) = id {
+            holders.insert(text.to_owned(), id.clone());
+        }
+    }
+    Ok(holders)
 }
 
 async fn has_normal_forms<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
@@ -354,7 +426,7 @@ impl Store {
         let rows = self.node.db().query_all_raw(statement(backend, sql, [])).await;
         let rows = rows.map_err(unavailable)?;
         twins.is_complete = rows.len() <= MOST_ACCOUNTS;
-        let mut owners: std::collections::HashMap<String, PrincipalKey> = std::collections::HashMap::new();
+        let mut owners: HashMap<String, PrincipalKey> = HashMap::new();
         for row in rows.iter().take(MOST_ACCOUNTS) {
             let id: String = row.try_get("", "id").map_err(unavailable)?;
             let Ok(key) = spec.key(&id) else { continue };

@@ -66,7 +66,8 @@ pub use commit::{Barrier, CommitError, Committed};
 pub use compared::{CachedEntry, Compared};
 pub use connect::{OpenError, connect};
 pub use directory::{
-    AccountChange, AccountPage, AccountQuery, Changed, Directory, DirectoryError, NewRole, NewRow, RolePage,
+    AccountChange, AccountPage, AccountQuery, Changed, Directory, DirectoryError, ImportRow, Imported, Importer,
+    NewRole, NewRow, RolePage,
 };
 pub use failpoint::Failpoints;
 pub use guarded::{GuardedConnection, GuardedTransaction};

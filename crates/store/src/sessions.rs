@@ -285,6 +285,29 @@ pub(crate) async fn lock_text(transaction: &GuardedTransaction, text: &str) -> R
     Ok(())
 }
 
+/// The same for many texts, in their order, so that two that lock the same ones in one order cannot wait for each other.
+pub(crate) async fn lock_texts(transaction: &GuardedTransaction, texts: &[String]) -> Result<(), DbErr> {
+    let backend = transaction.get_database_backend();
+    if backend == DbBackend::MySql {
+        for text in texts {
+            lock_text(transaction, text).await?;
+        }
+    }
+    if backend != DbBackend::Postgres || texts.is_empty() {
+        return Ok(());
+    }
+    let places: Vec<String> = (1..=texts.len()).map(|at| format!("(${at})")).collect();
+    let lock = format!(
+        "SELECT pg_advisory_xact_lock(hashtextextended(held.name, 0)) FROM (VALUES {}) AS held(name)",
+        places.join(", ")
+    );
+    let values = texts.iter().map(|text| text.as_str().into());
+    transaction
+        .execute_raw(statement(backend, lock, values))
+        .await
+        .map(|_| ())
+}
+
 /// The expression that gives an account's id as canonical text.
 pub(crate) fn id_as_text(backend: DbBackend, spec: &bekci_core::ModelSpec) -> String {
     match (backend, spec.id_kind) {

@@ -44,6 +44,14 @@ impl Failure {
         }
     }
 
+    pub(crate) fn code(&self) -> Option<ErrorCode> {
+        self.code
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// It was called in a way that cannot be.
     pub(crate) fn usage(message: impl std::fmt::Display) -> Self {
         Self {

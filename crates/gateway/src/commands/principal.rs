@@ -2,6 +2,7 @@
 
 mod add;
 mod hash;
+mod import;
 mod password;
 mod show;
 mod status;
@@ -25,6 +26,11 @@ pub(crate) enum Action {
         after_help = "Example:\n  bekci principal add --model admin --email ada@example.com --role super-admin --password-stdin < password.txt"
     )]
     Add(add::New),
+    /// Adds the accounts of another system, with the hashes of their passwords. A second time it leaves alone what exists
+    #[command(
+        after_help = "Examples:\n  bekci principal import customers.csv --model customer --dry-run\n  bekci principal import users.jsonl --model customer --map emailVerified=verified --map passwordHash=password_hash --map salt=password_salt --firebase-parameters firebase.txt"
+    )]
+    Import(import::Import),
     /// The accounts of a model, in order of id
     #[command(after_help = "Example:\n  bekci principal list --model customer --search ann")]
     List {
@@ -92,6 +98,7 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
             };
             list(model, &query, config).await
         }
+        Action::Import(import) => at_desk(config, async |desk| import.run(desk).await).await,
         Action::Show { key } => at_desk(config, async |desk| show::run(desk, key).await).await,
         Action::Ban(order) => at_desk(config, async |desk| order.run(desk).await).await,
         Action::Unban { key } => at_desk(config, async |desk| status::unban(desk, key).await).await,

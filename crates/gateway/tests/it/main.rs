@@ -27,6 +27,7 @@ mod house;
 mod http;
 mod identities;
 mod image;
+mod importing;
 mod internal;
 mod limits;
 mod managing;

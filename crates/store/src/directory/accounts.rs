@@ -22,13 +22,13 @@ use crate::{
 };
 
 /// Columns with the expressions that they are set to, and the values of those.
-struct Assigned {
-    columns: Vec<(String, String)>,
-    values: Vec<Value>,
+pub(super) struct Assigned {
+    pub(super) columns: Vec<(String, String)>,
+    pub(super) values: Vec<Value>,
 }
 
 impl Assigned {
-    fn value(&mut self, of: &Columns, column: &str, value: Value) {
+    pub(super) fn value(&mut self, of: &Columns, column: &str, value: Value) {
         let expression = of.value(column, self.values.len() + 1, &value);
         self.values.push(value);
         self.columns.push((quoted(column), expression));
@@ -63,7 +63,7 @@ fn is_secret(spec: &ModelSpec, column: &str) -> bool {
             .is_some_and(|own| column.eq_ignore_ascii_case(own))
 }
 
-fn identifies(spec: &ModelSpec, column: &str) -> bool {
+pub(super) fn identifies(spec: &ModelSpec, column: &str) -> bool {
     spec.identifiers.iter().any(|(name, _)| name == column)
 }
 
@@ -320,7 +320,7 @@ impl Directory {
     }
 
     /// What a change sets, with its values behind those that are there already. `new`: the account is being made.
-    fn assigned(
+    pub(super) fn assigned(
         &self,
         spec: &ModelSpec,
         of: &Columns,

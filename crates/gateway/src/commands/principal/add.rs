@@ -46,7 +46,7 @@ pub(crate) struct New {
     password_stdin: bool,
 }
 
-fn assignment(text: &str) -> Result<(String, String), &'static str> {
+pub(super) fn assignment(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
         Some((column, value)) if !column.is_empty() => Ok((column.to_owned(), value.to_owned())),
         _ => Err("not a column and its value, as city=Izmir"),

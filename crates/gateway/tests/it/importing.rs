@@ -1,0 +1,300 @@
+//! `bekci principal import`: accounts of other systems, from files with mistakes, interrupted and repeated, while a node serves.
+
+use std::{
+    fmt::Write as _,
+    io::Write as _,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use bekci_test_support::TempDir;
+use serde_json::{Value, json};
+
+use crate::{
+    house::{BEKCI, House, Kind},
+    http::post,
+};
+
+/// The example that Firebase publishes, and what its console shows of the project.
+const FIREBASE_HASH: &str = "lSrfV15cpx95/sZS2W9c9Kp6i/LVgQNDNC/qzrCnh1SAyZvqmZqAjTdn3aoItz+VHjoZilo78198JAdRuid5lQ==";
+const FIREBASE_CONSOLE: &str = "hash_config {\n  algorithm: SCRYPT,\n  \
+    base64_signer_key: jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA==,\n  \
+    base64_salt_separator: Bw==,\n  rounds: 8,\n  mem_cost: 14,\n}\n";
+const DJANGO: (&str, &str) = (
+    "lètmein",
+    "pbkdf2_sha256$1000$seasalt$JgZryXe2Ga8ysg6XbzkLpTdyPQrHqsinbL9BnnhgX4A=",
+);
+const BCRYPT: (&str, &str) = ("U*U", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW");
+const ARGON2: (&str, &str) = (
+    "password",
+    "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+);
+
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(TempDir::new("import"))
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+fn import(house: &House, file: &str, more: &[&str]) -> Value {
+    house.told(&[&["principal", "import", file, "--model", "customer"][..], more].concat())
+}
+
+fn count(house: &House, condition: &str) -> u64 {
+    let sql = format!("SELECT count(*) FROM customers WHERE {condition}");
+    house.sql(&sql).trim().parse().unwrap()
+}
+
+fn counts(told: &Value) -> [u64; 3] {
+    ["imported", "present", "refused"].map(|name| told[name].as_u64().unwrap_or_else(|| panic!("{told}")))
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn accounts_of_other_systems_sign_in_on_sqlite() {
+    accounts_of_other_systems_sign_in(&House::new(Kind::Sqlite, 1));
+}
+
+#[test]
+fn accounts_of_other_systems_sign_in_on_postgres() {
+    accounts_of_other_systems_sign_in(&House::new(Kind::Postgres, 1));
+}
+
+fn accounts_of_other_systems_sign_in(house: &House) {
+    let files = Files::new();
+    let mut csv = "email,name,password_hash,verified\n".to_owned();
+    for (name, (_, hash)) in [("django", DJANGO), ("php", BCRYPT), ("argon", ARGON2)] {
+        writeln!(csv, "{name}@customer.test,\"Name, of {name}\",\"{hash}\",true").unwrap();
+    }
+    let csv = files.write("others.csv", &csv);
+    let users = json!({"localId": "x1", "email": "firebase@customer.test", "emailVerified": true, "passwordHash": FIREBASE_HASH, "salt": "42xEC+ixf3L2lw==", "displayName": null});
+    let users = files.write("users.jsonl", &format!("{users}\n"));
+    let parameters = files.write("firebase.txt", FIREBASE_CONSOLE);
+    let of_firebase = [
+        "--map",
+        "passwordHash=password_hash",
+        "--map",
+        "salt=password_salt",
+        "--map",
+        "emailVerified=verified",
+        "--map",
+        "displayName=name",
+        "--map",
+        "localId=-",
+        "--firebase-parameters",
+        &parameters,
+    ];
+    assert_eq!(counts(&import(house, &csv, &[])), [3, 0, 0]);
+    assert_eq!(counts(&import(house, &users, &of_firebase)), [1, 0, 0]);
+    assert_eq!(
+        house
+            .sql("SELECT name FROM customers WHERE email = 'php@customer.test'")
+            .trim(),
+        "Name, of php"
+    );
+    for (name, password) in [
+        ("django", DJANGO.0),
+        ("php", BCRYPT.0),
+        ("argon", ARGON2.0),
+        ("firebase", "user1password"),
+    ] {
+        let email = format!("{name}@customer.test");
+        let sign_in = |password: &str| {
+            let body = json!({"email": email, "password": password});
+            post("/auth/customer/login").json(&body).to(house.address()).verdict()
+        };
+        assert_eq!(sign_in("user2password"), "401 CREDENTIAL_INVALID", "{name}");
+        assert_eq!(sign_in(password), "200", "{name}");
+        let replaced = format!("email = '{email}' AND password_hash LIKE '$argon2id$v=19$m=7168%'");
+        until("a hash of another system is replaced", || count(house, &replaced) == 1);
+        assert_eq!(sign_in(password), "200", "{name}, after its hash was replaced");
+    }
+}
+
+#[test]
+fn lines_with_mistakes_are_named_and_keep_no_other_line_out() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let house = House::new(kind, 0);
+        let files = Files::new();
+        let good = DJANGO.1;
+        let text = format!(
+            "email,password_hash,name\n\
+             a@customer.test,{good},A\n\
+             A@customer.test,{good},\n\
+             b@customer.test,md5$abc,B\n\
+             ,{good},C\n\
+             d@customer.test,{good}\n\
+             e@customer.test,pbkdf2_sha256$2000001$s$VawEblbjCJ/sFpHCJUS2BflBhSFt3gRl5oudV8INrLw=,E\n\
+             first@customer.test,{good},F\n\
+             g@customer.test,,G\n\
+             ŞŞ@customer.test,{good},H\n"
+        );
+        let file = files.write("mistakes.csv", &text);
+        let before = count(&house, "1 = 1");
+        let dry = import(&house, &file, &["--dry-run"]);
+        assert_eq!(counts(&dry), [3, 1, 5], "{dry}");
+        assert_eq!(count(&house, "1 = 1"), before, "a dry run writes nothing");
+        let told = import(&house, &file, &[]);
+        assert_eq!(counts(&told), [3, 1, 5], "{told}");
+        let errors: Vec<(u64, &str)> = told["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|error| (error["line"].as_u64().unwrap(), error["code"].as_str().unwrap()))
+            .collect();
+        let wrong = "VALIDATION_FAILED";
+        assert_eq!(
+            errors,
+            [(3, "CONFLICT"), (4, wrong), (5, wrong), (6, wrong), (7, wrong)]
+        );
+        assert!(!told.to_string().contains("md5$abc"), "no hash is told");
+        let again = import(&house, &file, &[]);
+        assert_eq!(counts(&again), [0, 4, 5], "{again}");
+        let ran = house.command(&["principal", "import", &file, "--model", "customer"], "");
+        assert_eq!(ran.code, Some(1));
+        assert!(
+            ran.out.contains("line 3: CONFLICT: line 2 has the same identifier"),
+            "{ran:?}"
+        );
+        assert_eq!(count(&house, "email = 'g@customer.test' AND password_hash IS NULL"), 1);
+    }
+}
+
+#[test]
+fn what_the_database_refuses_costs_the_line_alone() {
+    let house = House::new(Kind::Postgres, 0);
+    house.sql("ALTER TABLE customers ADD COLUMN age integer CHECK (age > 0); ALTER TABLE customers ALTER COLUMN password_hash TYPE varchar(100)");
+    let files = Files::new();
+    let lines: Vec<String> = (0..20)
+        .map(|n| json!({"email": format!("p{n}@customer.test"), "age": n % 10, "password_hash": ARGON2.1}).to_string())
+        .chain([json!({"email": "q@customer.test", "age": "many"}).to_string()])
+        .chain([
+            json!({"email": "r@customer.test", "ages": 7}).to_string(),
+            "[]".to_owned(),
+            "{".to_owned(),
+        ])
+        .collect();
+    let told = import(&house, &files.write("p.jsonl", &lines.join("\n")), &[]);
+    assert_eq!(counts(&told), [18, 0, 6], "{told}");
+    let refused: Vec<u64> = told["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["line"].as_u64().unwrap())
+        .collect();
+    assert_eq!(refused, [1, 11, 21, 22, 23, 24]);
+}
+
+#[test]
+fn a_field_without_a_column_is_refused_before_the_first_line_and_an_id_is_kept() {
+    let house = House::new(Kind::Postgres, 0);
+    let files = Files::new();
+    let file = files.write(
+        "ids.csv",
+        "id,email,city\n900,k@customer.test,x\n-1,l@customer.test,x\n",
+    );
+    let told = import(&house, &file, &[]);
+    let said = told["error"]["message"].as_str().unwrap();
+    assert!(
+        said.contains("no column city") && said.contains("--map city=-"),
+        "{said}"
+    );
+    let told = import(&house, &file, &["--map", "city=-", "--set", "name=Of the file"]);
+    assert_eq!(counts(&told), [1, 0, 1], "{told}");
+    assert_eq!(count(&house, "id = 900 AND name = 'Of the file'"), 1);
+    let add = [
+        "principal",
+        "add",
+        "--model",
+        "customer",
+        "--email",
+        "n@customer.test",
+        "--password-stdin",
+    ];
+    let made = house.command(&add, "another lantern orbit meadow").success();
+    assert_eq!(
+        made.out.trim(),
+        "made customer:901",
+        "the database counts on behind the ids that were kept"
+    );
+    let other = files.write(
+        "others.csv",
+        "id,email\n901,k@customer.test\n900,m@customer.test\n900,k@customer.test\n",
+    );
+    let told = import(&house, &other, &[]);
+    assert_eq!(counts(&told), [0, 0, 3], "{told}");
+    let whole = files.write("whole.csv", "id,email\n900,k@customer.test\n");
+    assert_eq!(counts(&import(&house, &whole, &[])), [0, 1, 0]);
+}
+
+/// Ten thousand, of which the command is ended after the first batch.
+#[test]
+fn an_import_that_was_interrupted_is_repeated_and_is_in_force_on_a_running_node() {
+    for kind in [Kind::Sqlite, Kind::PostgresRedis] {
+        let house = House::new(kind, 1);
+        let files = Files::new();
+        let mut csv = "email,password_hash\n".to_owned();
+        for n in 0..10_000 {
+            writeln!(csv, "many{n}@customer.test,\"{}\"", ARGON2.1).unwrap();
+        }
+        let config = house
+            .root_file()
+            .parent()
+            .unwrap()
+            .parent()
+            .unwrap()
+            .join("commands.toml");
+        let mut child = Command::new(BEKCI)
+            .args([
+                "principal",
+                "import",
+                "-",
+                "--format",
+                "csv",
+                "--model",
+                "customer",
+                "--config",
+            ])
+            .arg(&config)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let some: String = csv
+            .lines()
+            .take(800)
+            .fold(String::new(), |text, line| text + line + "\n");
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(some.as_bytes()).unwrap();
+        input.flush().unwrap();
+        until("the first batch is there", || count(&house, "email LIKE 'many%'") > 0);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        drop(input);
+        let there = count(&house, "email LIKE 'many%'");
+        assert_eq!(there, 500, "{kind:?}: one batch, and no half of another");
+        let told = import(&house, &files.write("many.csv", &csv), &[]);
+        assert_eq!(counts(&told), [9_500, 500, 0], "{told}");
+        let body = json!({"email": "MANY9999@customer.test", "password": ARGON2.0});
+        assert_eq!(
+            post("/auth/customer/login").json(&body).to(house.address()).verdict(),
+            "200"
+        );
+    }
+}
