@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use bekci_core::{
-    Consistency, GuardName, Held, Identity, IdentityVersion, Need, Permission, PrincipalKey, RoleName, TenantName,
+    Consistency, GuardName, Held, Identity, IdentityVersion, ModelName, Need, Permission, PrincipalKey, RoleName,
+    TenantName,
 };
 use bekci_store::Scope;
 use clap::{ArgGroup, Args};
@@ -13,6 +14,7 @@ use super::{
     Answer, Failure,
     answer::{in_force, listed},
     desk::{Desk, at_desk},
+    input::assignment,
 };
 use crate::config::Config;
 
@@ -21,11 +23,20 @@ use crate::config::Config;
 #[command(group(ArgGroup::new("rights").args(["roles", "permissions"]).required(true).multiple(true)))]
 pub(crate) struct Rights {
     /// Whose, as customer:42
-    #[arg(required_unless_present = "keys_from")]
+    #[arg(required_unless_present_any = ["keys_from", "conditions"])]
     key: Option<PrincipalKey>,
     /// A file with a key on each line, `-` for standard input: the same for each of them
-    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    #[arg(long, visible_alias = "from", value_name = "FILE", conflicts_with_all = ["key", "conditions"])]
     keys_from: Option<PathBuf>,
+    /// All accounts of a model with this value in this column, compared as text; several must all be met
+    #[arg(long = "where", value_name = "COLUMN=VALUE", value_parser = assignment, requires = "model", conflicts_with = "key")]
+    conditions: Vec<(String, String)>,
+    /// The model whose accounts `--where` selects
+    #[arg(long, requires = "conditions")]
+    model: Option<ModelName>,
+    /// Says which accounts are meant, and changes nothing
+    #[arg(long)]
+    dry_run: bool,
     /// A role; may be repeated
     #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<RoleName>,
@@ -85,20 +96,28 @@ pub(crate) async fn revoke(rights: &Rights, config: &Config) -> Result<Answer, F
     at_desk(config, async |desk| for_each(rights, desk, Change::Revoke).await).await
 }
 
-/// Changes the rights of the one principal, or of each in the file. Every key is looked up before the first change; a change is in force when the next begins, so that a run
+/// Changes the rights of the one principal, or of each that is selected. Every key is looked up before the first change; a change is in force when the next begins, so that a run
 /// that was interrupted can be repeated.
 async fn for_each(rights: &Rights, desk: &Desk<'_>, change: Change) -> Result<Answer, Failure> {
-    let Some(file) = &rights.keys_from else {
-        let key = rights.key.as_ref().ok_or_else(|| Failure::usage("no key is given"))?;
-        let key = desk.account(key).await?.key;
-        let scope = apply(rights, desk, &key, change).await?;
+    let keys = match (&rights.keys_from, &rights.model) {
+        (Some(file), _) => keys_of(desk, file).await?,
+        (None, Some(model)) => selected(desk, model, &rights.conditions).await?,
+        (None, None) => {
+            let key = rights.key.as_ref().ok_or_else(|| Failure::usage("no key is given"))?;
+            vec![desk.account(key).await?.key]
+        }
+    };
+    if rights.dry_run {
+        return meant(rights, desk, &keys).await;
+    }
+    if let (Some(_), [key]) = (&rights.key, &keys[..]) {
+        let scope = apply(rights, desk, key, change).await?;
         let taken = match change {
             Change::Grant => &[][..],
             Change::Revoke => &rights.permissions,
         };
-        return held_now(desk, &key, &scope, taken).await;
-    };
-    let keys = keys_of(desk, file).await?;
+        return held_now(desk, key, &scope, taken).await;
+    }
     for (done, key) in keys.iter().enumerate() {
         apply(rights, desk, key, change)
             .await
@@ -112,6 +131,48 @@ async fn for_each(rights: &Rights, desk: &Desk<'_>, change: Change) -> Result<An
         format!("{word} {} accounts", keys.len()),
         json!({"accounts": keys.len()}),
     ))
+}
+
+/// How many keys a dry run names.
+const MOST_NAMED: usize = 20;
+
+/// Which accounts a change would be for.
+async fn meant(rights: &Rights, desk: &Desk<'_>, keys: &[PrincipalKey]) -> Result<Answer, Failure> {
+    for key in keys {
+        let scope = rights.place.scope(desk, key)?;
+        for role in &rights.roles {
+            desk.role(&scope, role).await?;
+        }
+    }
+    let named = keys.get(..MOST_NAMED).unwrap_or(keys);
+    let more = match keys.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Ok(Answer::new(
+        format!("dry run, would be for {} accounts: {}{more}", keys.len(), listed(named)),
+        json!({"dryRun": true, "accounts": keys.len(), "keys": named}),
+    ))
+}
+
+/// The accounts of a model that meet conditions.
+async fn selected(
+    desk: &Desk<'_>,
+    model: &ModelName,
+    conditions: &[(String, String)],
+) -> Result<Vec<PrincipalKey>, Failure> {
+    desk.model(model)?;
+    let keys = desk.directory().with_any_column().select(model, conditions).await?;
+    match keys.is_empty() {
+        true => {
+            let conditions = conditions.iter().map(|(column, value)| format!("{column}={value}"));
+            Err(Failure::not_found(format!(
+                "no account of model {model} has {}",
+                listed(conditions)
+            )))
+        }
+        false => Ok(keys),
+    }
 }
 
 async fn keys_of(desk: &Desk<'_>, file: &Path) -> Result<Vec<PrincipalKey>, Failure> {

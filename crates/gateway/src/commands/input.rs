@@ -51,6 +51,14 @@ pub(crate) fn new_password(from_stdin: bool) -> Result<SecretString, Failure> {
     Ok(typed)
 }
 
+/// A column and its value, as city=Izmir.
+pub(crate) fn assignment(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((column, value)) if !column.is_empty() => Ok((column.to_owned(), value.to_owned())),
+        _ => Err("not a column and its value, as city=Izmir"),
+    }
+}
+
 /// A length of time with its unit, as `10s`, `5m`, `12h`, `7d`; not zero.
 pub(crate) fn span(text: &str) -> Result<Duration, &'static str> {
     let wrong = "not a number of s, m, h or d, as 7d";

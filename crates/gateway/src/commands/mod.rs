@@ -95,7 +95,9 @@ enum Command {
     #[command(subcommand, after_help = "Example:\n  bekci permission list --guard admin")]
     Permission(permission::Action),
     /// Gives a principal roles and permissions
-    #[command(after_help = "Example:\n  bekci grant customer:42 --role buyer --permission orders.refund --tenant acme")]
+    #[command(
+        after_help = "Examples:\n  bekci grant customer:42 --role buyer --permission orders.refund --tenant acme\n  bekci grant --model customer --where country=TR --role buyer --dry-run\n  bekci grant --from keys.txt --role buyer"
+    )]
     Grant(grant::Rights),
     /// Takes roles and permissions from a principal; no node decides by them any more when it is done
     #[command(after_help = "Example:\n  bekci revoke customer:42 --role buyer")]

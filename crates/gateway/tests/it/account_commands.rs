@@ -107,3 +107,60 @@ fn rights_are_granted_to_and_revoked_from_the_accounts_of_a_file() {
         .success();
     assert_eq!(held(), ["0"]);
 }
+
+#[test]
+fn rights_are_granted_to_the_accounts_that_a_condition_selects() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let house = House::new(kind, 0);
+        house.sql("ALTER TABLE customers ADD COLUMN country text");
+        let keys: Vec<String> = (0..3).map(|_| house.customer().key()).collect();
+        let ids: Vec<&str> = keys[..2].iter().map(|key| key.split(':').nth(1).unwrap()).collect();
+        house.sql(&format!(
+            "UPDATE customers SET country = 'TR' WHERE id IN ({})",
+            ids.join(", ")
+        ));
+        let select = ["--model", "customer", "--where", "country=TR", "--guard", "customer"];
+        let run = |more: &[&str]| house.told(&[&["grant"][..], &select, more].concat());
+        let held = |of: &str| house.sql(&format!("SELECT count(*) FROM {of}")).trim().to_owned();
+        let roles = "bekci_principal_roles WHERE role = 'reader'";
+        let dry = run(&["--role", "reader", "--dry-run"]);
+        assert_eq!(dry, json!({"dryRun": true, "accounts": 2, "keys": keys[..2]}));
+        assert_eq!(held(roles), "0", "a dry run changes nothing");
+        assert_eq!(run(&["--role", "reader"]), json!({"accounts": 2}));
+        assert_eq!(held(roles), "2");
+        for (more, code) in [
+            (
+                &["--where", "email=nobody@customer.test", "--role", "reader"][..],
+                "NOT_FOUND",
+            ),
+            (&["--where", "nowhere=1", "--role", "reader"], "VALIDATION_FAILED"),
+            (&["--where", "password_hash=x", "--role", "reader"], "VALIDATION_FAILED"),
+            (&["--role", "reade"], "NOT_FOUND"),
+            (&["--role", "reade", "--dry-run"], "NOT_FOUND"),
+        ] {
+            assert_eq!(run(more)["error"]["code"], code, "{more:?}");
+        }
+        let usage = house.command(
+            &[
+                "grant", &keys[0], "--model", "customer", "--where", "a=b", "--role", "reader",
+            ],
+            "",
+        );
+        assert_eq!(usage.code, Some(2), "{usage:?}");
+        let revoked = house.told(&[&["revoke"][..], &select, &["--role", "reader"]].concat());
+        assert_eq!((revoked, held(roles)), (json!({"accounts": 2}), "0".to_owned()));
+        // No text of a condition is SQL.
+        let told = house.told(&[
+            "grant",
+            "--model",
+            "customer",
+            "--where",
+            "country=x' OR '1'='1",
+            "--role",
+            "reader",
+            "--guard",
+            "customer",
+        ]);
+        assert_eq!(told["error"]["code"], "NOT_FOUND");
+    }
+}

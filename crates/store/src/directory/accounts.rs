@@ -18,7 +18,7 @@ use crate::{
     identifiers, load,
     rights::Scope,
     sessions::{end_where, id_as_text},
-    sql::{micros, quoted, quoted_table, statement},
+    sql::{as_text, micros, quoted, quoted_table, statement},
 };
 
 /// Columns with the expressions that they are set to, and the values of those.
@@ -317,6 +317,52 @@ impl Directory {
         let details = json!({"status": {"before": before, "after": status}});
         self.store.tell("account.restored", Some(key), &committed, &details);
         committed
+    }
+
+    /// The accounts with these values in these columns, in order of id. Values are compared as text.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Value`] for a column that the table does not have or that must not be compared, [`DirectoryError::Gone`] for an unknown model.
+    pub async fn select(
+        &self,
+        model: &ModelName,
+        conditions: &[(String, String)],
+    ) -> Result<Vec<PrincipalKey>, DirectoryError> {
+        let spec = self.spec(model.as_str())?;
+        self.must_have_table(spec)?;
+        let columns = self.columns(spec).await?;
+        let (mut all, mut values) = (Vec::new(), Vec::new());
+        for (column, value) in conditions {
+            let is_hash = spec
+                .password_column
+                .as_ref()
+                .is_some_and(|own| column.eq_ignore_ascii_case(own));
+            let is_open = is_writable(spec, column) || self.any_column;
+            if is_hash || !is_open || !columns.has(column) {
+                return Err(without(spec, &format!("column {column:?} to select by")));
+            }
+            values.push(value.as_str().into());
+            all.push(format!("{} = ${}", as_text(column), values.len()));
+        }
+        all.extend(load::filter(self.backend(), spec));
+        let sql = format!(
+            "SELECT {} AS id FROM {} WHERE {} ORDER BY {}",
+            id_as_text(self.backend(), spec),
+            quoted_table(&spec.table),
+            all.join(" AND "),
+            quoted(&spec.id_column)
+        );
+        let mut keys = Vec::new();
+        for row in self.rows(sql, values).await? {
+            let id: String = row.try_get("", "id").map_err(refused)?;
+            // A row whose id is not canonical is no account: no key can name it.
+            keys.extend(spec.key(&id));
+        }
+        Ok(keys)
+    }
+
+    async fn columns(&self, spec: &ModelSpec) -> Result<Columns, DirectoryError> {
+        Columns::read(self.store.node.db(), &spec.table).await.map_err(refused)
     }
 
     /// What a change sets, with its values behind those that are there already. `new`: the account is being made.

@@ -33,7 +33,7 @@ pub(crate) struct New {
     #[arg(long)]
     name: Option<String>,
     /// A column and its value, for any column of the table but id and password; may be repeated
-    #[arg(long = "set", value_name = "COLUMN=VALUE", value_parser = assignment)]
+    #[arg(long = "set", value_name = "COLUMN=VALUE", value_parser = input::assignment)]
     columns: Vec<(String, String)>,
     /// A role, global, in the guard that has the model's name, else in the first for it. It must exist or be named by the policy; `super-admin` is made, and permits everything
     #[arg(long)]
@@ -44,13 +44,6 @@ pub(crate) struct New {
     /// Reads the password from standard input, instead of asking for it at the terminal; it is never an argument
     #[arg(long)]
     password_stdin: bool,
-}
-
-pub(super) fn assignment(text: &str) -> Result<(String, String), &'static str> {
-    match text.split_once('=') {
-        Some((column, value)) if !column.is_empty() => Ok((column.to_owned(), value.to_owned())),
-        _ => Err("not a column and its value, as city=Izmir"),
-    }
 }
 
 pub(crate) async fn run(new: &New, config: &Config) -> Result<Answer, Failure> {

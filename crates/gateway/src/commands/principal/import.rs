@@ -20,7 +20,7 @@ use self::{
     progress::Progress,
     reader::{Fault, Reader, Record},
 };
-use super::super::{Answer, Failure, answer::in_force, desk::Desk};
+use super::super::{Answer, Failure, answer::in_force, desk::Desk, input};
 
 /// How many lines one transaction has.
 const BATCH: usize = 500;
@@ -52,10 +52,10 @@ pub(crate) struct Import {
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// A field of the file and its column, as displayName=name; `-` leaves the field out. May be repeated
-    #[arg(long = "map", value_name = "FIELD=COLUMN", value_parser = super::add::assignment)]
+    #[arg(long = "map", value_name = "FIELD=COLUMN", value_parser = input::assignment)]
     map: Vec<(String, String)>,
     /// A column and its value for each account whose line has no such field; may be repeated
-    #[arg(long = "set", value_name = "COLUMN=VALUE", value_parser = super::add::assignment)]
+    #[arg(long = "set", value_name = "COLUMN=VALUE", value_parser = input::assignment)]
     columns: Vec<(String, String)>,
     /// Marks accounts as verified whose line has no field `verified`
     #[arg(long)]
