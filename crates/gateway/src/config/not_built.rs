@@ -47,6 +47,7 @@ const NOT_BUILT: &[NotBuilt] = &[
     row("guards.*.verification", |verification| is(verification, "email"), "one-time codes by mail"),
     in_code("guards.*.verification", |verification| is(verification, "custom"), "an application that checks its own code and confirms the sign-in (`confirm_verified`)"),
     row("guards.*.security_cookie_rotate_seconds", is_more_than_zero, "the rotating security cookie"),
+    row("secrets.otp", any, "one-time codes"),
     row("guards.*.otp_length", any, "one-time codes"),
     row("guards.*.otp_ttl_seconds", any, "one-time codes"),
     row("guards.*.otp_tries", any, "one-time codes"),

@@ -85,9 +85,21 @@ pub(super) struct Refresh {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Logout {
     pub(super) refresh_token: Option<String>,
-    /// Whether this device is forgotten too; without a remember-me cookie there is nothing to forget.
-    #[serde(rename = "forget")]
-    _forget: Option<bool>,
+    /// Whether this device is forgotten too; there is no remember-me cookie yet.
+    forget: Option<bool>,
+}
+
+impl Logout {
+    /// Refuses what would be promised and not done.
+    ///
+    /// # Errors
+    /// `VALIDATION_FAILED`.
+    pub(super) fn checked(self) -> Result<Self, Refusal> {
+        match self.forget {
+            None => Ok(self),
+            Some(_) => Err(invalid("forget", "is not available here")),
+        }
+    }
 }
 
 /// A field that cannot be what it is.

@@ -281,7 +281,7 @@ fn refresh() -> Value {
 }
 
 fn logout() -> Value {
-    among(&[], &[("refreshToken", or_null(text())), ("forget", or_null(truth()))])
+    among(&[], &[("refreshToken", or_null(text()))])
 }
 
 fn signed_in() -> Value {

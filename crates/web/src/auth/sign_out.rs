@@ -32,6 +32,7 @@ pub(super) async fn logout(mounted: Data<Mounted>, request: HttpRequest, payload
 async fn try_logout(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> Result<Success, Refusal> {
     let reading = Reading::of(request).map_err(AuthError::from)?;
     let body: Logout = body::read_if_any(request, payload, mounted.bekci.body_bytes()).await?;
+    let body = body.checked()?;
     let presented = Presented::new(&reading, mounted);
     let refresh = presented.refresh(body.refresh_token.as_deref())?;
     // An expired access token is no hindrance where a refresh token says which session is meant.

@@ -198,6 +198,31 @@ async fn a_body_that_is_not_what_was_asked_for_is_refused_before_any_account_is_
 }
 
 #[actix_web::test]
+async fn a_sign_out_that_says_forget_is_refused_and_ends_nothing() {
+    let house = House::new().await;
+    house.admin(7, "ann").await;
+    let app = app!(house);
+    let tokens = send(&app, login("/auth/admin/login", "ann@example.com")).await.body["data"].clone();
+    let bearer = format!("Bearer {}", tokens["accessToken"].as_str().unwrap());
+    for (body, refusal) in [
+        (json!({"forget": false}), (422, "VALIDATION_FAILED")),
+        (json!({"forget": true}), (422, "VALIDATION_FAILED")),
+        (json!({"forgot": true}), (422, "VALIDATION_FAILED")),
+    ] {
+        let out = TestRequest::post()
+            .uri("/auth/admin/logout")
+            .insert_header(("Authorization", bearer.as_str()))
+            .set_json(&body);
+        assert_eq!(send(&app, out).await.refusal(), refusal, "{body}");
+    }
+    let me = TestRequest::get()
+        .uri("/auth/admin/me")
+        .insert_header(("Authorization", bearer.as_str()));
+    assert_eq!(send(&app, me).await.status, 200);
+    house.bekci.close().await;
+}
+
+#[actix_web::test]
 async fn an_unknown_guard_and_an_unknown_call_are_told_apart_and_a_wrong_method_is_405() {
     let house = House::new().await;
     let app = app!(house);

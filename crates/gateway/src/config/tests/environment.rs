@@ -82,22 +82,22 @@ fn a_route_is_named_by_its_id_with_underscores() {
 
 #[test]
 fn a_secret_can_be_a_text_a_file_or_another_variable() {
-    let long = "0123456789abcdefghijklmnopqrstuvwxyz";
+    let long = "5b8e7f1b933200daa564887ab1189fd20ff788c6bcc0c3f5cd6fb89e935f42dd3a369aa449f02df9";
     for variables in [
-        vec![("BEKCI__SECRETS__OTP", long)],
-        vec![("BEKCI__SECRETS__OTP__ENV", "OTP"), ("OTP", long)],
+        vec![("BEKCI__SECRETS__JWT", long)],
+        vec![("BEKCI__SECRETS__JWT__ENV", "JWT"), ("JWT", long)],
         vec![(
-            "BEKCI__SECRETS__OTP__FILE",
+            "BEKCI__SECRETS__JWT__FILE",
             concat!(env!("CARGO_MANIFEST_DIR"), "/src/main.rs"),
         )],
     ] {
         // The third is a file of two lines, which is no secret: that it was opened shows in the message.
         match load_with("", &variables) {
-            Ok(loaded) => assert!(loaded.config.secrets.otp.is_some()),
+            Ok(loaded) => assert!(loaded.config.secrets.jwt.is_some()),
             Err(problems) => {
                 assert_eq!(problems.len(), 1);
                 assert!(
-                    problems[0].starts_with("BEKCI__SECRETS__OTP__FILE: secrets.otp: has a line break"),
+                    problems[0].starts_with("BEKCI__SECRETS__JWT__FILE: secrets.jwt: has a line break"),
                     "{problems:?}"
                 );
             }
@@ -107,26 +107,26 @@ fn a_secret_can_be_a_text_a_file_or_another_variable() {
 
 #[test]
 fn a_text_or_a_secret_can_be_a_table_as_in_the_file() {
-    let long = "0123456789abcdefghijklmnopqrstuvwxyz";
+    let long = "5b8e7f1b933200daa564887ab1189fd20ff788c6bcc0c3f5cd6fb89e935f42dd3a369aa449f02df9";
     let file = bekci_test_support::TempDir::new("environment");
     let path = file.path().join("root");
     std::fs::write(&path, "0123456789abcdef".repeat(4)).unwrap();
     let table = format!("{{ file = \"{}\" }}", path.display());
     let variables = [
         ("BEKCI__SECRETS__ROOT", table.as_str()),
-        ("BEKCI__SECRETS__OTP", " { env = 'OTP' } "),
+        ("BEKCI__SECRETS__JWT", " { env = 'JWT' } "),
         ("BEKCI__REDIS__PREFIX", "{ env = 'PREFIX' }"),
-        ("OTP", long),
+        ("JWT", long),
         ("PREFIX", "shop:"),
     ];
     let config = with("", &variables);
-    assert!(matches!(config.secrets.root(), crate::config::types::Root::Ready(_)) && config.secrets.otp.is_some());
+    assert!(matches!(config.secrets.root(), crate::config::types::Root::Ready(_)) && config.secrets.jwt.is_some());
     assert_eq!(config.redis.prefix.as_str(), "shop:");
     // What is no table is the secret itself.
-    let braced = "{0123456789abcdefghijklmnopqrstuvwxyz}";
-    assert!(with("", &[("BEKCI__SECRETS__OTP", braced)]).secrets.otp.is_some());
-    let problem = mistake(("BEKCI__SECRETS__OTP", "{ fil = '/x' }"));
-    assert!(problem.starts_with("BEKCI__SECRETS__OTP: "), "{problem}");
+    let braced = "{5b8e7f1b933200daa564887ab1189fd20ff788c6bcc0c3f5cd6fb89e935f42dd3a369aa449f02df9}";
+    assert!(with("", &[("BEKCI__SECRETS__JWT", braced)]).secrets.jwt.is_some());
+    let problem = mistake(("BEKCI__SECRETS__JWT", "{ fil = '/x' }"));
+    assert!(problem.starts_with("BEKCI__SECRETS__JWT: "), "{problem}");
 }
 
 #[test]

@@ -138,11 +138,11 @@ otp = 'hunter2-hunter2-hunter2-hunter2-hunter2'
 #[test]
 fn a_change_is_told_with_whether_a_running_gateway_takes_it_over() {
     let old = load_with(
-        "[guards.customer]\n[secrets]\notp = '0123456789abcdefghijklmnopqrstuvwxyz'\n",
+        "[guards.customer]\n[secrets]\njwt = '5b8e7f1b933200daa564887ab1189fd20ff788c6bcc0c3f5cd6fb89e935f42dd3a369aa449f02df9'\n",
         &[],
     )
     .unwrap();
-    let text = "[server]\nworkers = 2\n[guards.customer]\nmax_sessions = 3\n[secrets]\notp = '0123456789abcdefghijklmnopqrstuvwxyz!'\n";
+    let text = "[server]\nworkers = 2\n[guards.customer]\nmax_sessions = 3\n[secrets]\njwt = '5b8e7f1b933200daa564887ab1189fd20ff788c6bcc0c3f5cd6fb89e935f42dd3a369aa449f02df9!'\n";
     let changes = old.changes_in(&load_with(text, &[]).unwrap());
     let told: Vec<_> = changes
         .iter()
@@ -153,7 +153,7 @@ fn a_change_is_told_with_whether_a_running_gateway_takes_it_over() {
         [
             ("server.workers", false),
             ("guards.customer.max_sessions", true),
-            ("secrets.otp", true)
+            ("secrets.jwt", true)
         ]
     );
 }

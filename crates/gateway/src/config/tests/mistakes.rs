@@ -245,9 +245,9 @@ fn a_reference_is_one_key_of_the_known_ones() {
 #[test]
 fn a_missing_file_of_a_secret_is_told_but_for_the_root_which_can_be_made() {
     assert!(load_with("[secrets]\nroot = { file = '/nonexistent/root' }\n", &[]).is_ok());
-    let problem = mistake("[secrets]\notp = { file = '/nonexistent/otp' }\n");
+    let problem = mistake("[secrets]\njwt = { file = '/nonexistent/jwt' }\n");
     assert!(
-        problem.contains("secrets.otp: the file /nonexistent/otp cannot be read"),
+        problem.contains("secrets.jwt: the file /nonexistent/jwt cannot be read"),
         "{problem}"
     );
 }

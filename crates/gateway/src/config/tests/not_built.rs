@@ -48,6 +48,10 @@ carry_session_data = true
 ",
             "guards.customer.carry_session_data: needs data that goes from session to session",
         ),
+        (
+            "[secrets]\notp = '0123456789abcdefghijklmnopqrstuvwxyz'\n",
+            "bekci.toml:2:7: secrets.otp: needs one-time codes",
+        ),
         ("[otel]\nenabled = true\n", "bekci.toml:1:2: otel: needs OpenTelemetry"),
         (
             "[guards.customer]\notp_length = 8\n",
@@ -93,7 +97,7 @@ carry_session_data = true
 
 #[test]
 fn a_way_to_sign_in_that_is_not_built_is_refused_in_its_list() {
-    let text = "[guards.customer]\nsign_in = ['password', 'email_otp']\n[secrets]\notp = '0123456789abcdefghijklmnopqrstuvwxyz'\n";
+    let text = "[guards.customer]\nsign_in = ['password', 'email_otp']\n[secrets]\njwt = '5b8e7f1b933200daa564887ab1189fd20ff788c6bcc0c3f5cd6fb89e935f42dd3a369aa449f02df9'\n";
     let problems = refused(text);
     assert_eq!(problems.len(), 1, "{problems:#?}");
     assert!(
@@ -130,12 +134,16 @@ fn what_config_show_prints_is_accepted() {
 
 #[test]
 fn a_masked_secret_is_refused_as_such() {
-    let shown = loaded_whole("[secrets]\notp = '0123456789abcdefghijklmnopqrstuvwxyz'\n", &[]).show();
+    let shown = loaded_whole(
+        "[secrets]\njwt = '5b8e7f1b933200daa564887ab1189fd20ff788c6bcc0c3f5cd6fb89e935f42dd3a369aa449f02df9'\n",
+        &[],
+    )
+    .show();
     let problems = load_with(&shown, &[]).unwrap_err();
     assert!(
         problems
             .concat()
-            .contains("secrets.otp: is masked, as `bekci config show` prints it"),
+            .contains("secrets.jwt: is masked, as `bekci config show` prints it"),
         "{problems:?}"
     );
 }
@@ -169,4 +177,65 @@ fn a_variable_with_one_underscore_is_named_as_a_probable_mistake() {
     for other in ["BEKCI_TEST_LONG", "BEKCI", "BEKCI_CONFIG", "BEKCIX_SERVER_LISTEN"] {
         assert_eq!(warnings(other), [""; 0], "{other}");
     }
+}
+
+/// Code of the gateway that acts on the configuration: all but the configuration itself and tests.
+fn acting_code(folder: &std::path::Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() && !["config", "tests"].contains(&name.as_str()) {
+            acting_code(&path, text);
+        } else if path.is_file() && name != "tests.rs" {
+            text.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+fn keys_below<'a>(keys: &'a [Key], path: &str, found: &mut Vec<(String, &'a str)>) {
+    for key in keys {
+        let path = if path.is_empty() {
+            key.name.to_owned()
+        } else {
+            format!("{path}.{}", key.name)
+        };
+        found.push((path.clone(), key.name));
+        keys_of_kind(&key.kind, &path, found);
+    }
+}
+
+fn keys_of_kind<'a>(kind: &'a Kind, path: &str, found: &mut Vec<(String, &'a str)>) {
+    match kind {
+        Kind::Table(keys) | Kind::Either { table: keys, .. } => keys_below(keys, path, found),
+        Kind::Array(keys) => keys_below(keys, &format!("{path}.*"), found),
+        Kind::Map { of, .. } | Kind::List { of, .. } => keys_of_kind(of, &format!("{path}.*"), found),
+        _ => {}
+    }
+}
+
+/// A key whose name no code knows does nothing, so that it has to be refused.
+#[test]
+fn a_key_that_nothing_acts_on_is_refused() {
+    let mut code = String::new();
+    acting_code(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut code);
+    let words: std::collections::BTreeSet<&str> = code
+        .split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+        .collect();
+    let mut keys = Vec::new();
+    keys_below(Config::KEYS, "", &mut keys);
+    assert!(keys.len() > 100);
+    let idle: Vec<&String> = keys
+        .iter()
+        .filter(|(path, name)| {
+            let is_refused = not_built::rows().any(|(row, _)| {
+                let row = row.trim_end_matches(".*");
+                path == row || path.starts_with(&format!("{row}."))
+            });
+            // Read within the configuration, which gives it to the upstream and to hashing.
+            let is_read_there = ["routes.*.upstream.timeout_ms"].contains(&path.as_str());
+            !is_refused && !is_read_there && !words.contains(name)
+        })
+        .map(|(path, _)| path)
+        .collect();
+    assert!(idle.is_empty(), "{idle:?}");
 }
