@@ -6,7 +6,8 @@
 //! 2. Hosts: one host, then `*.example.com` (every name below it, at any depth; the longest first), then `*`. Compared in lower case, without port or dot at the end.
 //! 3. Paths, segment by segment from the left: a literal, then `*` (one segment that is not empty), then `**` (what is left, only at the end). `/api/**` matches
 //!    `/api`, `/api/` and everything below. Case counts. A slash at the end makes no difference, as in policies. Only canonical paths are compared.
-//! 4. Methods: a list, then `*`. `HEAD` and `OPTIONS` are methods like others; a list with `GET` alone does not match them.
+//! 4. Methods: a list, then `*`. A list with `GET` matches `HEAD` too (RFC 9110 section 9.3.2), unless another route of the same pattern lists `HEAD`: else a `HEAD` would
+//!    fall to a broader route that requires less. `OPTIONS` is a method like others.
 //!    An encoded dot, slash or backslash that is encoded once more (`%252e`) is refused, unless the route allows it: upstreams exist that decode twice.
 //! 5. What no route matches is refused. Two routes that are equally specific for some request are refused when the table is built.
 

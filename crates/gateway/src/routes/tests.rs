@@ -74,7 +74,7 @@ fn what_no_route_matches_is_refused() {
         (Verb::Get, "/b"),
         (Verb::Get, "/b/"),
         (Verb::Get, "/b/x/y"),
-        (Verb::Head, "/a"),
+        (Verb::Options, "/a"),
         (Verb::Post, "/a"),
     ] {
         assert_eq!(at(verb, "gw.test", path), "NotFound", "{verb:?} {path}");
@@ -214,6 +214,45 @@ fn routes_that_more_specific_ones_leave_nothing_are_told() {
         ])
         .is_empty()
     );
+}
+
+/// A `HEAD` never gets past a narrow route for `GET` into a broad one that requires less.
+#[test]
+fn head_takes_the_route_of_get_unless_a_route_of_that_pattern_names_it() {
+    let table = table(vec![
+        spec("all", &["*"], &["/**"], &["*"]),
+        spec("probe", &["*"], &["/**"], &["HEAD"]),
+        spec("secret", &["*"], &["/secret", "/keys/**", "/a/*"], &["GET"]),
+        spec("host", &["gw.test"], &["/**"], &["GET", "POST"]),
+        spec("own", &["*"], &["/own"], &["GET"]),
+        spec("own-head", &["*"], &["/own"], &["HEAD"]),
+        spec("own-rest", &["*"], &["/own"], &["*"]),
+        spec("write", &["*"], &["/write"], &["POST"]),
+    ]);
+    for path in ["/secret", "/secret/", "/keys", "/keys/x/y", "/a/b"] {
+        for host in ["h", "other.test"] {
+            assert_eq!(taken(&table, Verb::Head, host, path), "secret", "{path}");
+            assert_eq!(taken(&table, Verb::Get, host, path), "secret", "{path}");
+        }
+    }
+    assert_eq!(taken(&table, Verb::Head, "gw.test", "/x"), "host");
+    assert_eq!(taken(&table, Verb::Head, "h", "/own"), "own-head");
+    assert_eq!(taken(&table, Verb::Get, "h", "/own"), "own");
+    assert_eq!(taken(&table, Verb::Head, "h", "/write"), "probe");
+    assert_eq!(taken(&table, Verb::Head, "h", "/x"), "probe");
+    assert_eq!(taken(&table, Verb::Options, "h", "/secret"), "all");
+}
+
+#[test]
+fn a_route_for_the_rest_of_the_methods_is_unreachable_where_get_brings_head() {
+    let rest = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let specs = vec![
+        spec("all", &["*"], &["/x"], &["*"]),
+        spec("listed", &["*"], &["/x"], &rest),
+    ];
+    let (_, unreachable) = RouteTable::new(specs).unwrap();
+    assert_eq!(unreachable.len(), 1, "{unreachable:?}");
+    assert_eq!(unreachable[0].route(), "all");
 }
 
 /// A path with a slash at its end never gets past a narrow route into a broad one.

@@ -57,15 +57,24 @@ struct Entries {
 }
 
 impl Entries {
+    /// A route that lists `GET` also takes `HEAD`, unless another of this pattern lists it: what may not be got is not probed by way of a broader route.
     fn pick(&self, verb: Verb) -> Option<RouteIndex> {
-        let listed = self.listed.iter().find(|(verbs, _)| verbs.has(verb));
+        let named = |verb| self.listed.iter().find(move |(verbs, _)| verbs.has(verb));
+        let listed = named(verb).or_else(|| named(Verb::Get).filter(|_| verb == Verb::Head));
         listed.map(|(_, route)| *route).or(self.every)
     }
 
+    /// The verbs that a listed route takes, `HEAD` with `GET`.
     fn listed_verbs(&self) -> VerbSet {
-        self.listed
+        let verbs = self
+            .listed
             .iter()
-            .fold(VerbSet::default(), |verbs, (more, _)| verbs.or(*more))
+            .fold(VerbSet::default(), |verbs, (more, _)| verbs.or(*more));
+        if verbs.has(Verb::Get) {
+            verbs.with(Verb::Head)
+        } else {
+            verbs
+        }
     }
 
     fn verbs(&self) -> VerbSet {

@@ -132,7 +132,7 @@ settings! {
         hosts: Vec<HostPattern> [some::<HostPattern>()] = Toml("['*']");
         /// The paths that it is for: `*` stands for one segment, `**` for the rest. A slash at the end makes no difference.
         paths: Vec<PathPattern> [some::<PathPattern>()] = Required;
-        /// The methods that it is for.
+        /// The methods that it is for; `GET` brings `HEAD` along, unless another route with the same path lists `HEAD`.
         methods: Vec<Method> [some::<Method>()] = Toml("['*']");
         /// The guards whose principals may come in. Required, but for `public`.
         guards: Vec<GuardName> = Toml("[]");

@@ -184,3 +184,31 @@ async fn nginx_gets_nothing_but_200_401_403_and_what_cannot_be_told() {
     let answer = away.ask_from(PROXY, signed_in(forward_auth("GET", "/me/x"))).await;
     assert_eq!((answer.status, answer.code()), (503, "STORE_UNAVAILABLE"));
 }
+
+/// The route below lists `GET` alone, and a broader one is public.
+#[actix_web::test]
+async fn head_is_judged_by_the_route_of_get_at_every_endpoint() {
+    let at_envoy = |method: &str| {
+        let method = actix_web::http::Method::from_bytes(method.as_bytes()).unwrap();
+        TestRequest::with_uri("/ext-authz/public/for-get/x")
+            .method(method)
+            .insert_header(("X-Forwarded-Proto", "https"))
+            .insert_header(("Host", "gw.test"))
+    };
+    for method in ["GET", "HEAD"] {
+        let url = "https://gw.test/public/for-get/x";
+        assert_eq!(
+            ask(forward_auth(method, "/public/for-get/x")).await.status,
+            401,
+            "{method}"
+        );
+        assert_eq!(ask(auth_request(method, url)).await.status, 401, "{method}");
+        assert_eq!(ask(at_envoy(method)).await.status, 401, "{method}");
+        assert_eq!(ask(forward_auth(method, "/public/x")).await.status, 200, "{method}");
+        assert_eq!(
+            ask(signed_in(forward_auth(method, "/public/for-get/x"))).await.status,
+            200,
+            "{method}"
+        );
+    }
+}

@@ -206,7 +206,12 @@ fn routes(guard: &Arc<AuthGuard>) -> RouteTable {
         permissions: vec![Permission::new("orders.manage").unwrap()],
         ..guarded("manage")
     };
+    let for_get = RouteSpec {
+        methods: vec!["GET".to_owned()],
+        ..spec("*", "/public/for-get/**", guarded("for-get"))
+    };
     let (table, unreachable) = RouteTable::new([
+        for_get,
         spec("*", "/public/**", RouteRule::public("public")),
         spec("*", "/me/**", guarded("me")),
         spec("*", "/manage/**", manage),
