@@ -13,7 +13,7 @@ pub enum Outcome {
     Allowed,
     /// It was not.
     Refused,
-    /// It could not be told, which lets nothing through.
+    /// It could not be decided, or what was decided could not be carried out: nothing came through.
     Unavailable,
 }
 
@@ -31,10 +31,11 @@ impl Outcome {
     /// What a refusal with this code is.
     #[must_use]
     pub fn refused_by(code: ErrorCode) -> Self {
-        if code == ErrorCode::StoreUnavailable {
-            Self::Unavailable
-        } else {
-            Self::Refused
+        match code {
+            ErrorCode::StoreUnavailable | ErrorCode::UpstreamUnavailable | ErrorCode::UpstreamTimeout => {
+                Self::Unavailable
+            }
+            _ => Self::Refused,
         }
     }
 }

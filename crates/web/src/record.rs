@@ -173,12 +173,12 @@ impl Noted {
         self.who.as_ref().map(|who| &who.guard.name)
     }
 
-    /// A handler that finds a right missing refuses what the gate let through. What it answers else, as that there is no such thing, is no decision about rights; but what ended in a fault of ours
-    /// was not let through. That an upstream failed (502, 504) is counted by its own metric.
+    /// A handler that finds a right missing refuses what the gate let through. What it answers else, as that there is no such thing, is no decision about rights; but what was answered
+    /// by an error of ours (500 and above) did not come through, also where the upstream failed. An upstream's own 5xx is its answer.
     fn outcome(&self, code: Option<ErrorCode>) -> Outcome {
         match (code, &self.decision) {
             (None, _) => Outcome::Allowed,
-            (Some(code), Some(decision)) if !decision.refused && !matches!(code.status(), 401 | 403 | 500 | 503) => {
+            (Some(code), Some(decision)) if !decision.refused && !matches!(code.status(), 401 | 403 | 500..) => {
                 Outcome::Allowed
             }
             (Some(code), _) => Outcome::refused_by(code),

@@ -16,8 +16,8 @@ use actix_web::http::{
 };
 use bekci::{Asked, Clues, Reading, Refusal};
 use bekci_core::{
-    Admission, AskedTenant, AuthError, AuthGuard, BearerToken, Consistency, Gate, GateParts, GuardChain, GuardName,
-    HeaderCredential, PrincipalKey, RequestHead, RouteKind, RouteRule, TenantName, TokenVerifier,
+    Admission, AskedTenant, AuthError, AuthGuard, BearerToken, Consistency, ErrorCode, Gate, GateParts, GuardChain,
+    GuardName, HeaderCredential, PrincipalKey, RequestHead, RouteKind, RouteRule, TenantName, TokenVerifier,
 };
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
@@ -34,6 +34,7 @@ use super::{
 use crate::{
     assemble,
     config::Config,
+    proxy::examine,
     routes::{Host, Route, RouteMiss, Verb},
 };
 
@@ -149,8 +150,27 @@ async fn explain(desk: &Desk<'_>, question: &Question, token: Option<&SecretStri
     {
         decision.omitted = told::omitted(desk.config, principal, &route);
     }
+    decision.is_admitted = admitted.is_ok();
+    if let (Ok(_), None, Some(upstream)) = (&admitted, &decision.own_call, &route.upstream) {
+        decision.refusal = unreachable(&examine(upstream).await);
+        decision.status = decision.refusal.as_ref().map_or(200, |refusal| refusal.code().status());
+    }
     decision.credential = presented.told(desk, token);
     Ok(decision)
+}
+
+/// What a request is answered with that is let in while none of its upstream's servers can be reached.
+fn unreachable(servers: &[(String, Option<String>)]) -> Option<Refusal> {
+    let problems: Option<Vec<String>> = servers
+        .iter()
+        .map(|(server, problem)| problem.as_ref().map(|problem| format!("{server}: {problem}")))
+        .collect();
+    let problems = problems.filter(|problems| !problems.is_empty())?;
+    let told = format!(
+        "no server of the upstream can be reached from here: {}",
+        problems.join("; ")
+    );
+    Some(Refusal::new(ErrorCode::UpstreamUnavailable, told))
 }
 
 /// Which tenant the request asks about: the one that is named, else as `serve` reads it. Headers that a proxy would set are not there.

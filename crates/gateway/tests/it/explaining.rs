@@ -216,3 +216,25 @@ fn a_question_that_is_none_is_refused() {
         assert!(ran.err.contains(said), "{arguments:?}: {ran:?}");
     }
 }
+
+/// The gate lets it in, and the server behind is dead: that is not "allowed".
+#[test]
+fn a_dead_upstream_is_not_explained_as_allowed() {
+    let house = House::new(Kind::Sqlite, 1);
+    let answered = ask("GET", "/dead/x").to(house.address());
+    let told = explained(&house, "GET", "/dead/x", None);
+    assert_eq!(verdict(&told), answered.verdict());
+    assert_eq!(
+        (&told["outcome"], &told["allowed"], &told["admitted"]),
+        (&json!("unavailable"), &json!(false), &json!(true))
+    );
+    let text = house.command(&["explain", "GET", "/dead/x"], "").out;
+    assert!(
+        text.contains("ADMITTED, and answered with 502 UPSTREAM_UNAVAILABLE"),
+        "{text}"
+    );
+    assert!(
+        text.contains("outcome=\"unavailable\"") && !text.contains("ALLOWED"),
+        "{text}"
+    );
+}

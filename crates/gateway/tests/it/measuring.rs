@@ -166,6 +166,8 @@ fn every_decision_is_counted_whoever_asked_for_it() {
     get("/nowhere").to(address);
     get("/a/../b").to(address);
     get("/dead/x").to(address);
+    get("/hasty/slow?ms=5000").to(address);
+    assert_eq!(get("/public/status/503").to(address).status, 503);
     let ban = format!("/admin/v1/principals/customer/{}/status", customer.id);
     let ban = ask("PUT", &ban)
         .bearer(&admin.access)
@@ -185,8 +187,13 @@ fn every_decision_is_counted_whoever_asked_for_it() {
         ("", "management", "refused", "GUARD_MISMATCH", 1.0),
         ("", "", "refused", "NOT_FOUND", 1.0),
         ("", "", "refused", "BAD_PATH", 1.0),
-        // It was let through: that its server is dead is no decision.
-        ("", "dead", "allowed", "", 1.0),
+        // It was let through to a server that is dead or too slow.
+        ("", "dead", "allowed", "", 0.0),
+        ("", "dead", "unavailable", "UPSTREAM_UNAVAILABLE", 1.0),
+        ("", "hasty", "allowed", "", 0.0),
+        ("", "hasty", "unavailable", "UPSTREAM_TIMEOUT", 1.0),
+        // The upstream's own fault is its answer.
+        ("", "public", "allowed", "", 1.0),
     ] {
         let series = decided(guard, route, outcome, code);
         assert_eq!(told.value(&series), count, "{series}\n{}", told.text);

@@ -46,7 +46,7 @@ fn each_request_is_told_once_with_who_where_and_what_came_out() {
     let root = admin.sign_in(address);
     let reader = house.person("customer", "reader").sign_in(address);
     let customers = |ask: Ask| ask.bearer(&tokens.access);
-    let (allowed, refused) = (json!("allowed"), json!("refused"));
+    let (allowed, refused, unavailable) = (json!("allowed"), json!("refused"), json!("unavailable"));
     let none = Value::Null;
     let login = "/auth/customer/login";
     for (id, ask, status, route, outcome, code, guard, principal) in [
@@ -105,7 +105,7 @@ fn each_request_is_told_once_with_who_where_and_what_came_out() {
             get("/dead/x"),
             502,
             json!("dead"),
-            &allowed,
+            &unavailable,
             json!("UPSTREAM_UNAVAILABLE"),
             none.clone(),
             none.clone(),

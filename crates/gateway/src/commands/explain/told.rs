@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use bekci::Refusal;
-use bekci_core::{ErrorCode, GuardName, Principal, TenantName, Verdict};
+use bekci_core::{GuardName, Outcome, Principal, TenantName, Verdict};
 use bekci_token::Inspection;
 use serde_json::{Value, json};
 
@@ -49,6 +49,8 @@ pub(super) struct Decision {
     pub(super) omitted: Vec<Omitted>,
     pub(super) status: u16,
     pub(super) refusal: Option<Refusal>,
+    /// Whether the gate let it in, whatever becomes of it behind.
+    pub(super) is_admitted: bool,
 }
 
 /// What of an identity does not fit into the headers that tell it.
@@ -129,16 +131,14 @@ impl Decision {
             omitted: Vec::new(),
             status: 200,
             refusal: None,
+            is_admitted: false,
         }
     }
 
     /// The label of the metric.
     fn outcome(&self) -> &'static str {
-        match self.refusal.as_ref().map(Refusal::code) {
-            None => "allowed",
-            Some(ErrorCode::StoreUnavailable) => "unavailable",
-            Some(_) => "refused",
-        }
+        let code = self.refusal.as_ref().map(Refusal::code);
+        code.map_or(Outcome::Allowed, Outcome::refused_by).as_str()
     }
 
     pub(super) fn json(&self) -> Value {
@@ -172,6 +172,7 @@ impl Decision {
                 "setting": omitted.setting, "bytes": omitted.bytes, "what": omitted.what,
             })).collect::<Vec<_>>(),
             "allowed": self.refusal.is_none(),
+            "admitted": self.is_admitted,
             "outcome": self.outcome(),
             "status": self.status,
             "code": self.refusal.as_ref().map(|refusal| refusal.code().as_str()),
@@ -291,6 +292,12 @@ impl Decision {
         let route = self.route.as_deref().unwrap_or_default();
         let code = self.refusal.as_ref().map_or("", |refusal| refusal.code().as_str());
         let _infallible = match &self.refusal {
+            Some(refusal) if self.is_admitted => write!(
+                text,
+                "\nADMITTED, and answered with {} {code}: {}\n",
+                self.status,
+                refusal.reason()
+            ),
             Some(refusal) => write!(text, "\nREFUSED  {} {code}: {}\n", self.status, refusal.reason()),
             None if self.upstream => write!(text, "\nALLOWED  and forwarded to the upstream of route {route}\n"),
             None => write!(
