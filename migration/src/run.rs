@@ -8,6 +8,7 @@ use sea_orm_migration::sea_orm::{
 
 use crate::migrator::{MIGRATIONS, Migrator};
 use crate::model::ModelTable;
+use crate::watch::EVERYBODY;
 use crate::{account_table_statements, dialect, missing_watches, table_exists, tables, watch_statements, watches};
 
 /// What [`up`] did.
@@ -79,6 +80,8 @@ async fn up_within(txn: &DatabaseTransaction, models: &[ModelTable]) -> Result<R
         applied: pending(txn).await?,
         ..Report::default()
     };
+    // MariaDB has no child tables that lack the triggers of their parent.
+    let is_in_use = report.applied.is_empty() && backend != DbBackend::MySql;
     Migrator::up(txn, None).await?;
     for model in missing {
         watches::run(txn, &account_table_statements(backend, model)?).await?;
@@ -88,6 +91,12 @@ async fn up_within(txn: &DatabaseTransaction, models: &[ModelTable]) -> Result<R
     if !report.watched.is_empty() {
         watches::run(txn, &watches::own_statements(dialect)).await?;
         watches::run(txn, &watch_statements(backend, models)?).await?;
+        if is_in_use {
+            // What was written while triggers were missing was not seen: every identity is loaded again.
+            let key = dialect.quoted("key");
+            let all = format!("INSERT INTO identity_outbox ({key}) VALUES ('{EVERYBODY}')");
+            watches::run(txn, &[all]).await?;
+        }
     }
     Ok(report)
 }

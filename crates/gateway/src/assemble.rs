@@ -41,6 +41,7 @@ pub(crate) use front::{cors, messages};
 pub(crate) use guards::{guards, models, tables};
 pub(crate) use identity::{identity_gaps, identity_headers};
 pub(crate) use mail::mail;
+pub(crate) use outdated::lacking;
 pub(crate) use policy::{policy_model, policy_seed};
 pub(crate) use routes::{host_pattern, route_specs, routes};
 pub(crate) use schema::{migrate, models_with_tables, schema};

@@ -16,6 +16,7 @@ pub mod ops;
 pub mod proxy;
 mod readiness;
 pub mod routes;
+mod schema_watch;
 mod seed;
 mod serve;
 mod sign_in;

@@ -6,6 +6,7 @@ use bekci::Bekci;
 use bekci_core::BoxFuture;
 
 use crate::{
+    assemble,
     generation::Current,
     ops::{Check, Readiness},
     serve::{HINTS_ARE_LOST, REDIS_IS_DOWN},
@@ -23,7 +24,10 @@ async fn schema(bekci: &Bekci) -> (Option<String>, Option<String>) {
         Err(_) => (Some("it does not answer".to_owned()), Some("not known".to_owned())),
         Ok(Err(error)) => (Some(error.to_string()), Some("not known".to_owned())),
         Ok(Ok(status)) if status.is_current() => (None, None),
-        Ok(Ok(_)) => (None, Some("out of date; run `bekci migrate up`".to_owned())),
+        Ok(Ok(status)) => {
+            let lacking = assemble::lacking(&status);
+            (None, Some(format!("out of date; {lacking}; run `bekci migrate up`")))
+        }
     }
 }
 

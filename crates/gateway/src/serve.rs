@@ -25,6 +25,7 @@ use crate::{
     http1::{self, Bounds, UnreadableHead, UploadLimits},
     ops::{self, Metrics},
     readiness::Ready,
+    schema_watch,
     tls::{self, Certificate, Served, TlsProblem},
 };
 
@@ -57,6 +58,7 @@ pub(crate) struct Running {
     by_tls: bool,
     decisions: Option<Server>,
     turning: JoinHandle<()>,
+    looking: JoinHandle<()>,
     stop: watch::Sender<bool>,
 }
 
@@ -82,6 +84,7 @@ pub(crate) async fn start(loaded: Loaded, read: Read, metrics: Arc<Metrics>) -> 
     let (public, address) = listen_public(&config, &current, served.as_ref())?;
     let decisions = listen_decisions(&config, &current, served.as_ref())?;
     let (ops, ops_address) = listen_ops(&config, &current, Arc::clone(&ground.metrics))?;
+    let looking = schema_watch::run(current.clone(), ground.database.clone());
     let turner = Turner::new(ground, current.clone(), read, can_be_mounted);
     let (stop, stopped) = watch::channel(false);
     Ok(Running {
@@ -93,6 +96,7 @@ pub(crate) async fn start(loaded: Loaded, read: Read, metrics: Arc<Metrics>) -> 
         by_tls: served.is_some(),
         decisions,
         turning: actix_web::rt::spawn(turner.run(stopped)),
+        looking: actix_web::rt::spawn(looking),
         stop,
     })
 }
@@ -274,6 +278,7 @@ impl Running {
         stopping.abort();
         self.stop.send_replace(true);
         let _ended = self.turning.await;
+        self.looking.abort();
         self.current.close().await;
         served.and(decided).map_err(ServeError::Ended)
     }

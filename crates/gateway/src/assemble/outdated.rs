@@ -3,7 +3,7 @@
 use bekci_migration::Status;
 
 /// Each kind of thing with its names. A table that is not there has no triggers either, and is named once.
-pub(super) fn lacking(status: &Status) -> String {
+pub(crate) fn lacking(status: &Status) -> String {
     let is_there = |table: &&String| status.pending.is_empty() && !status.missing_tables.contains(*table);
     let unwatched: Vec<String> = status.missing_watches.iter().filter(is_there).cloned().collect();
     let lists = [

@@ -3,10 +3,12 @@
 use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::Path};
 
 use bekci_test_support::{TempDir, free_port};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    house::{House, Kind, Ran, on_every_store, run, run_in},
+    house::{House, Kind, PASSWORD, Ran, on_every_store, run, run_in},
+    http::{get, post},
+    people::in_the_end,
     tls::authority::Authority,
 };
 
@@ -351,4 +353,38 @@ fn policy_lines_of_a_role_that_is_missing_or_that_no_account_holds_are_counted()
     ] {
         assert!(said.contains(word), "{said} lacks {word}");
     }
+}
+
+/// What is written through a table that inherits, before it has triggers, is seen by no node: the node says so and refuses, and `migrate up` makes it count.
+#[test]
+fn a_table_that_inherits_is_named_until_it_has_triggers_and_then_all_of_it_counts() {
+    let house = House::new(Kind::Postgres, 1);
+    let ready = || get("/readyz").to(house.nodes[0].ops);
+    let person = house.customer();
+    house.sql("CREATE TABLE vips () INHERITS (customers)");
+    house.sql(&format!(
+        "INSERT INTO vips (email, name, password_hash, status) \
+         SELECT 'vip@customer.test', name, password_hash, status FROM customers WHERE id = {}",
+        person.id
+    ));
+    let body = json!({"email": "vip@customer.test", "password": PASSWORD});
+    let signed_in = post("/auth/customer/login").json(&body).to(house.address());
+    assert_eq!(signed_in.verdict(), "200");
+    let token = signed_in.json()["data"]["accessToken"].as_str().unwrap().to_owned();
+    let me = get("/me/x").bearer(&token);
+    assert_eq!(me.to(house.address()).verdict(), "200");
+    house.sql("UPDATE ONLY vips SET status = 'banned'");
+    let answer = ready();
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(
+        answer.status == 503 && text.contains("missing triggers on: customers"),
+        "{text}"
+    );
+    let doctor = house.command(&["doctor"], "");
+    assert!(doctor.code == Some(1) && doctor.out.contains("customers"), "{doctor:?}");
+    house.command(&["migrate", "up"], "").success();
+    assert_eq!(ready().status, 200);
+    in_the_end(&me, house.address(), "403 ACCOUNT_BANNED");
+    house.sql("UPDATE ONLY vips SET status = 'active'");
+    in_the_end(&me, house.address(), "200");
 }
