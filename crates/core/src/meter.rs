@@ -79,6 +79,9 @@ pub trait Meter: Send + Sync + std::fmt::Debug {
 
     /// A change waited so long for the other nodes.
     fn barrier(&self, _took: Duration) {}
+
+    /// A cached identity was compared with the database. `drifts`: it has the database's version and another content.
+    fn cache_compared(&self, _drifts: bool) {}
 }
 
 /// Counts nothing.

@@ -252,6 +252,7 @@ async fn together(
     settings.cache.max_staleness = Some(config.identity_cache.max_staleness_ms.duration());
     settings.cache.poll = config.identity_cache.poll_ms.duration();
     settings.cache.ttl = config.identity_cache.ttl_seconds.duration();
+    settings.cache.drift_checks_per_minute = config.identity_cache.drift_checks_per_minute;
     let mut builder = Bekci::builder(settings).database(database).mail(mail(config)?);
     builder = match meter {
         Some(meter) => builder.meter(meter),

@@ -24,6 +24,7 @@ mod compared;
 mod connect;
 mod departed;
 mod directory;
+mod drift;
 pub mod entity;
 mod failpoint;
 mod guarded;
@@ -63,12 +64,13 @@ pub use authority::Caller;
 pub use clock::SystemClock;
 pub use columns::{UnfitColumn, UnfitColumns, unfit_columns, unknown_statuses};
 pub use commit::{Barrier, CommitError, Committed};
-pub use compared::{CachedEntry, Compared};
+pub use compared::{Agreement, CachedEntry, Compared};
 pub use connect::{OpenError, connect};
 pub use directory::{
     AccountChange, AccountPage, AccountQuery, Changed, Directory, DirectoryError, ImportRow, Imported, Importer,
     NewRole, NewRow, RolePage,
 };
+pub use drift::Drift;
 pub use failpoint::Failpoints;
 pub use guarded::{GuardedConnection, GuardedTransaction};
 pub use identifiers::Twins;
@@ -233,6 +235,7 @@ impl Store {
         let mut running = self.tasks.running.lock();
         running.push(tokio::spawn(self.node.clone().run_loop(stop())));
         running.push(tokio::spawn(self.node.clone().run_flushing(stop())));
+        running.push(tokio::spawn(self.node.clone().run_drift_checks(stop())));
         running.extend(node::hints(&self.node, &stop()));
     }
 

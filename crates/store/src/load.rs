@@ -261,6 +261,29 @@ fn add_right(
 }
 
 async fn sessions<C: ConnectionTrait>(node: &Node, db: &C, key: &PrincipalKey) -> Result<Box<[LiveSession]>, DbErr> {
+    let live = unended_sessions(node, db, key).await?.into_iter();
+    Ok(live.filter(|(_, over)| !over).map(|(session, _)| session).collect())
+}
+
+/// The sessions of a principal that nobody ended and that are over by the clock.
+pub(crate) async fn sessions_over<C: ConnectionTrait>(
+    node: &Node,
+    db: &C,
+    key: &PrincipalKey,
+) -> Result<Vec<SessionId>, DbErr> {
+    let unended = unended_sessions(node, db, key).await?.into_iter();
+    Ok(unended
+        .filter(|(_, over)| *over)
+        .map(|(session, _)| session.id)
+        .collect())
+}
+
+/// Sessions that nobody ended, each with whether it is over by the clock.
+async fn unended_sessions<C: ConnectionTrait>(
+    node: &Node,
+    db: &C,
+    key: &PrincipalKey,
+) -> Result<Vec<(LiveSession, bool)>, DbErr> {
     let sql = "SELECT id, guard, min_generation, authenticated_at, rotated_at, expires_at, way, remembered FROM bekci_sessions \
                WHERE model = $1 AND principal_id = $2 AND ended_at IS NULL ORDER BY id";
     let now = micros(node.clock().now());
@@ -288,10 +311,7 @@ async fn sessions<C: ConnectionTrait>(node: &Node, db: &C, key: &PrincipalKey) -
         let way: String = row.try_get("", "way")?;
         // Nor one that waited for its verification in vain.
         let in_vain = way == TEMPORARY && expires_at.is_some_and(|end| end <= now);
-        if outlived || in_vain {
-            continue;
-        }
-        live.push(LiveSession {
+        let session = LiveSession {
             id,
             guard,
             min_generation: u32::try_from(row.try_get::<i32>("", "min_generation")?).unwrap_or_default(),
@@ -299,9 +319,10 @@ async fn sessions<C: ConnectionTrait>(node: &Node, db: &C, key: &PrincipalKey) -
             expires_at: expires_at.map(|end| end / 1_000_000),
             way: way.into_boxed_str(),
             remembered: row.try_get("", "remembered")?,
-        });
+        };
+        live.push((session, outlived || in_vain));
     }
-    Ok(live.into_boxed_slice())
+    Ok(live)
 }
 
 async fn blocks<C: ConnectionTrait>(db: &C, key: &PrincipalKey) -> Result<Box<[Block]>, DbErr> {

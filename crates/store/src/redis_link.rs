@@ -133,6 +133,41 @@ impl RedisLink {
         answer
     }
 
+    /// Names that fit a pattern, and where to go on; `None`: nowhere. In a cluster one of the servers of the URL after the other is asked.
+    pub(crate) async fn scan(
+        &self,
+        place: ScanPlace,
+        pattern: String,
+        page: usize,
+    ) -> RedisResult<(Option<ScanPlace>, Vec<String>)> {
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(place.cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(page);
+        let scan = &scan;
+        let (servers, answer): (_, RedisResult<(u64, Vec<String>)>) = match &self.servers {
+            Servers::Cluster(_, nodes) => {
+                let Some(node) = nodes.get(place.server) else {
+                    return Ok((None, Vec::new()));
+                };
+                let mut connection = node.get_multiplexed_async_connection_with_config(&self.config).await?;
+                (nodes.len(), scan.query_async(&mut connection).await)
+            }
+            Servers::One(_) | Servers::Sentinel(_) => {
+                let asked = self.run(move |mut connection| async move { scan.query_async(&mut connection).await });
+                (1, asked.await)
+            }
+        };
+        let (cursor, names) = answer?;
+        let next = match cursor {
+            0 if place.server + 1 >= servers => None,
+            0 => Some(ScanPlace {
+                server: place.server + 1,
+                cursor: 0,
+            }),
+            cursor => Some(ScanPlace { cursor, ..place }),
+        };
+        Ok((next, names))
+    }
+
     /// The connection, if there is one now.
     pub(crate) fn at_hand(&self) -> Option<Connection> {
         let current = self.current.try_lock().ok()?;
@@ -159,6 +194,13 @@ impl RedisLink {
             }
         }
     }
+}
+
+/// Where a walk through all names is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ScanPlace {
+    server: usize,
+    cursor: u64,
 }
 
 /// Whether an answer says that another connection may have a better one.

@@ -30,7 +30,7 @@ use sha2::Sha256;
 use crate::{
     compared::CachedEntry,
     redis_check::RedisProblem,
-    redis_link::{Connection, RedisLink},
+    redis_link::{Connection, RedisLink, ScanPlace},
 };
 
 /// The layout of an entry. One of another layout is no entry.
@@ -257,6 +257,21 @@ impl SharedCache {
         }))
     }
 
+    /// Some of the principals that have an entry, and where to go on; `None`: these were the last.
+    pub(crate) async fn names(
+        &self,
+        place: ScanPlace,
+        page: usize,
+    ) -> Result<(Option<ScanPlace>, Vec<PrincipalKey>), String> {
+        let scanning = self.link.scan(place, format!("{}*", literal(&self.prefix)), page);
+        let answer = tokio::time::timeout(self.answer_within * 5, scanning).await;
+        let answer = answer.map_err(|_| "Redis does not answer in time".to_owned())?;
+        let (next, names) =
+            answer.map_err(|error| format!("Redis does not name its entries by SCAN (docs/redis-keys.md): {error}"))?;
+        let keys = names.iter().filter_map(|name| name.strip_prefix(&self.prefix));
+        Ok((next, keys.filter_map(|key| PrincipalKey::parse(key).ok()).collect()))
+    }
+
     /// The entry of a principal, if there is one whose seal fits.
     pub(crate) async fn get(&self, key: &PrincipalKey) -> Option<Labelled> {
         let name = self.name(key);
@@ -368,6 +383,18 @@ pub(crate) fn check_prefix(prefix: &str) -> Result<(), SharedCacheError> {
         return Err(SharedCacheError::Prefix);
     }
     Ok(())
+}
+
+/// A pattern of Redis that stands for this text alone.
+fn literal(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            matches!(c, '*' | '?' | '[' | ']' | '^' | '\\')
+                .then_some('\\')
+                .into_iter()
+                .chain([c])
+        })
+        .collect()
 }
 
 fn nanos(time: Duration) -> u64 {

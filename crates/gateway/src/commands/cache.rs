@@ -1,7 +1,9 @@
 //! `bekci cache`: an identity as the shared cache has it, beside the database's truth.
 
+mod running;
+
 use bekci_core::PrincipalKey;
-use bekci_store::Compared;
+use bekci_store::{Agreement, Compared, Drift};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -31,6 +33,13 @@ pub(crate) enum Action {
         /// As customer:42
         key: PrincipalKey,
     },
+    /// Compares the entries of Redis with the database: one with the database's version and another content is drift, and fails the command
+    #[command(after_help = "Example:\n  bekci cache drift --sample 1000")]
+    Drift {
+        /// How many entries at most
+        #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
+        sample: usize,
+    },
 }
 
 pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Failure> {
@@ -43,6 +52,7 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
             let lines: Vec<String> = lines.map(|(name, value)| format!("{name:<16} {value}")).collect();
             Ok(Answer::new(lines.join("\n"), stats))
         }
+        Action::Drift { sample } => drift(desk, *sample).await,
         Action::Refresh { key } => {
             let key = desk.account(key).await?.key;
             desk.store().touch(std::slice::from_ref(&key)).await?;
@@ -69,21 +79,25 @@ fn state(compared: &Compared) -> (&'static str, &'static str) {
             "absent",
             "Redis has no entry; the next node that needs it loads it from the database",
         ),
-        Some(entry) => match &entry.opened {
+        Some(_) => match compared.agreement {
             None => (
                 "refused",
                 "Redis has something whose seal does not fit; every node refuses it and asks the database",
             ),
-            Some(_) if entry.database_epoch != Some(compared.database_epoch) => (
+            Some(Agreement::OtherEpoch) => (
                 "outdated",
                 "the entry is of another epoch of the database, before it was restored; no node uses it",
             ),
-            Some((_, version, epoch)) if (*version, *epoch) != (compared.version, compared.epoch) => (
+            Some(Agreement::OtherVersion) => (
                 "outdated",
                 "the entry has another version than the database; no node uses it",
             ),
-            Some((identity, _, _)) if *identity == compared.truth => ("agrees", "the entry and the database agree"),
-            Some(_) => (
+            Some(Agreement::Changing) => (
+                "outdated",
+                "a change from outside is being brought to the nodes; no node uses the entry",
+            ),
+            Some(Agreement::Agrees) => ("agrees", "the entry and the database agree"),
+            Some(Agreement::Drifts) => (
                 "differs",
                 "THE ENTRY DIFFERS UNDER THE SAME VERSION: the database was changed past its triggers. `bekci doctor` looks at them, `bekci cache refresh` mends the entry",
             ),
@@ -129,4 +143,52 @@ async fn show(desk: &Desk<'_>, key: &PrincipalKey) -> Result<Answer, Failure> {
         "database": truth, "cached": cached, "stats": stats(&key, &compared),
     });
     Ok(Answer::new(text, json).refused_if(matches!(name, "differs" | "refused")))
+}
+
+async fn drift(desk: &Desk<'_>, sample: usize) -> Result<Answer, Failure> {
+    let found = desk.bekci.store().drift(sample).await?;
+    let node = running::drift(desk.config.server.ops_listen).await;
+    let mut text = if desk.config.redis.enabled {
+        format!(
+            "Redis: {} entries compared with the database, {} of another version, {} drift\n",
+            found.compared,
+            found.outdated,
+            found.drifting.len()
+        )
+    } else {
+        "Redis is off: identities are in the memory of each gateway alone\n".to_owned()
+    };
+    for key in &found.drifting {
+        text.push_str(&format!(
+            "DRIFT {key}: the entry has the database's version and another content; `bekci cache show {key}` shows both, `bekci cache refresh {key}` mends it\n"
+        ));
+    }
+    for key in &found.refused {
+        text.push_str(&format!(
+            "REFUSED {key}: the seal of the entry does not fit; no node uses it\n"
+        ));
+    }
+    text.push_str(&match &node {
+        Some(node) => format!(
+            "the gateway at {}: {} identities compared since its start, {} drift\n",
+            desk.config.server.ops_listen, node.compared, node.drifting
+        ),
+        None => format!(
+            "no gateway answers at {}: its memory was not looked at\n",
+            desk.config.server.ops_listen
+        ),
+    });
+    let json = report(&found, node.as_ref());
+    let is_bad = !found.drifting.is_empty() || node.is_some_and(|node| node.drifting > 0);
+    Ok(Answer::new(text, json).refused_if(is_bad))
+}
+
+fn report(found: &Drift, node: Option<&running::NodeDrift>) -> Value {
+    json!({
+        "compared": found.compared,
+        "outdated": found.outdated,
+        "drifting": found.drifting,
+        "refused": found.refused,
+        "gateway": node.map(|node| json!({"compared": node.compared, "drifting": node.drifting})),
+    })
 }

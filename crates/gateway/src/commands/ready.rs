@@ -29,7 +29,7 @@ pub(crate) struct Wait {
 }
 
 /// The address at which this machine reaches a listener: an unspecified one is reached by loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(in crate::commands) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

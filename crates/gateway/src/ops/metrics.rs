@@ -41,6 +41,10 @@ pub struct Metrics {
     pub rate_limited: Family<Counter, 2>,
     /// `bekci_mails_total{kind,result}`: `sent`, `deferred` to another attempt, or `given_up`.
     pub mails: Family<Counter, 2>,
+    /// `bekci_cache_drift_total`: cached identities with the database's version and another content.
+    pub cache_drift: Family<Counter, 0>,
+    /// `bekci_cache_drift_checks_total`: cached identities that were compared with the database.
+    pub cache_drift_checks: Family<Counter, 0>,
     /// `bekci_config_generation`: 1 at the start, and one more with each reload that was taken.
     pub config_generation: Family<Gauge, 0>,
     /// `bekci_config_loaded_timestamp_seconds`: when the configuration in force was loaded, in seconds since 1970.
@@ -118,6 +122,18 @@ impl Default for Metrics {
                 ["kind", "result"],
                 (),
             ),
+            cache_drift: Family::new(
+                "bekci_cache_drift_total",
+                "Cached identities that have the database's version and another content.",
+                [],
+                (),
+            ),
+            cache_drift_checks: Family::new(
+                "bekci_cache_drift_checks_total",
+                "Cached identities that were compared with the database.",
+                [],
+                (),
+            ),
             config_generation: Family::new(
                 "bekci_config_generation",
                 "Which configuration of this process is in force, counted from 1.",
@@ -173,6 +189,10 @@ impl Metrics {
         self.upstream_seconds.write(&mut out);
         self.rate_limited.write(&mut out);
         self.mails.write(&mut out);
+        // It is watched for being 0, so it has to be there.
+        let _there = (self.cache_drift.with([]), self.cache_drift_checks.with([]));
+        self.cache_drift.write(&mut out);
+        self.cache_drift_checks.write(&mut out);
         self.config_generation.write(&mut out);
         self.config_loaded.write(&mut out);
         self.config_good.write(&mut out);
@@ -216,5 +236,10 @@ impl Meter for Metrics {
 
     fn barrier(&self, took: Duration) {
         self.barrier.with([]).observe(took);
+    }
+
+    fn cache_compared(&self, drifts: bool) {
+        self.cache_drift_checks.with([]).add_one();
+        self.cache_drift.with([]).add(u64::from(drifts));
     }
 }

@@ -262,3 +262,43 @@ fn what_is_no_line_no_session_and_no_token_is_refused() {
     let (code, told) = inspect(house, "no token", &[]);
     assert_eq!((code, &told["accepted"]), (Some(1), &json!(false)));
 }
+
+#[test]
+fn drift_fails_the_command_that_looks_for_it_and_names_the_account() {
+    let house = House::new(Kind::SqliteRedis, 1);
+    let person = house.customer();
+    let tokens = person.sign_in(house.address());
+    on_all_nodes(&house, "/direct/x", &tokens.access, "200");
+    house.told(&["cache", "refresh", &person.key()]);
+    on_all_nodes(&house, "/direct/x", &tokens.access, "200");
+    let sound = house.command(&["cache", "drift", "--output", "json"], "");
+    let told: Value = serde_json::from_str(&sound.out).unwrap_or_else(|_| panic!("{sound:?}"));
+    assert_eq!((sound.code, &told["drifting"]), (Some(0), &json!([])), "{told}");
+    assert!(told["compared"].as_u64().unwrap() > 0, "{told}");
+
+    // What the trigger wrote goes with the change: nobody hears of it.
+    house.sql(&format!(
+        "BEGIN IMMEDIATE; INSERT INTO bekci_principal_permissions (model, id, guard, tenant, permission, denied) \
+         VALUES ('customer', '{}', 'customer', '', 'orders.drift', false); DELETE FROM identity_outbox WHERE position IS NULL; COMMIT",
+        person.id
+    ));
+    let found = house.command(&["cache", "drift", "--output", "json"], "");
+    let told: Value = serde_json::from_str(&found.out).unwrap_or_else(|_| panic!("{found:?}"));
+    assert_eq!(
+        (found.code, &told["drifting"]),
+        (Some(1), &json!([person.key()])),
+        "{told}"
+    );
+    let text = house.command(&["cache", "drift"], "");
+    assert_eq!(text.code, Some(1));
+    assert!(
+        format!("{}{}", text.out, text.err).contains(&format!("DRIFT {}", person.key())),
+        "{text:?}"
+    );
+    let metrics = get("/metrics").to(house.nodes[0].ops);
+    assert!(
+        String::from_utf8(metrics.body)
+            .unwrap()
+            .contains("\nbekci_cache_drift_total ")
+    );
+}

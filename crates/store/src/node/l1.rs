@@ -125,6 +125,20 @@ impl L1 {
         shard.shrink_to(self.bytes_per_shard);
     }
 
+    /// An entry that may be used: from one shard after the other, and in each from one slot after the other.
+    pub(crate) fn sample(&self, turn: u64) -> Option<Entry> {
+        let turn = usize::try_from(turn).unwrap_or_default();
+        // In an order that leaps, so that with few entries none of them comes most of the time.
+        let first = turn.wrapping_mul(37);
+        (0..SHARDS).find_map(|further| {
+            let shard = self.shards.get(first.wrapping_add(further) % SHARDS)?.read();
+            let slots = shard.ring.len();
+            let key = shard.ring.get((turn / SHARDS).checked_rem(slots)?)?;
+            let slot = shard.slots.get(key)?;
+            slot.entry.as_ref().filter(|entry| entry.version >= slot.floor).cloned()
+        })
+    }
+
     /// Forgets every identity and floor.
     pub(crate) fn clear(&self) {
         for shard in &self.shards {

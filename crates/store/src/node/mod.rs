@@ -30,11 +30,18 @@ use sea_orm::{DatabaseConnection, DbBackend};
 use tokio::sync::Notify;
 
 use self::{
-    counters::Counters, flight::Flights, l1::L1, membership::Membership, policy::Policies, role_tables::RoleTables,
-    trust::Trust, usage::Usage,
+    counters::Counters,
+    flight::Flights,
+    l1::{Entry, L1},
+    membership::Membership,
+    policy::Policies,
+    role_tables::RoleTables,
+    trust::Trust,
+    usage::Usage,
 };
 use crate::{
     coherence::{IdentityCache, Ledger, Runtime, Start, within},
+    drift::Looks,
     failpoint::Failpoints,
     keys::ChangeKey,
     providers::Providers,
@@ -59,6 +66,8 @@ pub struct CacheSettings {
     pub l1_bytes: usize,
     /// How long a commit waits at most for the identities that hooks named to be loaded again, so that the next request finds them warm.
     pub refresh_wait: Duration,
+    /// How many cached identities a node compares with the database a minute, of its memory and of the shared cache each; 0: none.
+    pub drift_checks_per_minute: u32,
 }
 
 impl Default for CacheSettings {
@@ -70,6 +79,7 @@ impl Default for CacheSettings {
             shared_answer: Duration::from_millis(100),
             l1_bytes: 256 << 20,
             refresh_wait: Duration::from_millis(50),
+            drift_checks_per_minute: 6,
         }
     }
 }
@@ -87,6 +97,8 @@ pub(crate) struct Inner {
     delta: Duration,
     poll: Duration,
     refresh_wait: Duration,
+    drift_checks: u32,
+    looks: Looks,
     shared: Option<Arc<SharedCache>>,
     cache: Option<Arc<dyn IdentityCache>>,
     counters: Counters,
@@ -163,6 +175,8 @@ impl Node {
             delta: parts.settings.max_staleness.unwrap_or(by_backend),
             poll: parts.settings.poll,
             refresh_wait: parts.settings.refresh_wait,
+            drift_checks: parts.settings.drift_checks_per_minute,
+            looks: Looks::default(),
             shared: parts.shared,
             cache: parts.cache,
             counters: Counters::new(),
@@ -219,6 +233,20 @@ impl Node {
 
     pub(crate) fn meter(&self) -> &dyn Meter {
         &*self.0.meter
+    }
+
+    /// Looks for drift a minute.
+    pub(crate) fn drift_checks(&self) -> u32 {
+        self.0.drift_checks
+    }
+
+    pub(crate) fn looks(&self) -> &Looks {
+        &self.0.looks
+    }
+
+    /// An entry of memory: another one each turn, and every one in time.
+    pub(crate) fn sample(&self, turn: u64) -> Option<Entry> {
+        self.0.l1.sample(turn)
     }
 
     pub(crate) fn delta(&self) -> Duration {

@@ -12,6 +12,7 @@
 mod authority;
 mod barriers;
 mod directory;
+mod drift;
 mod full_database;
 mod identifiers;
 mod interleavings;

@@ -133,6 +133,8 @@ settings! {
         poll_ms: Millis [range(5, 10_000)] = Toml("50");
         /// How long an identity stays in Redis.
         ttl_seconds: Seconds [range(1, 604_800)] = Toml("7200");
+        /// How many cached identities each node compares with the database a minute, of its memory and of Redis each (`bekci_cache_drift_total`). `0`: none.
+        drift_checks_per_minute: u32 [range(0, 6_000)] = Toml("6");
     }
 }
 
