@@ -73,9 +73,26 @@ const MARIADB_LEAST: (u32, u32) = (10, 6);
 /// How long a writer of SQLite waits for its turn.
 const BUSY: Duration = Duration::from_secs(10);
 
+/// The time in which a connection answers a test. It has no other statement to answer then.
+const PING: Duration = Duration::from_millis(400);
+
+async fn ping<C: sqlx::Connection>(connection: &mut C) -> Result<bool, sqlx::Error> {
+    let late = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    let answer = tokio::time::timeout(PING, connection.ping()).await;
+    answer.map_err(late)?.map(|()| true)
+}
+
+/// Tests each connection before and after its use, with a bound. The pool's own tests wait without end on a link that is half open.
+fn with_bounded_tests<DB: sqlx::Database>(options: sqlx::pool::PoolOptions<DB>) -> sqlx::pool::PoolOptions<DB> {
+    options
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(ping(connection)))
+        .after_release(|connection, _| Box::pin(ping(connection)))
+}
+
 /// Opens a pool with what the store needs: on SQLite write-ahead logging, foreign keys, recursive triggers (`REPLACE` fires delete triggers only with them) and a
 /// busy time-out; the file and its folder are made if missing, and a connection whose transaction SQLite ended by itself is closed. On PostgreSQL and MariaDB an idle transaction is ended after 10 s, so that a stopped holder of the commit lock halts
-/// nobody for long.
+/// nobody for long, and a connection that does not answer a test within 400 ms is closed.
 ///
 /// # Errors
 /// [`OpenError::Backend`] for another database, [`OpenError::Database`] where it cannot be reached.
@@ -110,8 +127,9 @@ pub async fn connect(url: &SecretString, max_connections: u32) -> Result<Databas
         Box::pin(async move { Ok(is_clean) })
     });
     options.map_sqlx_postgres_opts(|postgres| postgres.options([("idle_in_transaction_session_timeout", "10000")]));
+    options.map_sqlx_postgres_pool_opts(with_bounded_tests);
     options.map_sqlx_mysql_pool_opts(|pool| {
-        pool.after_connect(|connection, _| {
+        with_bounded_tests(pool).after_connect(|connection, _| {
             Box::pin(async move {
                 for setting in MARIADB_SESSION {
                     connection.execute(setting).await?;

@@ -66,6 +66,8 @@ pub struct CacheSettings {
     pub l1_bytes: usize,
     /// How long a commit waits at most for the identities that hooks named to be loaded again, so that the next request finds them warm.
     pub refresh_wait: Duration,
+    /// How long a read of an identity may take, with the wait for a connection, Redis and a provider in it. Then the answer is "unavailable": a link that is half open gives no error.
+    pub read_within: Duration,
     /// How many cached identities a node compares with the database a minute, of its memory and of the shared cache each; 0: none.
     pub drift_checks_per_minute: u32,
 }
@@ -79,6 +81,7 @@ impl Default for CacheSettings {
             shared_answer: Duration::from_millis(100),
             l1_bytes: 256 << 20,
             refresh_wait: Duration::from_millis(50),
+            read_within: Duration::from_millis(1_500),
             drift_checks_per_minute: 6,
         }
     }
@@ -97,6 +100,7 @@ pub(crate) struct Inner {
     delta: Duration,
     poll: Duration,
     refresh_wait: Duration,
+    read_within: Duration,
     drift_checks: u32,
     looks: Looks,
     shared: Option<Arc<SharedCache>>,
@@ -175,6 +179,7 @@ impl Node {
             delta: parts.settings.max_staleness.unwrap_or(by_backend),
             poll: parts.settings.poll,
             refresh_wait: parts.settings.refresh_wait,
+            read_within: parts.settings.read_within,
             drift_checks: parts.settings.drift_checks_per_minute,
             looks: Looks::default(),
             shared: parts.shared,

@@ -21,14 +21,18 @@
 //! and where key or `@all` moved in between the read begins again. So the account is as of after the version that labels it, and what the database says is as of after the
 //! account: who is given a role after the role lost a permission does not get that permission.
 //!
-//! Where the database cannot be asked there is no answer: never the last known one, never an anonymous one.
+//! Where the database cannot be asked there is no answer: never the last known one, never an anonymous one. A read without an answer within `read_within` is given up.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+};
 
 use bekci_core::{
     Authorizer, BoxFuture, Consistency, Identity, IdentitySource, IdentityVersion, Need, RoleTable, RoleView,
     SessionId, SourceUnavailable, Stamp, TenantName, Ticket, View, ViewSource,
 };
+use futures_util::future::{Either, select};
 use sea_orm::{DatabaseTransaction, DbErr};
 
 use super::{
@@ -114,7 +118,7 @@ impl IdentitySource for Node {
     }
 
     fn read<'a>(&'a self, need: &'a Need<'a>, ticket: Ticket) -> BoxFuture<'a, Result<View, SourceUnavailable>> {
-        Box::pin(self.read_together(need, ticket))
+        Box::pin(self.in_time(self.read_together(need, ticket)))
     }
 
     fn unmoved(&self, stamp: &Stamp) -> bool {
@@ -132,7 +136,7 @@ impl Node {
         loop {
             match self.0.flights.board(FlightKey::of(need), ticket, direct, self) {
                 Seat::Pilot(landing) => {
-                    let answer = self.read_now(need).await;
+                    let answer = self.read_rounds(need).await;
                     landing.land(answer.clone());
                     return answer;
                 }
@@ -153,6 +157,21 @@ impl Node {
 
     /// One read of its own, by the rules in the module's documentation.
     pub(crate) async fn read_now(&self, need: &Need<'_>) -> Result<View, SourceUnavailable> {
+        self.in_time(self.read_rounds(need)).await
+    }
+
+    /// The result of a read within [`CacheSettings::read_within`](super::CacheSettings::read_within). The bound covers the wait for a connection, Redis and a provider.
+    async fn in_time<T>(
+        &self,
+        read: impl Future<Output = Result<T, SourceUnavailable>>,
+    ) -> Result<T, SourceUnavailable> {
+        match select(pin!(read), self.runtime().sleep(self.0.read_within)).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => Err(SourceUnavailable("the database does not answer in time".to_owned())),
+        }
+    }
+
+    async fn read_rounds(&self, need: &Need<'_>) -> Result<View, SourceUnavailable> {
         for _ in 0..PROVIDER_TRIES {
             if let Some(view) = self.try_read(need).await? {
                 return Ok(view);

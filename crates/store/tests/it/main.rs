@@ -14,6 +14,7 @@ mod barriers;
 mod directory;
 mod drift;
 mod full_database;
+mod half_open;
 mod identifiers;
 mod interleavings;
 mod interleavings_nodes;
