@@ -363,8 +363,8 @@ fn a_table_that_inherits_is_named_until_it_has_triggers_and_then_all_of_it_count
     let person = house.customer();
     house.sql("CREATE TABLE vips () INHERITS (customers)");
     house.sql(&format!(
-        "INSERT INTO vips (email, name, password_hash, status) \
-         SELECT 'vip@customer.test', name, password_hash, status FROM customers WHERE id = {}",
+        "INSERT INTO vips (id, email, name, password_hash, status) \
+         SELECT 900001, 'vip@customer.test', name, password_hash, status FROM customers WHERE id = {}",
         person.id
     ));
     let body = json!({"email": "vip@customer.test", "password": PASSWORD});

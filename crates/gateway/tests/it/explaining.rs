@@ -6,6 +6,7 @@ use crate::{
     forge,
     house::{House, Kind, on_every_store},
     http::{Ask, ask},
+    reloading::{LOOK_EVERY, LOOKS},
 };
 
 on_every_store!(what_is_explained_is_what_every_node_answers, what_decided_is_named);
@@ -80,8 +81,13 @@ fn what_is_explained_is_what_every_node_answers(house: &House) {
             }
             assert_eq!(request.to(node.address).verdict(), expected, "{method} {path}");
             let reason = told["reason"].as_str().unwrap_or_default();
-            let log = node.server.log().replace("\\\"", "\"");
-            assert!(log.contains(reason), "{reason} is not what the log says");
+            // Request events are written within 100 ms.
+            let is_logged = || node.server.log().replace("\\\"", "\"").contains(reason);
+            let mut looks = 0..LOOKS;
+            while !is_logged() {
+                assert!(looks.next().is_some(), "{reason} is not what the log says");
+                std::thread::sleep(LOOK_EVERY);
+            }
         }
     }
 }

@@ -113,7 +113,7 @@ password = 'hunter2'
 [redis]
 password = { env = 'REDIS_PASSWORD' }
 [secrets]
-otp = 'hunter2-hunter2-hunter2-hunter2-hunter2'
+jwt = 'hunter2-5b8e7f1b933200daa564887ab1189fd20ff788c6bcc0c3f5cd6fb89e935f42dd3a369aa449f02df9'
 ";
     let loaded = load_with(
         text,
