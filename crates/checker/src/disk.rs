@@ -1,6 +1,6 @@
 //! The disk of a run: a file system of its own, in memory, so that it can be full.
 //!
-//! 1. The run is a process of a mount namespace of its own (`unshare --mount`), so that nobody else sees the file system, and it goes with the last process.
+//! 1. The run is a process of a mount namespace of its own (`unshare --mount`), so that no other process sees the file system. The last process takes it along.
 //! 2. "Full" is a file system that is made as small as what is in it: each further page is refused with `ENOSPC`, as by any disk that has no room.
 //! 3. It needs the right to mount. A run without that right leaves the fault out and says so.
 

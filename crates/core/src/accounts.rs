@@ -71,7 +71,7 @@ pub struct NewCode {
     pub hash: Vec<u8>,
     /// What it is about.
     pub about: CodeAbout,
-    /// When it is good no more.
+    /// When it expires.
     pub expires_at: OffsetDateTime,
     /// Now.
     pub now: OffsetDateTime,

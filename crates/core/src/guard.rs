@@ -106,13 +106,13 @@ pub enum Verification {
     Custom,
 }
 
-/// Who may make an account at a guard.
+/// Whether a client may register an account at a guard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Registering {
-    /// Nobody.
+    /// No client may register.
     #[default]
     Closed,
-    /// Anybody.
+    /// Any client may register.
     Open,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! 1. A mail is queued in the transaction of what causes it, so there is none without its cause, and none is lost with a process.
 //! 2. It carries a kind and values, not a text: templates make the text when it is sent.
-//! 3. No value comes from a client, but for addresses that an account has: nobody can have Bekci send a text of their own to a stranger.
+//! 3. No value comes from a client, except addresses of accounts. So a client cannot send its own text to a stranger.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -101,7 +101,7 @@ impl fmt::Debug for EmailAddress {
 pub enum MailKind {
     /// A link that confirms the address of an account.
     VerifyAddress,
-    /// A registration or a change named an address that an account has already; its owner is told.
+    /// A registration or a change named an address that an account has already. The mail informs its owner.
     AddressInUse,
     /// A link that sets a new password.
     ResetPassword,

@@ -1,4 +1,4 @@
-//! Sealing: what is kept in the database and is for nobody who reads it there.
+//! Encryption of values that the database stores and that its readers must not see.
 //!
 //! XChaCha20-Poly1305 under a key that is derived from the root secret. The nonce is 192 random bits, so one key serves any number of rows, and stands before the ciphertext.
 //! What a sealed text belongs to is bound to it as associated data: it does not open in another row.
