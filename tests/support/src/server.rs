@@ -278,10 +278,17 @@ impl Server {
         Ok(())
     }
 
-    /// Stops it in its tracks: connections stay open and nothing is answered. Only its own process, not its children.
+    /// Stops all its threads: connections stay open and nothing is answered. Only its own process, not its children.
+    /// When this returns, no thread of it runs: the signal itself arrives later than the call that sends it.
     pub fn pause(&self) {
         if let Some(child) = &*self.child() {
             signal(child, "STOP");
+            for _ in 0..LOOKS_AT_STOP {
+                if is_stopped(child.id()) {
+                    return;
+                }
+                sleep(LOOK_EVERY);
+            }
         }
     }
 
@@ -322,6 +329,19 @@ impl Drop for Server {
 /// A connection to a port of this machine, if something listens there.
 pub(crate) fn connect(port: u16) -> Option<TcpStream> {
     TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), CONNECT_TIMEOUT).ok()
+}
+
+/// Whether no thread of the process runs: each is stopped or has ended (proc(5), the third field of `stat`).
+fn is_stopped(process: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else {
+        return true;
+    };
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The name before it may hold spaces and parentheses.
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        !matches!(state, Some('R' | 'S' | 'D'))
+    })
 }
 
 fn ended(child: &mut Child) -> Option<ExitStatus> {
