@@ -339,7 +339,9 @@ fn is_stopped(process: u32) -> bool {
     threads.flatten().all(|thread| {
         let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
         // The name before it may hold spaces and parentheses.
-        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        let state = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.trim_start().chars().next());
         !matches!(state, Some('R' | 'S' | 'D'))
     })
 }

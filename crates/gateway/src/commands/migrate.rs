@@ -44,7 +44,8 @@ pub(crate) async fn run(action: &Action, config: &Config) -> Result<Answer, Fail
     if let Action::Up { sql: true, .. } = action {
         let backend = match config.database.kind() {
             DatabaseKind::Sqlite => migration::sea_orm_migration::sea_orm::DbBackend::Sqlite,
-            _ => migration::sea_orm_migration::sea_orm::DbBackend::Postgres,
+            DatabaseKind::MariaDb => migration::sea_orm_migration::sea_orm::DbBackend::MySql,
+            DatabaseKind::Postgres => migration::sea_orm_migration::sea_orm::DbBackend::Postgres,
         };
         let text = migration::sql(backend, &tables).map_err(Failure::of)?;
         let json = json!({"sql": text});

@@ -41,7 +41,6 @@ const fn in_code(key: &'static str, refuses: fn(&Node) -> bool, needs: &'static 
 
 #[rustfmt::skip]
 const NOT_BUILT: &[NotBuilt] = &[
-    row("database.url", |url| begins(url, "mysql:"), "MySQL"),
     row("guards.*.carry_session_data", is_true, "data that goes from session to session"),
     row("guards.*.remember_me_days", any, "the remember-me cookie"),
     row("guards.*.verification", |verification| is(verification, "email"), "one-time codes by mail"),
@@ -174,8 +173,4 @@ fn is_true(node: &Node) -> bool {
 
 fn is_more_than_zero(node: &Node) -> bool {
     !matches!(node.value, Value::Integer(0))
-}
-
-fn begins(node: &Node, start: &str) -> bool {
-    matches!(&node.value, Value::Secret(secret) if secret.starts_with(start))
 }

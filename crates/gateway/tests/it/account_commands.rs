@@ -110,7 +110,7 @@ fn rights_are_granted_to_and_revoked_from_the_accounts_of_a_file() {
 
 #[test]
 fn rights_are_granted_to_the_accounts_that_a_condition_selects() {
-    for kind in [Kind::Sqlite, Kind::Postgres] {
+    for kind in [Kind::Sqlite, Kind::Postgres, Kind::MariaDb] {
         let house = House::new(kind, 0);
         house.sql("ALTER TABLE customers ADD COLUMN country text");
         let keys: Vec<String> = (0..3).map(|_| house.customer().key()).collect();

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use bekci_test_support::{Postgres, TempDir, psql, sqlite3_cli};
+use bekci_test_support::{MariaDb, Postgres, TempDir, mariadb_cli, psql, sqlite3_cli};
 use serde_json::Value;
 
 use crate::{
@@ -274,6 +274,11 @@ fn the_statements_that_migrate_prints_make_the_schema() {
     let url = Postgres::shared().fresh_database("printed");
     let place = Place::on(&url);
     psql(&url, &place.run(&["migrate", "up", "--sql"]).success().out);
+    assert_eq!(place.run(&["migrate", "status"]).success().out, "up to date\n");
+
+    let url = MariaDb::shared().fresh_database("printed");
+    let place = Place::on(&url);
+    mariadb_cli(&url, &place.run(&["migrate", "up", "--sql"]).success().out);
     assert_eq!(place.run(&["migrate", "status"]).success().out, "up to date\n");
 }
 

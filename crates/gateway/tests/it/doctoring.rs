@@ -126,7 +126,7 @@ fn a_certificate_that_cannot_be_shown_or_whose_key_everybody_can_read_is_found()
 
 #[test]
 fn accounts_that_share_an_identifier_and_a_column_too_short_for_a_new_hash_are_found() {
-    for kind in [Kind::Sqlite, Kind::Postgres] {
+    for kind in [Kind::Sqlite, Kind::Postgres, Kind::MariaDb] {
         let house = House::new(kind, 0);
         for email in ["jos\u{e9}@example.com", "jose\u{301}@example.com"] {
             house.sql(&format!(
@@ -138,25 +138,32 @@ fn accounts_that_share_an_identifier_and_a_column_too_short_for_a_new_hash_are_f
         fails(&ran, "identifiers", "models.<name>.filter");
         assert!(of(&json(&ran), "password column").is_empty(), "{ran:?}");
     }
-    let house = House::new(Kind::Postgres, 0);
-    house.sql("UPDATE customers SET password_hash = NULL");
-    house.sql("ALTER TABLE customers ALTER COLUMN password_hash TYPE varchar(60)");
-    let ran = house.command(&DOCTOR, "");
-    fails(&ran, "password column", "holds 60 characters and a new hash has 96");
-    fails(&ran, "password column", "varchar(255)");
-    let argon2 = "password_hash = { memory_kib = 7168, iterations = 1, lanes = 1 }";
-    let ran = house.command_with(argon2, "password_hash = { bcrypt = 12 }", &DOCTOR);
-    assert!(of(&json(&ran), "password column").is_empty(), "{ran:?}");
+    for (kind, alter) in [
+        (Kind::Postgres, "ALTER COLUMN password_hash TYPE"),
+        (Kind::MariaDb, "MODIFY password_hash"),
+    ] {
+        let house = House::new(kind, 0);
+        house.sql("UPDATE customers SET password_hash = NULL");
+        house.sql(&format!("ALTER TABLE customers {alter} varchar(60)"));
+        let ran = house.command(&DOCTOR, "");
+        fails(&ran, "password column", "holds 60 characters and a new hash has 96");
+        fails(&ran, "password column", "varchar(255)");
+        let argon2 = "password_hash = { memory_kib = 7168, iterations = 1, lanes = 1 }";
+        let ran = house.command_with(argon2, "password_hash = { bcrypt = 12 }", &DOCTOR);
+        assert!(of(&json(&ran), "password column").is_empty(), "{ran:?}");
+    }
 }
 
 #[test]
 fn a_trigger_that_somebody_dropped_is_found() {
-    for kind in [Kind::Sqlite, Kind::Postgres] {
+    for kind in [Kind::Sqlite, Kind::Postgres, Kind::MariaDb] {
         let house = House::new(kind, 0);
         if kind == Kind::Sqlite {
             let name =
                 house.sql("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'bekci_bans' LIMIT 1");
             house.sql(&format!("DROP TRIGGER \"{name}\""));
+        } else if kind == Kind::MariaDb {
+            house.sql("DROP TRIGGER bekci_watch_bans_update");
         } else {
             let name = house.sql(
                 "SELECT tgname FROM pg_trigger WHERE tgrelid = 'bekci_bans'::regclass AND NOT tgisinternal LIMIT 1",
@@ -259,7 +266,7 @@ fn where_there_is_nothing_yet_nothing_is_made() {
 
 #[test]
 fn accounts_that_no_status_list_lets_in_are_counted_with_the_command_that_lets_them_in() {
-    for kind in [Kind::Sqlite, Kind::Postgres] {
+    for kind in [Kind::Sqlite, Kind::Postgres, Kind::MariaDb] {
         let house = House::new(kind, 0);
         house.sql("INSERT INTO customers (email, status) VALUES ('p1@x.test', 'pending'), ('p2@x.test', 'pending'), ('d@x.test', 'deleted')");
         let ran = house.command(&DOCTOR, "");
@@ -298,7 +305,7 @@ fn a_configuration_that_the_start_refuses_changes_no_trigger() {
 
 #[test]
 fn an_empty_table_beside_the_one_that_is_meant_is_made_only_when_it_is_said() {
-    for kind in [Kind::Sqlite, Kind::Postgres] {
+    for kind in [Kind::Sqlite, Kind::Postgres, Kind::MariaDb] {
         let house = House::new(kind, 0);
         house.sql("CREATE TABLE orders (id integer)");
         let other = "[models.customer]\ntable = \"Clients\"\n[models.admin]\ntable = \"staff\"\n";

@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use crate::{
     forge,
-    house::{House, Kind, on_every_store},
+    house::{House, Kind, on_sqlite_and_postgres},
     http::{Ask, ask},
     reloading::{LOOK_EVERY, LOOKS},
 };
 
-on_every_store!(what_is_explained_is_what_every_node_answers, what_decided_is_named);
+on_sqlite_and_postgres!(what_is_explained_is_what_every_node_answers, what_decided_is_named);
 
 /// What `bekci explain` says about a request with this token.
 fn explained(house: &House, method: &str, url: &str, token: Option<&str>) -> Value {

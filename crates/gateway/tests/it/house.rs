@@ -9,7 +9,9 @@ use std::{
     sync::OnceLock,
 };
 
-use bekci_test_support::{Postgres, Redis, Server, Service, TempDir, find_program, free_port, psql, sqlite3_cli};
+use bekci_test_support::{
+    MariaDb, Postgres, Redis, Server, Service, TempDir, find_program, free_port, mariadb_cli, psql, sqlite3_cli,
+};
 
 use serde_json::Value;
 
@@ -29,15 +31,14 @@ pub enum Kind {
     SqliteRedis,
     Postgres,
     PostgresRedis,
+    MariaDb,
 }
 
 /// Runs each function of a suite on every store.
 macro_rules! on_every_store {
     ($($name:ident),* $(,)?) => {
-        crate::house::on_every_store!(@kind sqlite, Sqlite, $($name),*);
-        crate::house::on_every_store!(@kind sqlite_and_redis, SqliteRedis, $($name),*);
-        crate::house::on_every_store!(@kind postgres, Postgres, $($name),*);
-        crate::house::on_every_store!(@kind postgres_and_redis, PostgresRedis, $($name),*);
+        crate::house::on_sqlite_and_postgres!($($name),*);
+        crate::house::on_every_store!(@kind mariadb, MariaDb, $($name),*);
     };
     (@kind $module:ident, $kind:ident, $($name:ident),*) => {
         mod $module {
@@ -49,6 +50,17 @@ macro_rules! on_every_store {
     };
 }
 pub(crate) use on_every_store;
+
+/// The same without MariaDB, for suites whose statements other suites run there.
+macro_rules! on_sqlite_and_postgres {
+    ($($name:ident),* $(,)?) => {
+        crate::house::on_every_store!(@kind sqlite, Sqlite, $($name),*);
+        crate::house::on_every_store!(@kind sqlite_and_redis, SqliteRedis, $($name),*);
+        crate::house::on_every_store!(@kind postgres, Postgres, $($name),*);
+        crate::house::on_every_store!(@kind postgres_and_redis, PostgresRedis, $($name),*);
+    };
+}
+pub(crate) use on_sqlite_and_postgres;
 
 /// A running `bekci serve`.
 pub struct Node {
@@ -91,7 +103,7 @@ const PATIENT: &str =
 impl House {
     /// The house that all tests of a kind share, each with accounts of its own.
     pub fn shared(kind: Kind) -> &'static Self {
-        static SHARED: [OnceLock<House>; 4] = [const { OnceLock::new() }; 4];
+        static SHARED: [OnceLock<House>; 5] = [const { OnceLock::new() }; 5];
         SHARED[kind as usize].get_or_init(|| Self::new(kind, 2))
     }
 
@@ -99,6 +111,7 @@ impl House {
         let database = match kind {
             Kind::Sqlite | Kind::SqliteRedis => None,
             Kind::Postgres | Kind::PostgresRedis => Some(Postgres::shared().fresh_database("house")),
+            Kind::MariaDb => Some(MariaDb::shared().fresh_database("house")),
         };
         let redis = matches!(kind, Kind::SqliteRedis | Kind::PostgresRedis).then(Redis::start);
         Self::on(database, redis, nodes)
@@ -344,6 +357,8 @@ impl House {
     pub fn sql(&self, sql: &str) -> String {
         if self.database.starts_with("sqlite:") {
             sqlite3_cli(&self.file, sql)
+        } else if self.database.starts_with("mysql:") {
+            mariadb_cli(&self.database, sql)
         } else {
             psql(&self.database, sql)
         }

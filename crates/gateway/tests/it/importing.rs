@@ -80,6 +80,11 @@ fn accounts_of_other_systems_sign_in_on_postgres() {
     accounts_of_other_systems_sign_in(&House::new(Kind::Postgres, 1));
 }
 
+#[test]
+fn accounts_of_other_systems_sign_in_on_mariadb() {
+    accounts_of_other_systems_sign_in(&House::new(Kind::MariaDb, 1));
+}
+
 fn accounts_of_other_systems_sign_in(house: &House) {
     let files = Files::new();
     let mut csv = "email,name,password_hash,verified\n".to_owned();
@@ -133,7 +138,7 @@ fn accounts_of_other_systems_sign_in(house: &House) {
 
 #[test]
 fn lines_with_mistakes_are_named_and_keep_no_other_line_out() {
-    for kind in [Kind::Sqlite, Kind::Postgres] {
+    for kind in [Kind::Sqlite, Kind::Postgres, Kind::MariaDb] {
         let house = House::new(kind, 0);
         let files = Files::new();
         let good = DJANGO.1;
@@ -182,8 +187,19 @@ fn lines_with_mistakes_are_named_and_keep_no_other_line_out() {
 
 #[test]
 fn what_the_database_refuses_costs_the_line_alone() {
-    let house = House::new(Kind::Postgres, 0);
-    house.sql("ALTER TABLE customers ADD COLUMN age integer CHECK (age > 0); ALTER TABLE customers ALTER COLUMN password_hash TYPE varchar(100)");
+    for (kind, alter) in [
+        (Kind::Postgres, "ALTER COLUMN password_hash TYPE"),
+        (Kind::MariaDb, "MODIFY password_hash"),
+    ] {
+        let house = House::new(kind, 0);
+        house.sql(&format!(
+            "ALTER TABLE customers ADD COLUMN age integer CHECK (age > 0); ALTER TABLE customers {alter} varchar(100)"
+        ));
+        costs_the_line_alone(&house);
+    }
+}
+
+fn costs_the_line_alone(house: &House) {
     let files = Files::new();
     let lines: Vec<String> = (0..20)
         .map(|n| json!({"email": format!("p{n}@customer.test"), "age": n % 10, "password_hash": ARGON2.1}).to_string())
@@ -194,7 +210,7 @@ fn what_the_database_refuses_costs_the_line_alone() {
             "{".to_owned(),
         ])
         .collect();
-    let told = import(&house, &files.write("p.jsonl", &lines.join("\n")), &[]);
+    let told = import(house, &files.write("p.jsonl", &lines.join("\n")), &[]);
     assert_eq!(counts(&told), [18, 0, 6], "{told}");
     let refused: Vec<u64> = told["errors"]
         .as_array()
@@ -207,21 +223,26 @@ fn what_the_database_refuses_costs_the_line_alone() {
 
 #[test]
 fn a_field_without_a_column_is_refused_before_the_first_line_and_an_id_is_kept() {
-    let house = House::new(Kind::Postgres, 0);
+    for kind in [Kind::Postgres, Kind::MariaDb] {
+        keeps_ids(&House::new(kind, 0));
+    }
+}
+
+fn keeps_ids(house: &House) {
     let files = Files::new();
     let file = files.write(
         "ids.csv",
         "id,email,city\n900,k@customer.test,x\n-1,l@customer.test,x\n",
     );
-    let told = import(&house, &file, &[]);
+    let told = import(house, &file, &[]);
     let said = told["error"]["message"].as_str().unwrap();
     assert!(
         said.contains("no column city") && said.contains("--map city=-"),
         "{said}"
     );
-    let told = import(&house, &file, &["--map", "city=-", "--set", "name=Of the file"]);
+    let told = import(house, &file, &["--map", "city=-", "--set", "name=Of the file"]);
     assert_eq!(counts(&told), [1, 0, 1], "{told}");
-    assert_eq!(count(&house, "id = 900 AND name = 'Of the file'"), 1);
+    assert_eq!(count(house, "id = 900 AND name = 'Of the file'"), 1);
     let add = [
         "principal",
         "add",
@@ -241,16 +262,16 @@ fn a_field_without_a_column_is_refused_before_the_first_line_and_an_id_is_kept()
         "others.csv",
         "id,email\n901,k@customer.test\n900,m@customer.test\n900,k@customer.test\n",
     );
-    let told = import(&house, &other, &[]);
+    let told = import(house, &other, &[]);
     assert_eq!(counts(&told), [0, 0, 3], "{told}");
     let whole = files.write("whole.csv", "id,email\n900,k@customer.test\n");
-    assert_eq!(counts(&import(&house, &whole, &[])), [0, 1, 0]);
+    assert_eq!(counts(&import(house, &whole, &[])), [0, 1, 0]);
 }
 
 /// Ten thousand, of which the command is ended after the first batch.
 #[test]
 fn an_import_that_was_interrupted_is_repeated_and_is_in_force_on_a_running_node() {
-    for kind in [Kind::Sqlite, Kind::PostgresRedis] {
+    for kind in [Kind::Sqlite, Kind::PostgresRedis, Kind::MariaDb] {
         let house = House::new(kind, 1);
         let files = Files::new();
         let mut csv = "email,password_hash\n".to_owned();

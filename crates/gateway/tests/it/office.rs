@@ -23,6 +23,7 @@ macro_rules! on_every_ground {
         on_every_ground!(@ground sqlite, Sqlite, $($name),*);
         on_every_ground!(@ground postgres, Postgres, $($name),*);
         on_every_ground!(@ground postgres_and_redis, PostgresRedis, $($name),*);
+        on_every_ground!(@ground mariadb, MariaDb, $($name),*);
     };
     (@ground $module:ident, $ground:ident, $($name:ident),*) => {
         mod $module {

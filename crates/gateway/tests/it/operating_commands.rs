@@ -158,7 +158,7 @@ fn a_cached_identity_is_told_beside_the_databases(house: &House) {
     on_all_nodes(house, "/direct/x", &tokens.access, "200");
     // The account was made behind the nodes' backs: its version moves once more when one of them has seen all of that.
     let unseen = format!(
-        "SELECT count(*) FROM identity_outbox WHERE position IS NULL AND key = '{}'",
+        "SELECT count(*) FROM identity_outbox WHERE position IS NULL AND \"key\" = '{}'",
         person.key()
     );
     let seen = (0..3_000).any(|_| {

@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use crate::{
-    house::{House, on_every_store},
+    house::{House, on_sqlite_and_postgres},
     http::{Wire, ask},
     people::Tokens,
     proxying::{say_by_websocket, talk_by_websocket, upgrade},
 };
 
-on_every_store!(a_websocket_on_another_node_ends_with_what_let_it_in);
+on_sqlite_and_postgres!(a_websocket_on_another_node_ends_with_what_let_it_in);
 
 /// An open WebSocket of somebody, on the last node.
 fn opened(house: &House, path: &str, tokens: &Tokens) -> Wire {

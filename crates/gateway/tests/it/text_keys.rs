@@ -61,3 +61,8 @@ fn text_keys_on_sqlite() {
 fn text_keys_on_postgres() {
     a_text_that_a_key_can_hold_is_an_account_and_any_other_none(Kind::PostgresRedis);
 }
+
+#[test]
+fn text_keys_on_mariadb() {
+    a_text_that_a_key_can_hold_is_an_account_and_any_other_none(Kind::MariaDb);
+}

@@ -23,7 +23,7 @@ pub(super) async fn connect(config: &Config) -> (Finding, Option<DatabaseConnect
     let kind = match config.database.kind() {
         DatabaseKind::Sqlite => "SQLite",
         DatabaseKind::Postgres => "PostgreSQL",
-        DatabaseKind::MySql => "MySQL",
+        DatabaseKind::MariaDb => "MariaDB",
     };
     let advice = "is the server up, and are database.url, user and password right? Is its port open to this machine?";
     let began = SystemClock.uptime();

@@ -131,11 +131,15 @@ fn models(config: &Config, findings: &mut Findings<'_>) {
             );
         }
         tables.push((name, model.table.as_str()));
-        if config.database.kind() == DatabaseKind::Sqlite && model.table.as_str().contains('.') {
-            findings.add(
-                &["models", name, "table"],
-                "names a schema; SQLite has none, so write the table's name alone",
-            );
+        let without_schemas = match config.database.kind() {
+            DatabaseKind::Sqlite => Some("names a schema; SQLite has none, so write the table's name alone"),
+            DatabaseKind::MariaDb => Some(
+                "names a schema, which MariaDB calls a database: write the table's name alone, and its database in database.url",
+            ),
+            DatabaseKind::Postgres => None,
+        };
+        if let Some(message) = without_schemas.filter(|_| model.table.as_str().contains('.')) {
+            findings.add(&["models", name, "table"], message);
         }
         if let Some(both) = model
             .active_statuses

@@ -15,7 +15,7 @@ use crate::config::values::url::{Parts, percent_encoded};
 settings! {
     /// The database that holds accounts, rights and sessions.
     Database {
-        /// `sqlite://path`, `postgres://user@host/name` or `mysql://user@host/name`.
+        /// `sqlite://path`, `postgres://user@host/name`, or `mysql://user@host/name` for MariaDB 10.6 or later.
         url: Secret [Kind::Secret(&secret::DATABASE_URL)] = Toml("'sqlite://data/bekci.db'");
         /// The user, in place of the one in the URL.
         user: Option<Sentence> = Absent;
@@ -35,8 +35,8 @@ pub(crate) enum DatabaseKind {
     Sqlite,
     /// A PostgreSQL server.
     Postgres,
-    /// A MySQL or MariaDB server.
-    MySql,
+    /// A MariaDB server.
+    MariaDb,
 }
 
 impl Database {
@@ -44,8 +44,8 @@ impl Database {
     pub(crate) fn kind(&self) -> DatabaseKind {
         if self.url.starts_with("sqlite:") {
             DatabaseKind::Sqlite
-        } else if self.url.starts_with("mysql:") {
-            DatabaseKind::MySql
+        } else if self.url.starts_with("mysql:") || self.url.starts_with("mariadb:") {
+            DatabaseKind::MariaDb
         } else {
             DatabaseKind::Postgres
         }
@@ -161,6 +161,8 @@ mod tests {
             url.expose_secret(),
             "postgres://app:p%40ss%3A%2F@db.internal:5433/shop?sslmode=require"
         );
+        let url = database("mysql://app:old@db.internal/shop").effective_url();
+        assert_eq!(url.expose_secret(), "mysql://app:p%40ss%3A%2F@db.internal/shop");
         let url = database("postgres://db/shop").effective_url();
         assert_eq!(url.expose_secret(), "postgres://:p%40ss%3A%2F@db/shop");
     }

@@ -318,6 +318,8 @@ fn a_list_of_redis_servers_has_its_hosts_in_the_url_and_its_credentials_beside_i
 fn a_schema_before_a_table_needs_a_database_that_has_schemas() {
     let model = "[models.customer]\ntable = 'shop.Customers'\n";
     assert!(mistake(model).contains("models.customer.table: names a schema; SQLite has none"));
+    let mariadb = format!("[database]\nurl = 'mysql://db/shop'\n{model}");
+    assert!(mistake(&mariadb).contains("models.customer.table: names a schema, which MariaDB calls a database"));
 }
 
 #[test]

@@ -39,10 +39,6 @@ fn every_row_names_a_key() {
 fn what_is_not_built_is_refused_where_it_is_asked_for() {
     for (text, place) in [
         (
-            "[database]\nurl = 'mysql://db/x'\n",
-            "bekci.toml:2:7: database.url: needs MySQL",
-        ),
-        (
             "[guards.customer]
 carry_session_data = true
 ",

@@ -68,12 +68,12 @@ pub(crate) const ANY: SecretRule = SecretRule::new("a text", |bytes| has_length(
 /// A URL that may have a password in it.
 pub(crate) const DATABASE_URL: SecretRule = SecretRule {
     masked: masked_url,
-    ..SecretRule::new("a URL with sqlite:, postgres: or mysql:", |bytes| {
+    ..SecretRule::new("a URL with sqlite:, postgres:, mysql: or mariadb:", |bytes| {
         let url = text_of(bytes)?;
         let is_sqlite = url
             .strip_prefix("sqlite:")
             .is_some_and(|rest| !rest.trim_start_matches('/').is_empty());
-        let is_server = ["postgres", "postgresql", "mysql"]
+        let is_server = ["postgres", "postgresql", "mysql", "mariadb"]
             .iter()
             .any(|scheme| Parts::of(url).is_some_and(|parts| parts.scheme == *scheme && !parts.host.is_empty()));
         if is_sqlite || is_server {

@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-use bekci_test_support::{Postgres, Redis, Server, Service, TempDir, free_port, sqlite3_cli, unique};
+use bekci_test_support::{MariaDb, Postgres, Redis, Server, Service, TempDir, free_port, sqlite3_cli, unique};
 use serde_json::{Value, json};
 
 use crate::{
@@ -25,6 +25,7 @@ pub enum Ground {
     Sqlite,
     Postgres,
     PostgresRedis,
+    MariaDb,
 }
 
 /// Two nodes on one database.
@@ -52,11 +53,12 @@ pub struct Desk<'a> {
 impl Office {
     /// The one that all tests of a ground share.
     pub fn shared(ground: Ground) -> &'static Self {
-        static SHARED: [OnceLock<Office>; 4] = [const { OnceLock::new() }; 4];
+        static SHARED: [OnceLock<Office>; 5] = [const { OnceLock::new() }; 5];
         SHARED[ground as usize].get_or_init(|| match ground {
             Ground::Demo => Self::demo(),
             Ground::Sqlite => Self::served(None, None),
             Ground::Postgres => Self::served(Some(Postgres::shared().fresh_database("office")), None),
+            Ground::MariaDb => Self::served(Some(MariaDb::shared().fresh_database("office")), None),
             Ground::PostgresRedis => {
                 let database = Postgres::shared().fresh_database("office");
                 Self::served(Some(database), Some(Redis::start()))

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::{
-    house::{House, on_every_store},
+    house::{House, on_sqlite_and_postgres},
     http::{Answer, Ask, get, post},
     people::call,
 };
 
-on_every_store!(
+on_sqlite_and_postgres!(
     a_sign_in_by_cookie_sets_the_cookies_of_the_contract_and_tells_no_token,
     what_changes_something_by_cookie_needs_proof_of_origin,
     a_refresh_by_cookie_needs_proof_of_origin_and_sets_new_cookies,

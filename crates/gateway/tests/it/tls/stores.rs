@@ -1,9 +1,9 @@
-//! Redis and PostgreSQL by TLS.
+//! Redis, PostgreSQL and MariaDB by TLS.
 
-use std::process::Command;
+use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use bekci_test_support::{Postgres, Server, Service, TempDir, find_program, psql};
+use bekci_test_support::{MariaDb, Postgres, Server, Service, TempDir, find_program, psql};
 use secrecy::SecretString;
 
 use super::{authority::Authority, listener::gateway};
@@ -116,4 +116,31 @@ async fn postgresql_by_tls_is_spoken_to_where_its_certificate_is_good_and_not_wh
     last.unwrap();
     connects(&postgres, "127.0.0.1", &authority).await.unwrap_err();
     connects(&postgres, "localhost", &stranger).await.unwrap_err();
+}
+
+async fn mariadb_connects(port: u16, host: &str, authority: &Authority) -> Result<(), String> {
+    let file = authority.file();
+    let url = format!(
+        "mariadb://root@{host}:{port}/mysql?ssl-mode=verify_identity&ssl-ca={}",
+        file.display()
+    );
+    let opened = bekci_store::connect(&SecretString::from(url), 1).await;
+    opened.map(drop).map_err(|error| error.to_string())
+}
+
+#[actix_web::test]
+async fn mariadb_by_tls_is_spoken_to_where_its_certificate_is_good_and_not_where_it_is_another_s() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let (certificate, key) = authority.write("mariadb", &authority.issue("localhost"));
+    // The server has a user of its own.
+    std::fs::set_permissions(authority.folder.path(), Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
+    let argument = |name: &str, path: &Path| format!("--ssl-{name}={}", path.display());
+    let mariadb = MariaDb::start_with(&[&argument("cert", &certificate), &argument("key", &key)]);
+    let port = mariadb.server().port();
+    mariadb_connects(port, "localhost", &authority).await.unwrap();
+    mariadb_connects(port, "127.0.0.1", &authority).await.unwrap_err();
+    mariadb_connects(port, "localhost", &stranger).await.unwrap_err();
+    let plain = MariaDb::shared().server().port();
+    mariadb_connects(plain, "localhost", &authority).await.unwrap_err();
 }
