@@ -18,7 +18,7 @@ use sea_orm::DbErr;
 use tokio::sync::oneshot;
 
 use crate::{
-    coherence::{Change, CommitFailure, OutboxRows},
+    coherence::{Change, CommitFailure, Cursor, OutboxRows},
     keys::ChangeKey,
     node::Node,
 };
@@ -160,20 +160,20 @@ async fn run(node: Node, transaction: Box<dyn Change>, barrier: Barrier) -> Resu
             ..Committed::nothing()
         });
     };
-    node.apply_own(&numbered.keys, numbered.position, returned);
+    node.apply_own(&numbered.keys, numbered.at.position, returned);
     if let Some((version, policy)) = policy {
         node.put_policy(version, &policy);
     }
     let waits = barrier == Barrier::Always || !numbered.adds;
-    let refresh = node.refresh_beside(numbered.refresh, Some((numbered.position, returned)));
+    let refresh = node.refresh_beside(numbered.refresh, Some((numbered.at.position, returned)));
     let effective = if waits {
-        tokio::join!(node.barrier(Some(numbered.position), returned), refresh).0
+        tokio::join!(node.barrier(Some(numbered.at), returned), refresh).0
     } else {
         refresh.await;
         true
     };
     Ok(Committed {
-        position: Some(numbered.position),
+        position: Some(numbered.at.position),
         versions: numbered.keys,
         effective,
     })
@@ -200,7 +200,7 @@ async fn compiled(
 #[derive(Debug)]
 pub(crate) struct Numbered {
     pub(crate) keys: Vec<(ChangeKey, u64)>,
-    pub(crate) position: i64,
+    pub(crate) at: Cursor,
     adds: bool,
     refresh: Vec<ChangeKey>,
 }
@@ -212,18 +212,18 @@ async fn number(node: &Node, transaction: &dyn Change) -> Result<Option<Numbered
         return Ok(None);
     }
     let adds = changed.iter().all(|key| key.adds);
-    let (keys, position) = give_numbers(node, transaction, &OutboxRows::Own).await?;
+    let (keys, at) = give_numbers(node, transaction, &OutboxRows::Own).await?;
     let refresh = changed.into_iter().filter(|key| key.refresh).map(|key| key.key);
     Ok(Some(Numbered {
         keys,
-        position,
+        at,
         adds,
         refresh: refresh.collect(),
     }))
 }
 
-/// The keys of the rows that were numbered, with their new versions, and their position.
-pub(crate) type Position = (Vec<(ChangeKey, u64)>, i64);
+/// The keys of the rows that were numbered, with their new versions, and one of the rows with its position.
+pub(crate) type Position = (Vec<(ChangeKey, u64)>, Cursor);
 
 /// Gives these outbox rows their keys' new versions and the next position. The commit lock is held from here to the end of the transaction.
 pub(crate) fn give_numbers<'a>(
@@ -235,7 +235,7 @@ pub(crate) fn give_numbers<'a>(
         let keys = transaction.raise_versions(rows).await?;
         node.points().reach("commit.versions").await;
         let position = transaction.next_position(node.bound()).await?;
-        transaction.number(rows, position).await?;
-        Ok((keys, position))
+        let at = transaction.number(rows, position).await?;
+        Ok((keys, at))
     })
 }

@@ -8,7 +8,7 @@
 //! 3. A session that is over by the clock is in no identity that is loaded now, and may be in one that was loaded before.
 
 use bekci_core::{Identity, IdentityVersion, PrincipalKey, SessionId, signin::StoreError};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
+use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::{Store, load, node::Node, shared::Label, sql::statement};
 
@@ -148,7 +148,7 @@ impl Node {
         read
     }
 
-    async fn truth_within(&self, snapshot: &DatabaseTransaction, key: &PrincipalKey) -> Result<Truth, DbErr> {
+    async fn truth_within<C: ConnectionTrait>(&self, snapshot: &C, key: &PrincipalKey) -> Result<Truth, DbErr> {
         let sql = "SELECT key, version, 0 AS kind FROM identity_versions WHERE key IN ($1, '@all') \
                    UNION ALL SELECT name, value, 1 FROM coherence_meta WHERE name = 'epoch' \
                    UNION ALL SELECT key, 0, 2 FROM identity_outbox WHERE key IN ($1, '@all') AND position IS NULL";

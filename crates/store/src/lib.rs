@@ -10,6 +10,7 @@
 //! - `commit`: versions, the commit lock, positions, COMMIT, the barrier.
 //! - `node`: what a process holds, how long it trusts that, how it sees what others changed.
 //! - `shared`: entries in Redis, sealed and labelled.
+//! - `link`: whether the database answers, and how those who wait for it are let go.
 //! - `limits`: how many attempts were refused, in this process or in Redis.
 //! - `sessions`: sign-in, refresh and sign-out on the session row.
 
@@ -33,6 +34,7 @@ pub mod hooks;
 mod identifiers;
 mod keys;
 mod limits;
+mod link;
 mod load;
 mod mails;
 mod node;
@@ -86,7 +88,8 @@ pub use sea_orm;
 pub use shared::{RedisSettings, SharedCacheError};
 
 use crate::{
-    coherence::{SqlLedger, TokioRuntime},
+    coherence::{Runtime, SqlLedger, TokioRuntime},
+    link::Link,
     mails::Mails,
     node::{Node, NodeParts},
     sessions::Sessions,
@@ -196,10 +199,13 @@ impl Store {
             None => Arc::new(MemoryLimiter::new(Arc::clone(&settings.clock))),
         };
         let shared = shared.transpose()?.map(Arc::new);
+        let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
+        let link = Arc::new(Link::new(Arc::clone(&runtime)));
         let node = Node::new(NodeParts {
             backend: db.get_database_backend(),
-            ledger: Arc::new(SqlLedger::new(db.clone())),
-            runtime: Arc::new(TokioRuntime),
+            ledger: Arc::new(SqlLedger::new(db.clone(), Arc::clone(&link))),
+            runtime,
+            link,
             db,
             clock: settings.clock,
             models: settings.models,

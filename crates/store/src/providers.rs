@@ -1,6 +1,6 @@
 //! Accounts that are not rows of their model's table: whom to ask, and what becomes of the answer.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bekci_core::{
     Account, FindCredentials, Identity, ModelName, ModelSpec, PrincipalKey, ProviderUnavailable, ScopedRights,
@@ -51,6 +51,14 @@ pub(crate) fn unavailable(error: ProviderUnavailable) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 
+/// A provider that has not answered after this time is not waited for.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(1_500);
+
+async fn in_time<T>(asked: impl Future<Output = Result<T, ProviderUnavailable>>) -> Result<T, ProviderUnavailable> {
+    let answer = tokio::time::timeout(ANSWERS_WITHIN, asked).await;
+    answer.unwrap_or_else(|_| Err(ProviderUnavailable("it does not answer in time".to_owned())))
+}
+
 /// What a model's own provider says of an account. `None`: the model has none, and the table is asked.
 pub(crate) type Given = Option<Option<Account>>;
 
@@ -63,7 +71,7 @@ impl Node {
         if model.key(key.id()).is_err() {
             return Ok(Some(None));
         }
-        provider.account(key).await.map(Some)
+        in_time(provider.account(key)).await.map(Some)
     }
 
     /// Refuses to write to the table of a model that has none.
@@ -84,7 +92,7 @@ pub(crate) async fn find(
     spec: &ModelSpec,
     identifier: &str,
 ) -> Result<Vec<Credential>, StoreError> {
-    let found = finding.find(identifier).await.map_err(unavailable)?;
+    let found = in_time(finding.find(identifier)).await.map_err(unavailable)?;
     let stray = |credential: &&Credential| {
         let key = &credential.key;
         key.model() != spec.name.as_str() || spec.key(key.id()).is_err()

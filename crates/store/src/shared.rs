@@ -29,6 +29,7 @@ use sha2::Sha256;
 
 use crate::{
     compared::CachedEntry,
+    node::Hint,
     redis_check::RedisProblem,
     redis_link::{Connection, RedisLink, ScanPlace},
 };
@@ -102,6 +103,18 @@ struct Entry<I> {
 struct Sealed<E> {
     mac: String,
     entry: E,
+}
+
+/// What other nodes say.
+pub(crate) struct Heard(redis::aio::PubSub);
+
+impl Heard {
+    /// The next hint; `None`: the connection is lost.
+    pub(crate) async fn next(&mut self) -> Option<Vec<u8>> {
+        use futures_util::StreamExt;
+        let message = self.0.on_message().next().await?;
+        Some(message.get_payload_bytes().to_vec())
+    }
 }
 
 pub(crate) struct SharedCache {
@@ -309,7 +322,7 @@ impl SharedCache {
     }
 
     /// Tells the other nodes that there is something to see. They would find it by themselves.
-    pub(crate) fn hint(&self) {
+    pub(crate) fn hint(&self, hint: Hint) {
         if self.left_alone() {
             return;
         }
@@ -318,20 +331,15 @@ impl SharedCache {
         };
         let channel = self.channel();
         tokio::spawn(async move {
-            let _heard: redis::RedisResult<()> = connection.publish(channel, "").await;
+            let _heard: redis::RedisResult<()> = connection.publish(channel, hint.payload()).await;
         });
     }
 
-    /// Calls `heard` at each hint, until the connection is lost.
-    pub(crate) async fn listen(&self, heard: impl Fn()) -> redis::RedisResult<()> {
-        use futures_util::StreamExt;
+    /// A connection of its own that hears hints from now on.
+    pub(crate) async fn listen(&self) -> redis::RedisResult<Heard> {
         let mut subscription = self.link.listen().await?;
         subscription.subscribe(self.channel()).await?;
-        let mut messages = subscription.on_message();
-        while messages.next().await.is_some() {
-            heard();
-        }
-        Ok(())
+        Ok(Heard(subscription))
     }
 
     fn mac(&self, entry: &[u8]) -> Option<Hmac<Sha256>> {

@@ -5,10 +5,7 @@
 
 pub(crate) mod mariadb;
 
-use sea_orm::{
-    ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, Statement, TransactionOptions, Value,
-    sqlx,
-};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, IsolationLevel, Statement, TransactionOptions, Value, sqlx};
 
 /// The database's own clock, in microseconds since 1970.
 pub(crate) fn now_micros(backend: DbBackend) -> &'static str {
@@ -113,7 +110,7 @@ pub(crate) fn writing(backend: DbBackend, mut options: TransactionOptions) -> Tr
 
 /// What a transaction of an application begins with on MariaDB: the bound on an idle holder of the commit lock is a setting of the session, and goes on from the
 /// transaction before.
-pub(crate) async fn writing_begins(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+pub(crate) async fn writing_begins<C: ConnectionTrait>(transaction: &C) -> Result<(), DbErr> {
     if transaction.get_database_backend() == DbBackend::MySql {
         let own = "SET SESSION idle_transaction_timeout = CAST(COALESCE(@bekci_idle, @@idle_transaction_timeout) AS UNSIGNED)";
         transaction.execute_unprepared(own).await?;

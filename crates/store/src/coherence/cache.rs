@@ -2,7 +2,10 @@
 
 use bekci_core::{Identity, PrincipalKey};
 
-use crate::shared::{Label, Labelled, SharedCache};
+use crate::{
+    node::Hint,
+    shared::{Label, Labelled, SharedCache},
+};
 
 /// A place for identities that all nodes share. It may lose any entry, and may return any entry that was ever stored: the protocol goes by labels.
 #[async_trait::async_trait]
@@ -13,8 +16,8 @@ pub(crate) trait IdentityCache: Send + Sync + std::fmt::Debug {
     /// Stores an identity under its label.
     async fn set(&self, identity: &Identity, label: Label);
 
-    /// Wakes the loops of the other nodes, if it can.
-    fn hint(&self);
+    /// Tells the other nodes, if it can.
+    fn hint(&self, hint: Hint);
 }
 
 #[async_trait::async_trait]
@@ -27,7 +30,7 @@ impl IdentityCache for SharedCache {
         self.set(identity, label).await;
     }
 
-    fn hint(&self) {
-        self.hint();
+    fn hint(&self, hint: Hint) {
+        self.hint(hint);
     }
 }

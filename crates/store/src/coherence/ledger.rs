@@ -129,8 +129,8 @@ pub(crate) trait Ledger: Send + Sync + std::fmt::Debug {
     /// The newest row of the outbox and the epoch.
     async fn start(&self) -> Result<Start, DbErr>;
 
-    /// Writes a node's row.
-    async fn register(&self, node: &str, delta: Duration, acknowledged: i64) -> Result<(), DbErr>;
+    /// Writes a node's row, which acknowledges the cursor. `false`: the database has not the row of the cursor.
+    async fn register(&self, node: &str, delta: Duration, cursor: &Cursor) -> Result<bool, DbErr>;
 
     /// Notes that a node lives. `false`: it has no row.
     async fn heartbeat(&self, node: &str) -> Result<bool, DbErr>;
@@ -138,8 +138,8 @@ pub(crate) trait Ledger: Send + Sync + std::fmt::Debug {
     /// Writes how far a node has applied. `false`: the node has no row, or the database has not the row of the cursor.
     async fn acknowledge(&self, node: &str, cursor: &Cursor) -> Result<bool, DbErr>;
 
-    /// Deletes a node's row if it has not acknowledged the position. `false`: it has, or it has no row.
-    async fn fence(&self, node: &str, position: i64) -> Result<bool, DbErr>;
+    /// Deletes a node's row if it has not acknowledged this row of the outbox, and the database still has it. `false`: it has, it has no row, or the row of the outbox is not there.
+    async fn fence(&self, node: &str, at: &Cursor) -> Result<bool, DbErr>;
 
     /// Deletes a node's row if there was no heartbeat since this one.
     async fn reap(&self, node: &str, seen_at: i64) -> Result<bool, DbErr>;
@@ -190,8 +190,8 @@ pub(crate) trait Change: Send + Sync {
     /// Takes the commit lock and the next position. The lock is held until the transaction ends; a server database ends a transaction that does nothing for `idle`.
     async fn next_position(&self, idle: Duration) -> Result<i64, DbErr>;
 
-    /// Gives these rows the position and the versions of their keys.
-    async fn number(&self, rows: &OutboxRows, position: i64) -> Result<(), DbErr>;
+    /// Gives these rows the position and the versions of their keys; returns one of them.
+    async fn number(&self, rows: &OutboxRows, position: i64) -> Result<Cursor, DbErr>;
 
     /// All policy lines, as this transaction sees them.
     async fn policy_lines(&self) -> Result<Vec<PolicyLine>, DbErr>;

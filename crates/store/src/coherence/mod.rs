@@ -6,6 +6,7 @@
 mod cache;
 mod ledger;
 mod runtime;
+mod sql_change;
 mod sql_ledger;
 
 pub(crate) use cache::IdentityCache;
@@ -15,4 +16,5 @@ pub(crate) use ledger::{
     Change, CommitFailure, Cursor, Ledger, NodeRow, Outbox, OutboxRows, Snapshot, Start, Versions,
 };
 pub(crate) use runtime::{Runtime, TokioRuntime, within};
-pub(crate) use sql_ledger::{SqlChange, SqlLedger, policy_line, policy_lines, policy_page};
+pub(crate) use sql_change::SqlChange;
+pub(crate) use sql_ledger::{SqlLedger, policy_line, policy_lines, policy_page, reading};

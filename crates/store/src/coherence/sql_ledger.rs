@@ -1,6 +1,6 @@
 //! The ledger in SQL.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bekci_core::{GuardName, Identity, Need, PolicyLine, PrincipalKey, RoleTable, TenantName};
 use sea_orm::{
@@ -8,117 +8,52 @@ use sea_orm::{
     QueryResult, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
-use super::ledger::{
-    AppliedChange, Change, ChangedKey, CommitFailure, Cursor, Ledger, NodeRow, Outbox, OutboxRows, Snapshot, Start,
-    Versions,
+use super::{
+    ledger::{AppliedChange, Change, Cursor, Ledger, NodeRow, Outbox, Snapshot, Start, Versions},
+    sql_change::SqlChange,
 };
 use crate::{
     keys::ChangeKey,
+    link::{Link, Linked},
     load,
-    node::Node,
+    node::{ACKNOWLEDGED, CHANNEL, Node},
     providers::Given,
-    sql::{answered, now_micros, own_rows, random, statement, writing},
+    sql::{now_micros, random, statement, writing},
 };
 
 /// The tables of `bekci migrate up` on a connection pool.
 #[derive(Debug)]
 pub(crate) struct SqlLedger {
     db: DatabaseConnection,
+    link: Arc<Link>,
     backend: DbBackend,
-}
-
-/// A transaction that writes.
-pub(crate) struct SqlChange {
-    transaction: DatabaseTransaction,
-    /// MariaDB: the ids of this transaction's own rows, once they were read.
-    own: OnceLock<Vec<i64>>,
-}
-
-impl SqlChange {
-    pub(crate) fn new(transaction: DatabaseTransaction) -> Self {
-        Self {
-            transaction,
-            own: OnceLock::new(),
-        }
-    }
-
-    /// Locks the rows that this connection appended and nobody has numbered yet, and returns their ids. Its transaction before this one may have left some, through an
-    /// unguarded write: those that another transaction numbers are skipped, since it waits for the commit lock while it holds them.
-    async fn lock_own(&self) -> Result<&[i64], DbErr> {
-        if let Some(ids) = self.own.get() {
-            return Ok(ids);
-        }
-        let backend = self.transaction.get_database_backend();
-        let sql = format!(
-            "SELECT id, CAST(@@in_transaction AS SIGNED) AS holds FROM identity_outbox WHERE {} ORDER BY id",
-            own_rows(backend)
-        );
-        let (mut ids, mut holds) = (Vec::new(), true);
-        for row in self.transaction.query_all_raw(statement(backend, sql, [])).await? {
-            ids.push(row.try_get("", "id")?);
-            holds = row.try_get::<i64>("", "holds")? != 0;
-        }
-        if !holds {
-            // A statement that changes the schema has ended the transaction, and no lock outlives its statement: the numbers would not be in the order of commits.
-            self.transaction.execute_unprepared("START TRANSACTION").await?;
-        }
-        let ids = self.lock_free(&ids).await?;
-        Ok(self.own.get_or_init(|| ids))
-    }
-
-    /// MariaDB: locks those of these rows that have no position and no lock, and returns their ids. By the primary key alone: a row that is skipped would keep its lock in
-    /// the index by which it was found, and who numbers it needs that one too.
-    async fn lock_free(&self, ids: &[i64]) -> Result<Vec<i64>, DbErr> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let sql = format!(
-            "SELECT id FROM identity_outbox FORCE INDEX (PRIMARY) WHERE {} AND position IS NULL ORDER BY id FOR UPDATE SKIP LOCKED",
-            among(ids)
-        );
-        let locked = statement(self.transaction.get_database_backend(), sql, []);
-        let rows = self.transaction.query_all_raw(locked).await?;
-        rows.iter().map(|row| row.try_get("", "id")).collect()
-    }
-
-    /// The condition that selects these rows.
-    async fn condition(&self, rows: &OutboxRows) -> Result<String, DbErr> {
-        let backend = self.transaction.get_database_backend();
-        match rows {
-            OutboxRows::Own if backend == DbBackend::MySql => Ok(among(self.lock_own().await?)),
-            OutboxRows::Own => Ok(own_rows(backend).to_owned()),
-            OutboxRows::Ids(ids) => Ok(among(ids)),
-        }
-    }
-}
-
-fn among(ids: &[i64]) -> String {
-    if ids.is_empty() {
-        return "1 = 0".to_owned();
-    }
-    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
-    format!("id IN ({})", ids.join(","))
 }
 
 struct SqlSnapshot(DatabaseTransaction);
 
-fn unsigned(value: i64) -> u64 {
+/// The options of a transaction that reads, and sees one moment of the database. There is nothing to commit in it.
+pub(crate) fn reading(backend: DbBackend) -> TransactionOptions {
+    // SQLite has neither mode, and needs none: sea-orm would warn at every load.
+    let has_modes = backend != DbBackend::Sqlite;
+    TransactionOptions {
+        isolation_level: has_modes.then_some(IsolationLevel::RepeatableRead),
+        access_mode: has_modes.then_some(AccessMode::ReadOnly),
+        sqlite_transaction_mode: None,
+    }
+}
+
+/// Whether the database has a row of the outbox still: its position, number and time are the second value and the last two.
+const HAS_ROW: &str = "EXISTS (SELECT 1 FROM identity_outbox WHERE position = $2 AND id = $4 AND created_at = $5)";
+const HAS_ROW_AT_3: &str = "EXISTS (SELECT 1 FROM identity_outbox WHERE position = $2 AND id = $3 AND created_at = $4)";
+
+pub(super) fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or_default()
 }
 
 impl SqlLedger {
-    pub(crate) fn new(db: DatabaseConnection) -> Self {
+    pub(crate) fn new(db: DatabaseConnection, link: Arc<Link>) -> Self {
         let backend = db.get_database_backend();
-        Self { db, backend }
-    }
-
-    /// A transaction that reads, and sees one moment of the database. There is nothing to commit in it.
-    pub(crate) async fn read_only(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-        // SQLite has neither mode, and needs none: sea-orm would warn at every load.
-        let has_modes = db.get_database_backend() != DbBackend::Sqlite;
-        let isolation = has_modes.then_some(IsolationLevel::RepeatableRead);
-        let reading = has_modes.then_some(AccessMode::ReadOnly);
-        db.begin_with_config(isolation, reading).await
+        Self { db, link, backend }
     }
 
     async fn begin_writing(&self) -> Result<DatabaseTransaction, DbErr> {
@@ -153,18 +88,23 @@ impl Ledger for SqlLedger {
         Ok(start)
     }
 
-    async fn register(&self, node: &str, delta: Duration, acknowledged: i64) -> Result<(), DbErr> {
+    async fn register(&self, node: &str, delta: Duration, cursor: &Cursor) -> Result<bool, DbErr> {
         let now = now_micros(self.backend);
         let delta = i64::try_from(delta.as_millis()).unwrap_or(i64::MAX);
         let sql = format!(
-            "INSERT INTO coherence_nodes (node, acknowledged, delta_ms, seen_at) VALUES ($1, $2, $3, {now}) \
+            "INSERT INTO coherence_nodes (node, acknowledged, delta_ms, seen_at) SELECT $1, $2, $3, {now} FROM (SELECT 1 AS one) AS one WHERE {HAS_ROW} \
+             OR EXISTS (SELECT 1 FROM coherence_meta WHERE name = 'pruned_position' AND value >= $2) \
              ON CONFLICT (node) DO UPDATE SET acknowledged = excluded.acknowledged, delta_ms = excluded.delta_ms, seen_at = excluded.seen_at"
         );
-        let values = [node.into(), acknowledged.into(), delta.into()];
-        self.db
-            .execute_raw(statement(self.backend, sql, values))
-            .await
-            .map(|_| ())
+        let values = [
+            node.into(),
+            cursor.position.into(),
+            delta.into(),
+            cursor.row.into(),
+            cursor.created_at.into(),
+        ];
+        let hit = self.db.execute_raw(statement(self.backend, sql, values)).await?;
+        Ok(hit.rows_affected() > 0)
     }
 
     async fn heartbeat(&self, node: &str) -> Result<bool, DbErr> {
@@ -186,13 +126,22 @@ impl Ledger for SqlLedger {
             cursor.row.into(),
             cursor.created_at.into(),
         ];
+        if self.backend == DbBackend::Postgres {
+            // One statement that tells the writers as well. It does not wait for the disk: an acknowledgement that a crash takes back is sent again.
+            let sql = format!(
+                "WITH hit AS ({sql} RETURNING node) SELECT node, pg_notify('{CHANNEL}', '{ACKNOWLEDGED}')::text AS told, \
+                 set_config('synchronous_commit', 'off', true) AS waits FROM hit"
+            );
+            let hit = self.db.query_all_raw(statement(self.backend, sql, values)).await?;
+            return Ok(!hit.is_empty());
+        }
         let hit = self.db.execute_raw(statement(self.backend, sql, values)).await?;
         Ok(hit.rows_affected() > 0)
     }
 
-    async fn fence(&self, node: &str, position: i64) -> Result<bool, DbErr> {
-        let sql = "DELETE FROM coherence_nodes WHERE node = $1 AND acknowledged < $2";
-        let values = [node.into(), position.into()];
+    async fn fence(&self, node: &str, at: &Cursor) -> Result<bool, DbErr> {
+        let sql = format!("DELETE FROM coherence_nodes WHERE node = $1 AND acknowledged < $2 AND {HAS_ROW_AT_3}");
+        let values = [node.into(), at.position.into(), at.row.into(), at.created_at.into()];
         let gone = self.db.execute_raw(statement(self.backend, sql, values)).await?;
         Ok(gone.rows_affected() > 0)
     }
@@ -317,11 +266,14 @@ impl Ledger for SqlLedger {
     }
 
     async fn begin(&self) -> Result<Box<dyn Change>, DbErr> {
-        Ok(Box::new(SqlChange::new(self.begin_writing().await?)))
+        let begun = self.begin_writing().await?;
+        Ok(Box::new(SqlChange::new(Linked::new(begun, Arc::clone(&self.link)))))
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, DbErr> {
-        Ok(Box::new(SqlSnapshot(Self::read_only(&self.db).await?)))
+        Ok(Box::new(SqlSnapshot(
+            self.db.begin_with_options(reading(self.backend)).await?,
+        )))
     }
 }
 
@@ -424,135 +376,6 @@ pub(crate) fn policy_line(row: &QueryResult) -> Result<PolicyLine, DbErr> {
         kind: row.try_get("", "kind")?,
         values,
     })
-}
-
-#[async_trait::async_trait]
-impl Change for SqlChange {
-    async fn changed_keys(&self) -> Result<Vec<ChangedKey>, DbErr> {
-        let backend = self.transaction.get_database_backend();
-        let own = self.condition(&OutboxRows::Own).await?;
-        let aggregates = match backend {
-            DbBackend::Postgres => "bool_and(adds)::int AS adds, bool_or(refresh)::int AS refresh",
-            _ => "min(adds) AS adds, max(refresh) AS refresh",
-        };
-        let sql = format!("SELECT key, {aggregates} FROM identity_outbox WHERE {own} GROUP BY key ORDER BY key");
-        let rows = self.transaction.query_all_raw(statement(backend, sql, [])).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(ChangedKey {
-                    key: ChangeKey::read(&row.try_get::<String>("", "key")?),
-                    adds: row.try_get::<i32>("", "adds")? != 0,
-                    refresh: row.try_get::<i32>("", "refresh")? != 0,
-                })
-            })
-            .collect()
-    }
-
-    async fn lock_unnumbered(&self, limit: u32) -> Result<Vec<i64>, DbErr> {
-        let backend = self.transaction.get_database_backend();
-        let skip = if backend == DbBackend::Postgres {
-            "FOR UPDATE SKIP LOCKED"
-        } else {
-            ""
-        };
-        let sql = format!("SELECT id FROM identity_outbox WHERE position IS NULL ORDER BY id LIMIT {limit} {skip}");
-        let rows = self.transaction.query_all_raw(statement(backend, sql, [])).await?;
-        let ids: Vec<i64> = rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, _>>()?;
-        if backend == DbBackend::MySql {
-            return self.lock_free(&ids).await;
-        }
-        Ok(ids)
-    }
-
-    async fn raise_versions(&self, rows: &OutboxRows) -> Result<Vec<(ChangeKey, u64)>, DbErr> {
-        let backend = self.transaction.get_database_backend();
-        let which = self.condition(rows).await?;
-        let sql = format!(
-            "INSERT INTO identity_versions (key, version) SELECT DISTINCT key, 1 FROM identity_outbox WHERE {which} ORDER BY 1 \
-             ON CONFLICT (key) DO UPDATE SET version = identity_versions.version + 1"
-        );
-        let raised = if backend == DbBackend::MySql {
-            self.transaction.execute_raw(statement(backend, sql, [])).await?;
-            let read = format!(
-                "SELECT key, version FROM identity_versions WHERE key IN (SELECT key FROM identity_outbox WHERE {which}) ORDER BY key"
-            );
-            self.transaction.query_all_raw(statement(backend, read, [])).await?
-        } else {
-            let sql = format!("{sql} RETURNING key, version");
-            self.transaction.query_all_raw(statement(backend, sql, [])).await?
-        };
-        raised
-            .iter()
-            .map(|row| {
-                let version = unsigned(row.try_get("", "version")?);
-                Ok(ChangeKey::numbered(&row.try_get::<String>("", "key")?, version))
-            })
-            .collect()
-    }
-
-    async fn next_position(&self, idle: Duration) -> Result<i64, DbErr> {
-        let backend = self.transaction.get_database_backend();
-        let next = match backend {
-            DbBackend::Postgres => format!(
-                "WITH held AS MATERIALIZED (SELECT set_config('idle_in_transaction_session_timeout', '{}', true), \
-                 pg_advisory_xact_lock(7306365843041087337)) SELECT nextval('bekci_position') AS position FROM held",
-                idle.as_millis().max(1)
-            ),
-            DbBackend::MySql => {
-                // Whole seconds, rounded up; `writing_begins` puts it back, since the setting outlives the transaction.
-                let idle = idle.as_millis().div_ceil(1000).max(1);
-                let bound = format!(
-                    "SET @bekci_idle = COALESCE(@bekci_idle, @@idle_transaction_timeout), SESSION idle_transaction_timeout = {idle}"
-                );
-                self.transaction.execute_unprepared(&bound).await?;
-                // The row is the commit lock: it is held until the transaction ends.
-                let raise = "UPDATE coherence_meta SET value = value + 1 WHERE name = 'position'";
-                self.transaction.execute_raw(statement(backend, raise, [])).await?;
-                "SELECT value AS position FROM coherence_meta WHERE name = 'position'".to_owned()
-            }
-            _ => "UPDATE coherence_meta SET value = value + 1 WHERE name = 'position' RETURNING value AS position"
-                .to_owned(),
-        };
-        let row = self.transaction.query_one_raw(statement(backend, next, [])).await?;
-        row.ok_or_else(|| {
-            DbErr::Custom("bekci: the schema has no position counter; run `bekci migrate up`".to_owned())
-        })?
-        .try_get("", "position")
-    }
-
-    async fn number(&self, rows: &OutboxRows, position: i64) -> Result<(), DbErr> {
-        let backend = self.transaction.get_database_backend();
-        let which = self.condition(rows).await?;
-        let sql = format!(
-            "UPDATE identity_outbox SET position = $1, version = (SELECT version FROM identity_versions v WHERE v.key = identity_outbox.key) WHERE {which}"
-        );
-        self.transaction
-            .execute_raw(statement(backend, sql, [position.into()]))
-            .await?;
-        if backend == DbBackend::Postgres {
-            self.transaction.execute_unprepared("NOTIFY bekci").await?;
-        }
-        Ok(())
-    }
-
-    async fn policy_lines(&self) -> Result<Vec<PolicyLine>, DbErr> {
-        policy_lines(&self.transaction).await
-    }
-
-    async fn commit(self: Box<Self>) -> Result<(), CommitFailure> {
-        // The database's own refusal means that nothing was committed; a lost connection leaves it open.
-        self.transaction.commit().await.map_err(|error| {
-            if answered(&error) {
-                CommitFailure::Refused(error)
-            } else {
-                CommitFailure::Unknown(error)
-            }
-        })
-    }
-
-    async fn rollback(self: Box<Self>) -> Result<(), DbErr> {
-        self.transaction.rollback().await
-    }
 }
 
 #[async_trait::async_trait]

@@ -24,7 +24,7 @@ impl GuardedConnection {
     /// The connection below. A change of rights written through it takes effect within Δ instead of at return, and hooks refuse it.
     #[must_use = "writing through the connection below gives up that changes of rights are in force at return"]
     pub fn unguarded(&self) -> &DatabaseConnection {
-        self.node.db()
+        self.node.db().inner()
     }
 
     /// Begins a transaction.

@@ -9,20 +9,21 @@ use std::{
 
 use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement, StatementBuilder,
-    StreamTrait, TransactionError, TransactionOptions, TransactionSession, TransactionStream, TransactionTrait,
+    StreamTrait, TransactionError, TransactionOptions, TransactionSession, TransactionStream,
 };
 
 use super::{connection::with_writer_lock, refuse_streamed_write};
 use crate::{
     coherence::SqlChange,
     commit::{Barrier, CommitError, Committed, commit},
+    link::Linked,
     node::Node,
     sql::{ends_transaction, writing, writing_begins},
 };
 
 /// A transaction of the guarded connection. What it changes of rights is in force when its outermost commit returns, and nobody sees any of it after a rollback.
 pub struct GuardedTransaction {
-    inner: DatabaseTransaction,
+    inner: Linked<DatabaseTransaction>,
     node: Node,
     outermost: bool,
     /// MariaDB has rolled it back: no further statement runs in it, and it cannot be committed.

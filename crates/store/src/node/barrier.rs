@@ -5,19 +5,23 @@
 //! later, and finds the change.
 //!
 //! A node that was waited out is fenced: its row is deleted, unless it has acknowledged meanwhile. From then on it has no lease and gains none before it registers anew (the argument is in
-//! `polling`), so that no later writer waits for it. Nothing rests on the database's clock.
+//! `polling`), so that no later writer waits for it. That argument is of one history: where the database has lost the writer's own change, a node polls and finds nothing to acknowledge. So the row
+//! goes only in a database that still has the change. Nothing rests on the database's clock.
 //!
 //! The writer's own node is a node like the others: a change of another writer, which a call that changes nothing waits for, may not have come here yet. The writer polls in the place of its loop, and
 //! where it cannot, it waits for the lease.
 //!
+//! An acknowledgement wakes the writer (`hints`). Without that it looks again after 1 ms, and twice as long each time, up to 20 ms.
+//!
 //! A call that changes nothing waits for the highest position that it finds, from the moment that it found it: whatever it repeats was committed before.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 
+use futures_util::future::{Either, select};
 use sea_orm::DbErr;
 
 use super::Node;
-use crate::coherence::within;
+use crate::coherence::{Cursor, within};
 
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LONGEST_LOOK: Duration = Duration::from_millis(20);
@@ -27,23 +31,28 @@ const CLOCKS_DIFFER: f64 = 1.05;
 impl Node {
     /// Waits for every node to reach a position, or the highest one there is. `committed`: when COMMIT returned. `false`: it could not be told,
     /// since the database cannot be asked who the others are.
-    pub(crate) async fn barrier(&self, position: Option<i64>, committed: Duration) -> bool {
+    pub(crate) async fn barrier(&self, position: Option<Cursor>, committed: Duration) -> bool {
         let is_told = self.barrier_from(position, committed).await;
         self.meter().barrier(self.uptime().saturating_sub(committed));
         is_told
     }
 
-    async fn barrier_from(&self, position: Option<i64>, committed: Duration) -> bool {
+    async fn barrier_from(&self, position: Option<Cursor>, committed: Duration) -> bool {
         self.metrics().barriers.fetch_add(1, Ordering::Relaxed);
         self.points().reach("barrier.begin").await;
-        let (position, since) = match position {
-            Some(position) => (position, committed),
-            None => match self.highest_position().await {
-                Ok(highest) => (highest, self.uptime()),
+        let (at, since) = match position {
+            Some(at) => (at, committed),
+            None => match self.bounded(self.ledger().start()).await {
+                Ok(newest) => (newest.cursor, self.uptime()),
                 Err(_) => return false,
             },
         };
-        let ((), is_told) = tokio::join!(self.catch_up(position, since), self.wait_for_others(position, since));
+        let waiting = async { tokio::join!(self.catch_up(at.position, since), self.wait_for_others(at, since)).1 };
+        // A database that does not answer tells nobody who the others are; the writer is not kept for it.
+        let is_told = match select(pin!(waiting), pin!(self.link().lost())).await {
+            Either::Left((is_told, _)) => is_told,
+            Either::Right(_) => false,
+        };
         let elapsed = self.uptime().saturating_sub(committed);
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or_default();
         self.metrics().barrier_micros.fetch_add(micros, Ordering::Relaxed);
@@ -71,8 +80,10 @@ impl Node {
         }
     }
 
-    async fn wait_for_others(&self, position: i64, since: Duration) -> bool {
-        let Ok(mut others) = self.ledger().nodes(self.name()).await else {
+    async fn wait_for_others(&self, at: Cursor, since: Duration) -> bool {
+        let position = at.position;
+        let mut acknowledgement = Box::pin(self.wakes().acknowledgement());
+        let Ok(mut others) = self.bounded(self.ledger().nodes(self.name())).await else {
             return false;
         };
         if others.iter().any(|other| other.acknowledged < position) {
@@ -89,12 +100,16 @@ impl Node {
             }
             if self.uptime().saturating_sub(since) >= longest.mul_f64(CLOCKS_DIFFER) {
                 for other in &others {
-                    self.fence(&other.node, position).await;
+                    self.fence(&other.node, &at).await;
                 }
                 return true;
             }
-            self.runtime().sleep(look).await;
+            if let Either::Left(_) = select(acknowledgement, self.runtime().sleep(look)).await {
+                self.points().reach("barrier.woken").await;
+            }
             look = (look * 2).min(LONGEST_LOOK);
+            // From before the rows are read: what comes in between wakes.
+            acknowledgement = Box::pin(self.wakes().acknowledgement());
             // Where the database cannot be asked, what was read last stands, and the time runs out.
             if let Ok(now) = self.bounded(self.ledger().nodes(self.name())).await {
                 others = now;
@@ -103,11 +118,11 @@ impl Node {
     }
 
     /// Takes the row of a node that was waited out. Where that fails, the next writer waits too.
-    async fn fence(&self, node: &str, position: i64) {
-        match self.bounded(self.ledger().fence(node, position)).await {
+    async fn fence(&self, node: &str, at: &Cursor) {
+        match self.bounded(self.ledger().fence(node, at)).await {
             Ok(true) => tracing::warn!(
                 node,
-                position,
+                position = at.position,
                 "a node did not acknowledge a change within its lease: it has to register anew before it decides from memory"
             ),
             Ok(false) => {}
@@ -124,12 +139,12 @@ impl Node {
         }
         let position = if position == 0 { highest } else { position };
         // This node has a row like any other, so it counts without being told apart.
-        let nodes = self.ledger().nodes("").await?;
+        let nodes = self.bounded(self.ledger().nodes("")).await?;
         Ok(Some(nodes.iter().all(|node| node.acknowledged >= position)))
     }
 
     /// The highest position that was given.
     pub(crate) async fn highest_position(&self) -> Result<i64, DbErr> {
-        self.ledger().highest_position().await
+        self.bounded(self.ledger().highest_position()).await
     }
 }

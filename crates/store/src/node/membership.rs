@@ -2,6 +2,7 @@
 //!
 //! - A node reads where the outbox ends, makes that its cursor, **then** forgets everything, and then writes its row, which acknowledges the cursor. A read that began
 //!   before it forgot can put nothing back, because the counters moved. What commits later is past the cursor, so that the next poll brings it.
+//! - The row is written only in a database that still has the row of the outbox that it acknowledges.
 //! - It has no lease before a poll that began with the row written: a writer that does not see the row committed before that poll.
 //! - A node whose row is gone has no lease to gain: each poll looks for the row, in the same statement as the outbox, and each acknowledgement has to hit it. A writer that has
 //!   waited a lease out deletes the row (it *fences* the node), and no later writer waits for it. The node registers anew.
@@ -99,8 +100,13 @@ impl Node {
         *self.0.place.lock() = start;
         self.forget_everything();
         let began = self.uptime();
-        let row = self.ledger().register(self.name(), self.delta(), start.cursor.position);
-        self.bounded(row).await?;
+        let row = self.ledger().register(self.name(), self.delta(), &start.cursor);
+        if !self.bounded(row).await? {
+            // It went back in between: what would be acknowledged here may be given out again.
+            return Err(DbErr::Custom(
+                "bekci: the database was set back while this node registered".to_owned(),
+            ));
+        }
         self.0.membership.beat(began);
         self.points().reach("membership.registered").await;
         Ok(())

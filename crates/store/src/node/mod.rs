@@ -27,11 +27,11 @@ use bekci_core::{
     AuthGuard, BoxFuture, Clock, GuardName, IdentityVersion, Meter, ModelSpec, Need, PolicyCompiler, PrincipalKey,
 };
 use sea_orm::{DatabaseConnection, DbBackend};
-use tokio::sync::Notify;
 
 use self::{
     counters::Counters,
     flight::Flights,
+    hints::Wakes,
     l1::{Entry, L1},
     membership::Membership,
     policy::Policies,
@@ -44,12 +44,15 @@ use crate::{
     drift::Looks,
     failpoint::Failpoints,
     keys::ChangeKey,
+    link::{Link, Linked},
     providers::Providers,
     shared::SharedCache,
 };
 
-pub(crate) use hints::hints;
+pub(crate) use hints::{ACKNOWLEDGED, CHANNEL, Hint, hints};
 pub use metrics::{Metrics, MetricsSnapshot};
+#[cfg(test)]
+pub(crate) use polling::{bound_of, half_bound_of};
 
 /// How memory is used and how long it is trusted.
 #[derive(Clone, Debug)]
@@ -89,7 +92,8 @@ impl Default for CacheSettings {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    db: DatabaseConnection,
+    db: Linked<DatabaseConnection>,
+    link: Arc<Link>,
     backend: DbBackend,
     ledger: Arc<dyn Ledger>,
     runtime: Arc<dyn Runtime>,
@@ -123,7 +127,7 @@ pub(crate) struct Inner {
     meter: Arc<dyn Meter>,
     /// Whose changes were timed, so that each is once.
     timed: parking_lot::Mutex<Timed>,
-    wake: Notify,
+    wakes: Wakes,
     points: Failpoints,
 }
 
@@ -146,6 +150,7 @@ pub(crate) struct NodeParts {
     pub(crate) backend: DbBackend,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) link: Arc<Link>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) models: Vec<ModelSpec>,
     pub(crate) providers: Providers,
@@ -168,7 +173,8 @@ impl Node {
             Duration::from_secs(5)
         };
         Self(Arc::new(Inner {
-            db: parts.db,
+            db: Linked::new(parts.db, Arc::clone(&parts.link)),
+            link: parts.link,
             backend: parts.backend,
             ledger: parts.ledger,
             runtime: parts.runtime,
@@ -199,13 +205,19 @@ impl Node {
             metrics: Metrics::default(),
             meter: parts.meter,
             timed: parking_lot::Mutex::default(),
-            wake: Notify::new(),
+            wakes: Wakes::default(),
             points: Failpoints::new(),
         }))
     }
 
-    pub(crate) fn db(&self) -> &DatabaseConnection {
+    /// The database, for what a request waits for.
+    pub(crate) fn db(&self) -> &Linked<DatabaseConnection> {
         &self.0.db
+    }
+
+    /// Whether the database answers.
+    pub(crate) fn link(&self) -> &Link {
+        &self.0.link
     }
 
     pub(crate) fn ledger(&self) -> &dyn Ledger {
@@ -334,9 +346,7 @@ impl Node {
         }
         tracing::debug!(position, keys = keys.len(), "change of rights committed");
         self.wake();
-        if let Some(cache) = &self.0.cache {
-            cache.hint();
-        }
+        self.send_hint(Hint::Change);
     }
 
     /// Drops everything that memory holds, and the right to use it.
@@ -351,7 +361,11 @@ impl Node {
 
     /// Wakes the node loop.
     pub(crate) fn wake(&self) {
-        self.0.wake.notify_one();
+        self.0.wakes.wake_loop();
+    }
+
+    pub(crate) fn wakes(&self) -> &Wakes {
+        &self.0.wakes
     }
 
     /// Loads what hooks named again, so that the next request finds it warm; at most as long as

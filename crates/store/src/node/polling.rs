@@ -21,16 +21,17 @@
 //!
 //! A node whose cursor is older than what was pruned has missed rows: it drops everything instead.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeMap, pin::pin, sync::atomic::Ordering, time::Duration};
 
 use bekci_core::BoxFuture;
 use sea_orm::{DbBackend, DbErr};
 
-use super::Node;
+use super::{Node, hints::Hint};
 use crate::{
     coherence::{CommitFailure, Cursor, Outbox, OutboxRows, Start, within},
     commit::give_numbers,
     keys::ChangeKey,
+    link::no_answer,
 };
 
 /// How often in one round rows of raw writers are numbered before the round goes on without leasing trust.
@@ -42,6 +43,18 @@ const KEEP_MICROS: i64 = 3_600_000_000;
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// No statement of the loop is given less time, however small Δ is: a database that is busy is not dead. The lease does not rest on it.
 const LEAST_BOUND: Duration = Duration::from_secs(1);
+/// Nor is one that waits for nobody given more, however large Δ is: those who wait for the database are let go when it has no answer.
+const MOST_BOUND: Duration = Duration::from_millis(1_250);
+
+/// How long a statement of the loop may take that may have to wait for another transaction.
+pub(crate) fn bound_of(delta: Duration) -> Duration {
+    (delta / 4).max(LEAST_BOUND)
+}
+
+/// Half of the time that one may take that waits for no other transaction.
+pub(crate) fn half_bound_of(delta: Duration) -> Duration {
+    bound_of(delta).min(MOST_BOUND) / 2
+}
 
 /// What became of one poll.
 enum Poll {
@@ -104,7 +117,7 @@ impl Node {
             tokio::select! {
                 biased;
                 _ = stop.changed() => {}
-                () = self.0.wake.notified() => {}
+                () = self.wakes().wanted() => {}
                 () = self.runtime().sleep(self.0.poll) => {}
             }
         }
@@ -112,21 +125,45 @@ impl Node {
 
     /// How long a statement of the loop may take on a server database.
     pub(crate) fn bound(&self) -> Duration {
-        (self.delta() / 4).max(LEAST_BOUND)
+        bound_of(self.delta())
     }
 
-    /// A statement of the loop, with its bound. What is given up goes with its connection.
+    /// A statement of the loop that waits for no other transaction, with its bound. What is given up goes with its connection. The database is silent when such a statement has no answer within its
+    /// bound, and no statement of a request had one in the second half of it: where there are answers, this one connection died, or the machine is busy.
     pub(crate) async fn bounded<T>(&self, statement: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-        if self.backend() == DbBackend::Sqlite {
-            return statement.await;
+        let half = half_bound_of(self.delta());
+        let mut statement = pin!(statement);
+        let mut answer = self.within(half, statement.as_mut()).await;
+        let before = self.link().answers();
+        if answer.is_none() {
+            answer = self.within(half, statement).await;
         }
-        let answer = within(&**self.runtime(), self.bound(), statement).await;
-        answer.unwrap_or_else(|| {
-            Err(DbErr::Custom(format!(
-                "bekci: the database did not answer the node loop within {} ms",
-                self.bound().as_millis()
-            )))
-        })
+        match answer {
+            Some(answer) => {
+                self.link().answered();
+                answer
+            }
+            None => {
+                if self.link().answers() == before {
+                    self.link().silent();
+                }
+                Err(no_answer())
+            }
+        }
+    }
+
+    /// The same for a statement that may have to wait for another transaction.
+    async fn patient<T>(&self, statement: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+        let answer = self.within(self.bound(), statement).await;
+        answer.unwrap_or_else(|| Err(no_answer()))
+    }
+
+    async fn within<T>(&self, time: Duration, statement: impl Future<Output = T>) -> Option<T> {
+        // SQLite is in the process: no link leads to it.
+        if self.backend() == DbBackend::Sqlite {
+            return Some(statement.await);
+        }
+        within(&**self.runtime(), time, statement).await
     }
 
     /// Up to where this node has applied the outbox, and in which epoch of the database.
@@ -191,6 +228,7 @@ impl Node {
                 self.lose_row();
                 return Ok(Poll::Lost);
             }
+            self.send_hint(Hint::Acknowledged);
         }
         if unnumbered > 0 {
             return Ok(Poll::Unnumbered);
@@ -239,6 +277,9 @@ impl Node {
         self.metrics()
             .changes_applied
             .fetch_add(seen.changes.len() as u64, Ordering::Relaxed);
+        if !seen.changes.is_empty() {
+            self.wakes().applied(at);
+        }
         let mut policies = None;
         let mut ages: BTreeMap<i64, Duration> = BTreeMap::new();
         for change in seen.changes {
@@ -283,15 +324,15 @@ impl Node {
 
     /// Numbers what raw writers committed; gives how many rows that were.
     pub(crate) async fn number_raw_rows(&self) -> Result<u64, DbErr> {
-        let transaction = self.bounded(self.ledger().begin()).await?;
-        let ids = self.bounded(transaction.lock_unnumbered(NUMBERING_BATCH)).await?;
+        let transaction = self.patient(self.ledger().begin()).await?;
+        let ids = self.patient(transaction.lock_unnumbered(NUMBERING_BATCH)).await?;
         if ids.is_empty() {
-            self.bounded(transaction.rollback()).await?;
+            self.patient(transaction.rollback()).await?;
             return Ok(0);
         }
         let count = ids.len() as u64;
         let rows = OutboxRows::Ids(ids);
-        self.bounded(give_numbers(self, &*transaction, &rows)).await?;
+        self.patient(give_numbers(self, &*transaction, &rows)).await?;
         self.points().reach("numbering.before_commit").await;
         let commit = async {
             match transaction.commit().await {
@@ -299,7 +340,7 @@ impl Node {
                 Err(CommitFailure::Refused(error) | CommitFailure::Unknown(error)) => Err(error),
             }
         };
-        self.bounded(commit).await?;
+        self.patient(commit).await?;
         self.metrics().rows_numbered.fetch_add(count, Ordering::Relaxed);
         Ok(count)
     }

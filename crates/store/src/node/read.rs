@@ -42,7 +42,8 @@ use super::{
     l1::Entry,
 };
 use crate::{
-    coherence::{Snapshot, SqlLedger, Start, Versions},
+    coherence::{Snapshot, Start, Versions, reading},
+    link::Linked,
     providers::Given,
     shared::{Label, Labelled},
 };
@@ -165,7 +166,10 @@ impl Node {
         &self,
         read: impl Future<Output = Result<T, SourceUnavailable>>,
     ) -> Result<T, SourceUnavailable> {
-        match select(pin!(read), self.runtime().sleep(self.0.read_within)).await {
+        let late = async {
+            select(pin!(self.link().lost()), self.runtime().sleep(self.0.read_within)).await;
+        };
+        match select(pin!(read), pin!(late)).await {
             Either::Left((answer, _)) => answer,
             Either::Right(_) => Err(SourceUnavailable("the database does not answer in time".to_owned())),
         }
@@ -195,6 +199,7 @@ impl Node {
         };
         let (versions, shared) = tokio::join!(self.ledger().versions(need, &place.cursor), shared);
         let versions = versions.map_err(unavailable)?;
+        self.link().answered();
         self.0.metrics.version_reads.fetch_add(1, Ordering::Relaxed);
         if versions.epoch != place.epoch || !versions.continuous {
             // The loop has to see it soon.
@@ -287,8 +292,8 @@ impl Node {
     }
 
     /// A transaction that reads, and sees one moment of the database. There is nothing to commit in it.
-    pub(crate) async fn snapshot(&self) -> Result<DatabaseTransaction, DbErr> {
-        SqlLedger::read_only(self.db()).await
+    pub(crate) async fn snapshot(&self) -> Result<Linked<DatabaseTransaction>, DbErr> {
+        self.db().begin_with_options(reading(self.backend())).await
     }
 
     /// Loads what is missing in one snapshot that begins with the versions. An account that a provider gave was read after the versions beside it: `None` where they
@@ -330,8 +335,10 @@ impl Node {
                 self.keep_policy(versions.policies, policy, &stamp);
             }
         }
+        // Nor what is past the cursor: a node that has applied a change sees that the database lost it, and gives the labels another epoch. One that has not would leave its state behind.
         if fresh
             && !versions.unnumbered
+            && !versions.pending.key
             && labels_stand(&place, versions)
             && let Some(shared) = self.shared_for(need.key)
         {

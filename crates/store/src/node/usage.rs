@@ -10,9 +10,7 @@ use std::{
 use bekci_core::SessionId;
 use foldhash::fast::FixedState;
 use parking_lot::Mutex;
-use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, SqliteTransactionMode, Statement, TransactionOptions};
 
 use super::Node;
 use crate::sql::{micros, statement, writing};

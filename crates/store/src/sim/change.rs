@@ -20,7 +20,7 @@ use super::{
     world::{Link, World},
 };
 use crate::{
-    coherence::{Change, ChangedKey, CommitFailure, OutboxRows},
+    coherence::{Change, ChangedKey, CommitFailure, Cursor, OutboxRows},
     keys::ChangeKey,
 };
 
@@ -167,7 +167,7 @@ impl Change for SimChange {
         .await
     }
 
-    async fn number(&self, rows: &OutboxRows, position: i64) -> Result<(), DbErr> {
+    async fn number(&self, rows: &OutboxRows, position: i64) -> Result<Cursor, DbErr> {
         self.ask(async |world: &World, transaction| {
             let mut state = world.state.lock();
             state.db.number(transaction, ids(rows), position).map_err(refused)

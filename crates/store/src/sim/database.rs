@@ -6,6 +6,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, task::Waker, time::Duration};
 
+use crate::coherence::Cursor;
+
 /// What can change: two identities, the role tables (global, of a tenant), the policies.
 pub(super) const DATA: usize = 5;
 pub(super) const IDENTITIES: usize = 2;
@@ -60,9 +62,14 @@ impl Tables {
     }
 
     /// Whether a row of the outbox is there still, or was pruned.
-    pub(super) fn has(&self, position: i64, row: i64, created: i64) -> bool {
-        let is_that = |known: &Row| (known.position, known.id, known.created) == (Some(position), row, created);
-        self.pruned >= position || self.rows.iter().any(is_that)
+    pub(super) fn has(&self, cursor: &Cursor) -> bool {
+        self.pruned >= cursor.position || self.has_row(cursor)
+    }
+
+    pub(super) fn has_row(&self, cursor: &Cursor) -> bool {
+        let at = (Some(cursor.position), cursor.row, cursor.created_at);
+        let is_that = |known: &Row| (known.position, known.id, known.created) == at;
+        self.rows.iter().any(is_that)
     }
 }
 
@@ -347,14 +354,23 @@ impl Database {
         self.sequence
     }
 
-    pub(super) fn number(&mut self, transaction: u64, ids: Option<&[i64]>, position: i64) -> Result<(), Refused> {
-        let own: Vec<i64> = match ids {
-            Some(ids) => ids.to_vec(),
-            None => self.own_rows(transaction)?.iter().map(|row| row.id).collect(),
+    pub(super) fn number(&mut self, transaction: u64, ids: Option<&[i64]>, position: i64) -> Result<Cursor, Refused> {
+        let rows = match ids {
+            Some(ids) => {
+                let tables = Arc::clone(&self.tables);
+                let chosen = tables.rows.iter().filter(|row| ids.contains(&row.id));
+                chosen.cloned().collect()
+            }
+            None => self.own_rows(transaction)?,
         };
         let open = self.open(transaction)?;
-        open.numbered = own.into_iter().map(|id| (id, position)).collect();
-        Ok(())
+        open.numbered = rows.iter().map(|row| (row.id, position)).collect();
+        let last = rows.last();
+        Ok(Cursor {
+            position,
+            row: last.map(|row| row.id).unwrap_or_default(),
+            created_at: last.map(|row| row.created).unwrap_or_default(),
+        })
     }
 
     pub(super) fn policies_in(&mut self, transaction: u64) -> Result<u32, Refused> {

@@ -100,13 +100,15 @@ impl Connection {
         Ok(change)
     }
 
-    async fn remove_node(&self, which: impl Fn(&NodeEntry) -> bool) -> Result<bool, DbErr> {
+    async fn remove_node(&self, which: impl Fn(&Tables, &NodeEntry) -> bool) -> Result<bool, DbErr> {
         self.ask(|world, _| {
             let mut gone = false;
             world.state.lock().db.change(|tables| {
-                let before = tables.nodes.len();
-                tables.nodes.retain(|entry| !which(entry));
-                gone = tables.nodes.len() < before;
+                let mut nodes = std::mem::take(&mut tables.nodes);
+                let before = nodes.len();
+                nodes.retain(|entry| !which(tables, entry));
+                gone = nodes.len() < before;
+                tables.nodes = nodes;
             })?;
             Ok(gone)
         })
@@ -142,7 +144,7 @@ impl Connection {
             epoch: if weak == Weak::NoEpoch { 0 } else { tables.epoch },
             pending,
             unnumbered,
-            continuous: weak == Weak::SetBackUnseen || tables.has(cursor.position, cursor.row, cursor.created_at),
+            continuous: weak == Weak::SetBackUnseen || tables.has(cursor),
         }
     }
 }
@@ -161,6 +163,12 @@ impl Ledger for Connection {
             let state = world.state.lock();
             let tables = &state.db.tables;
             let newest = tables.rows.iter().max_by_key(|row| (row.position, row.id));
+            if world.weak == Weak::NothingToWaitFor {
+                return Ok(Start {
+                    epoch: tables.epoch,
+                    ..Start::default()
+                });
+            }
             let newest = newest.and_then(|row| row.position.map(|position| (position, row)));
             let cursor = match newest {
                 Some((position, row)) if position > tables.pruned => Cursor {
@@ -173,24 +181,35 @@ impl Ledger for Connection {
                     ..Cursor::default()
                 },
             };
-            Ok(Start {
+            let start = Start {
                 cursor,
                 epoch: if world.weak == Weak::NoEpoch { 0 } else { tables.epoch },
-            })
+            };
+            drop(state);
+            world.note(|| format!("process {} begins at {start:?}", self.owner));
+            Ok(start)
         })
         .await
     }
 
-    async fn register(&self, node: &str, delta: Duration, acknowledged: i64) -> Result<(), DbErr> {
+    async fn register(&self, node: &str, delta: Duration, cursor: &Cursor) -> Result<bool, DbErr> {
         self.ask(|world, now| {
-            let mut state = world.state.lock();
+            let state = world.state.lock();
             let seen = state.db.micros(now);
-            let mut acknowledged = acknowledged;
+            let mut acknowledged = cursor.position;
+            let mut hit = false;
             if world.weak == Weak::LateCursor {
                 acknowledged = state.db.tables.highest_position();
                 self.missed.store(acknowledged, Ordering::Relaxed);
             }
+            drop(state);
+            world.note(|| format!("{node} registers, and has acknowledged {acknowledged}"));
+            let mut state = world.state.lock();
             state.db.change(|tables| {
+                if !tables.has(cursor) {
+                    return;
+                }
+                hit = true;
                 tables.nodes.retain(|entry| entry.name != node);
                 tables.nodes.push(NodeEntry {
                     name: node.to_owned(),
@@ -198,7 +217,8 @@ impl Ledger for Connection {
                     delta,
                     seen,
                 });
-            })
+            })?;
+            Ok(hit)
         })
         .await
     }
@@ -223,10 +243,7 @@ impl Ledger for Connection {
         let mut hit = false;
         self.ask(|world, _| {
             world.state.lock().db.change(|tables| {
-                let is_that = |row: &Row| {
-                    (row.position, row.id, row.created) == (Some(cursor.position), cursor.row, cursor.created_at)
-                };
-                if world.weak != Weak::SetBackUnseen && !tables.rows.iter().any(is_that) {
+                if world.weak != Weak::SetBackUnseen && !tables.has_row(cursor) {
                     return;
                 }
                 for entry in tables.nodes.iter_mut().filter(|entry| entry.name == node) {
@@ -236,22 +253,26 @@ impl Ledger for Connection {
             })
         })
         .await?;
+        self.world.note(|| format!("{node} acknowledges {cursor:?}: {hit}"));
         Ok(hit)
     }
 
-    async fn fence(&self, node: &str, position: i64) -> Result<bool, DbErr> {
+    async fn fence(&self, node: &str, at: &Cursor) -> Result<bool, DbErr> {
         let weak = self.world.weak;
-        self.remove_node(|entry| weak != Weak::NothingFenced && entry.name == node && entry.acknowledged < position)
-            .await
+        self.remove_node(|tables, entry| {
+            let stands = tables.has_row(at);
+            weak != Weak::NothingFenced && stands && entry.name == node && entry.acknowledged < at.position
+        })
+        .await
     }
 
     async fn reap(&self, node: &str, seen_at: i64) -> Result<bool, DbErr> {
-        self.remove_node(|entry| entry.name == node && entry.seen == seen_at)
+        self.remove_node(|_, entry| entry.name == node && entry.seen == seen_at)
             .await
     }
 
     async fn leave(&self, node: &str) -> Result<(), DbErr> {
-        self.remove_node(|entry| entry.name == node).await.map(|_| ())
+        self.remove_node(|_, entry| entry.name == node).await.map(|_| ())
     }
 
     async fn nodes(&self, but: &str) -> Result<Vec<NodeRow>, DbErr> {
@@ -277,11 +298,7 @@ impl Ledger for Connection {
     async fn highest_position(&self) -> Result<i64, DbErr> {
         self.ask(|world, _| {
             let highest = world.state.lock().db.tables.highest_position();
-            Ok(if world.weak == Weak::NothingToWaitFor {
-                0
-            } else {
-                highest
-            })
+            Ok(highest)
         })
         .await
     }
@@ -296,8 +313,7 @@ impl Ledger for Connection {
                 pruned: tables.pruned,
                 epoch: if world.weak == Weak::NoEpoch { 0 } else { tables.epoch },
                 acknowledged: own.map(|entry| entry.acknowledged),
-                continuous: world.weak == Weak::SetBackUnseen
-                    || tables.has(cursor.position, cursor.row, cursor.created_at),
+                continuous: world.weak == Weak::SetBackUnseen || tables.has(cursor),
                 ..Outbox::default()
             };
             for row in &tables.rows {
@@ -314,6 +330,8 @@ impl Ledger for Connection {
                     Some(_) => {}
                 }
             }
+            drop(state);
+            world.note(|| format!("{node} polls from {cursor:?}: {outbox:?}"));
             let missed = self.missed.load(Ordering::Relaxed);
             outbox.changes.retain(|change| change.position > missed);
             if world.weak == Weak::AcknowledgedOnMoveOnly && outbox.changes.is_empty() {

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     coherence::{IdentityCache, Runtime},
+    node::Hint,
     shared::{Label, Labelled},
 };
 
@@ -35,8 +36,8 @@ impl IdentityCache for Connection {
         self.world.hop().await;
     }
 
-    fn hint(&self) {
-        self.world.hint(self.owner);
+    fn hint(&self, hint: Hint) {
+        self.world.hint(self.owner, hint);
     }
 }
 
@@ -69,8 +70,8 @@ impl Clock for SimClock {
 pub(super) struct SimRuntime {
     pub(super) world: Arc<World>,
     pub(super) owner: Owner,
-    /// How long a statement of the node loop may take.
-    pub(super) bound: Duration,
+    /// After which times the node loop gives a statement up.
+    pub(super) bounds: [Duration; 2],
 }
 
 impl std::fmt::Debug for SimRuntime {
@@ -81,7 +82,7 @@ impl std::fmt::Debug for SimRuntime {
 
 impl Runtime for SimRuntime {
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
-        if self.world.weak == Weak::UnboundedLoop && time == self.bound {
+        if self.world.weak == Weak::UnboundedLoop && self.bounds.contains(&time) {
             return Box::pin(std::future::pending());
         }
         Box::pin(Sleep::new(&self.world.executor, time))

@@ -18,8 +18,10 @@ use super::{
     weak::Weak,
 };
 use crate::{
+    coherence::Runtime,
     keys::ChangeKey,
-    node::{CacheSettings, Node, NodeParts},
+    link,
+    node::{CacheSettings, Hint, Node, NodeParts, bound_of, half_bound_of},
     providers::Providers,
     shared::Labelled,
 };
@@ -269,7 +271,8 @@ impl World {
         self.state.lock().cached[principal].push(entry);
     }
 
-    pub(super) fn hint(&self, from: Owner) {
+    /// A hint goes to the other processes: it may get lost, come late or twice.
+    pub(super) fn hint(self: &Arc<Self>, from: Owner, hint: Hint) {
         let woken: Vec<Node> = {
             let state = self.state.lock();
             let others = state
@@ -279,8 +282,16 @@ impl World {
             others.map(|other| other.node.clone()).collect()
         };
         for node in woken {
-            if self.dice(|dice| dice.chance(50)) {
-                node.wake();
+            for _ in 0..self.dice(|dice| [0, 0, 1, 1, 1, 2][dice.pick(6)]) {
+                let (world, node) = (Arc::clone(self), node.clone());
+                let late = self.dice(|dice| dice.chance(20));
+                let arrives = async move {
+                    if late {
+                        world.sleep_below(Duration::from_millis(300)).await;
+                    }
+                    node.hinted(hint);
+                };
+                self.executor.spawn(WORLD, Box::pin(arrives));
             }
         }
     }
@@ -316,6 +327,11 @@ impl World {
             since,
         };
         let redis = self.state.lock().redis != Redis::None;
+        let runtime: Arc<dyn Runtime> = Arc::new(SimRuntime {
+            world: Arc::clone(self),
+            owner,
+            bounds: [bound_of(delta), half_bound_of(delta)],
+        });
         let node = Node::new(NodeParts {
             db: DatabaseConnection::default(),
             backend: if self.state.lock().db.single_writer {
@@ -324,11 +340,8 @@ impl World {
                 DbBackend::Postgres
             },
             ledger: Arc::new(connection.clone()),
-            runtime: Arc::new(SimRuntime {
-                world: Arc::clone(self),
-                owner,
-                bound: (delta / 4).max(Duration::from_secs(1)),
-            }),
+            link: Arc::new(link::Link::new(Arc::clone(&runtime))),
+            runtime,
             clock: Arc::new(clock),
             models: vec![ModelSpec::new(self.names.guard.model.clone(), "customers")],
             providers: Providers::default(),

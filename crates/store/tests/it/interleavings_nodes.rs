@@ -27,13 +27,13 @@ const GIVE_ANOTHER: &str = "INSERT INTO bekci_principal_roles VALUES ('customer'
 const TAKE_ANOTHER: &str = "DELETE FROM bekci_principal_roles WHERE id = '2'";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn clock() -> Arc<FakeClock> {
+pub(crate) fn clock() -> Arc<FakeClock> {
     Arc::new(FakeClock::at(
         bekci_core::Clock::now(&bekci_store::SystemClock).unix_timestamp(),
     ))
 }
 
-fn settings(scene: &Scene, clock: &Arc<FakeClock>, delta: Duration) -> StoreSettings {
+pub(crate) fn settings(scene: &Scene, clock: &Arc<FakeClock>, delta: Duration) -> StoreSettings {
     StoreSettings {
         cache: CacheSettings {
             max_staleness: Some(delta),
@@ -51,7 +51,7 @@ async fn run(store: &Store, sql: &str) -> Committed {
 }
 
 /// A change that has committed and has not returned: it waits in its barrier.
-async fn committed(store: &Store, sql: &'static str) -> JoinHandle<Committed> {
+pub(crate) async fn committed(store: &Store, sql: &'static str) -> JoinHandle<Committed> {
     store.failpoints().hold("barrier.look");
     let write = tokio::spawn({
         let store = store.clone();
@@ -62,7 +62,7 @@ async fn committed(store: &Store, sql: &'static str) -> JoinHandle<Committed> {
     write
 }
 
-async fn done<T>(task: JoinHandle<T>) -> T {
+pub(crate) async fn done<T>(task: JoinHandle<T>) -> T {
     let ended = tokio::time::timeout(PATIENCE, task).await;
     ended.expect("it did not end").unwrap()
 }
@@ -72,7 +72,7 @@ async fn can(scene: &Scene, store: &Store, who: &str) -> bool {
 }
 
 /// A number that the database holds.
-async fn number(scene: &Scene, sql: &str) -> i64 {
+pub(crate) async fn number(scene: &Scene, sql: &str) -> i64 {
     let db = scene.pool().await;
     let asked = sea_orm::Statement::from_string(db.get_database_backend(), sql.to_owned());
     let row = db.query_one_raw(asked).await.unwrap().unwrap();

@@ -18,6 +18,7 @@ mod half_open;
 mod identifiers;
 mod interleavings;
 mod interleavings_nodes;
+mod interleavings_places;
 mod interleavings_states;
 mod limits;
 mod mails;

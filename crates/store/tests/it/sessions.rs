@@ -34,7 +34,12 @@ fn ruled(scene: &Scene, change: impl FnOnce(&mut SessionRules)) -> Arc<AuthGuard
 }
 
 /// A presented refresh token of the device that signed in, by header, so long from now.
-fn presented(guard: &Arc<AuthGuard>, session: SessionId, generation: u32, after: Duration) -> RefreshRequest {
+pub(crate) fn presented(
+    guard: &Arc<AuthGuard>,
+    session: SessionId,
+    generation: u32,
+    after: Duration,
+) -> RefreshRequest {
     RefreshRequest {
         guard: Arc::clone(guard),
         session,

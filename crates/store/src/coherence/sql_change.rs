@@ -1,0 +1,235 @@
+//! A transaction that writes, in SQL.
+
+use std::{sync::OnceLock, time::Duration};
+
+use bekci_core::PolicyLine;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
+
+use super::{
+    ledger::{Change, ChangedKey, CommitFailure, Cursor, OutboxRows},
+    sql_ledger::{policy_lines, unsigned},
+};
+use crate::{
+    keys::ChangeKey,
+    link::Linked,
+    node::CHANNEL,
+    sql::{answered, own_rows, statement},
+};
+
+/// A transaction that writes.
+pub(crate) struct SqlChange {
+    transaction: Linked<DatabaseTransaction>,
+    /// MariaDB: the ids of this transaction's own rows, once they were read.
+    own: OnceLock<Vec<i64>>,
+}
+
+impl SqlChange {
+    pub(crate) fn new(transaction: Linked<DatabaseTransaction>) -> Self {
+        Self {
+            transaction,
+            own: OnceLock::new(),
+        }
+    }
+
+    /// Locks the rows that this connection appended and nobody has numbered yet, and returns their ids. Its transaction before this one may have left some, through an
+    /// unguarded write: those that another transaction numbers are skipped, since it waits for the commit lock while it holds them.
+    async fn lock_own(&self) -> Result<&[i64], DbErr> {
+        if let Some(ids) = self.own.get() {
+            return Ok(ids);
+        }
+        let backend = self.transaction.get_database_backend();
+        let sql = format!(
+            "SELECT id, CAST(@@in_transaction AS SIGNED) AS holds FROM identity_outbox WHERE {} ORDER BY id",
+            own_rows(backend)
+        );
+        let (mut ids, mut holds) = (Vec::new(), true);
+        for row in self.transaction.query_all_raw(statement(backend, sql, [])).await? {
+            ids.push(row.try_get("", "id")?);
+            holds = row.try_get::<i64>("", "holds")? != 0;
+        }
+        if !holds {
+            // A statement that changes the schema has ended the transaction, and no lock outlives its statement: the numbers would not be in the order of commits.
+            self.transaction.execute_unprepared("START TRANSACTION").await?;
+        }
+        let ids = self.lock_free(&ids).await?;
+        Ok(self.own.get_or_init(|| ids))
+    }
+
+    /// MariaDB: locks those of these rows that have no position and no lock, and returns their ids. By the primary key alone: a row that is skipped would keep its lock in
+    /// the index by which it was found, and who numbers it needs that one too.
+    async fn lock_free(&self, ids: &[i64]) -> Result<Vec<i64>, DbErr> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT id FROM identity_outbox FORCE INDEX (PRIMARY) WHERE {} AND position IS NULL ORDER BY id FOR UPDATE SKIP LOCKED",
+            among(ids)
+        );
+        let locked = statement(self.transaction.get_database_backend(), sql, []);
+        let rows = self.transaction.query_all_raw(locked).await?;
+        rows.iter().map(|row| row.try_get("", "id")).collect()
+    }
+
+    /// The condition that selects these rows.
+    async fn condition(&self, rows: &OutboxRows) -> Result<String, DbErr> {
+        let backend = self.transaction.get_database_backend();
+        match rows {
+            OutboxRows::Own if backend == DbBackend::MySql => Ok(among(self.lock_own().await?)),
+            OutboxRows::Own => Ok(own_rows(backend).to_owned()),
+            OutboxRows::Ids(ids) => Ok(among(ids)),
+        }
+    }
+}
+
+fn among(ids: &[i64]) -> String {
+    if ids.is_empty() {
+        return "1 = 0".to_owned();
+    }
+    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+    format!("id IN ({})", ids.join(","))
+}
+
+#[async_trait::async_trait]
+impl Change for SqlChange {
+    async fn changed_keys(&self) -> Result<Vec<ChangedKey>, DbErr> {
+        let backend = self.transaction.get_database_backend();
+        let own = self.condition(&OutboxRows::Own).await?;
+        let aggregates = match backend {
+            DbBackend::Postgres => "bool_and(adds)::int AS adds, bool_or(refresh)::int AS refresh",
+            _ => "min(adds) AS adds, max(refresh) AS refresh",
+        };
+        let sql = format!("SELECT key, {aggregates} FROM identity_outbox WHERE {own} GROUP BY key ORDER BY key");
+        let rows = self.transaction.query_all_raw(statement(backend, sql, [])).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(ChangedKey {
+                    key: ChangeKey::read(&row.try_get::<String>("", "key")?),
+                    adds: row.try_get::<i32>("", "adds")? != 0,
+                    refresh: row.try_get::<i32>("", "refresh")? != 0,
+                })
+            })
+            .collect()
+    }
+
+    async fn lock_unnumbered(&self, limit: u32) -> Result<Vec<i64>, DbErr> {
+        let backend = self.transaction.get_database_backend();
+        let skip = if backend == DbBackend::Postgres {
+            "FOR UPDATE SKIP LOCKED"
+        } else {
+            ""
+        };
+        let sql = format!("SELECT id FROM identity_outbox WHERE position IS NULL ORDER BY id LIMIT {limit} {skip}");
+        let rows = self.transaction.query_all_raw(statement(backend, sql, [])).await?;
+        let ids: Vec<i64> = rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, _>>()?;
+        if backend == DbBackend::MySql {
+            return self.lock_free(&ids).await;
+        }
+        Ok(ids)
+    }
+
+    async fn raise_versions(&self, rows: &OutboxRows) -> Result<Vec<(ChangeKey, u64)>, DbErr> {
+        let backend = self.transaction.get_database_backend();
+        let which = self.condition(rows).await?;
+        let sql = format!(
+            "INSERT INTO identity_versions (key, version) SELECT DISTINCT key, 1 FROM identity_outbox WHERE {which} ORDER BY 1 \
+             ON CONFLICT (key) DO UPDATE SET version = identity_versions.version + 1"
+        );
+        let raised = if backend == DbBackend::MySql {
+            self.transaction.execute_raw(statement(backend, sql, [])).await?;
+            let read = format!(
+                "SELECT key, version FROM identity_versions WHERE key IN (SELECT key FROM identity_outbox WHERE {which}) ORDER BY key"
+            );
+            self.transaction.query_all_raw(statement(backend, read, [])).await?
+        } else {
+            let sql = format!("{sql} RETURNING key, version");
+            self.transaction.query_all_raw(statement(backend, sql, [])).await?
+        };
+        raised
+            .iter()
+            .map(|row| {
+                let version = unsigned(row.try_get("", "version")?);
+                Ok(ChangeKey::numbered(&row.try_get::<String>("", "key")?, version))
+            })
+            .collect()
+    }
+
+    async fn next_position(&self, idle: Duration) -> Result<i64, DbErr> {
+        let backend = self.transaction.get_database_backend();
+        let next = match backend {
+            DbBackend::Postgres => format!(
+                "WITH held AS MATERIALIZED (SELECT set_config('idle_in_transaction_session_timeout', '{}', true), \
+                 pg_advisory_xact_lock(7306365843041087337)) SELECT nextval('bekci_position') AS position FROM held",
+                idle.as_millis().max(1)
+            ),
+            DbBackend::MySql => {
+                // Whole seconds, rounded up; `writing_begins` puts it back, since the setting outlives the transaction.
+                let idle = idle.as_millis().div_ceil(1000).max(1);
+                let bound = format!(
+                    "SET @bekci_idle = COALESCE(@bekci_idle, @@idle_transaction_timeout), SESSION idle_transaction_timeout = {idle}"
+                );
+                self.transaction.execute_unprepared(&bound).await?;
+                // The row is the commit lock: it is held until the transaction ends.
+                let raise = "UPDATE coherence_meta SET value = value + 1 WHERE name = 'position'";
+                self.transaction.execute_raw(statement(backend, raise, [])).await?;
+                "SELECT value AS position FROM coherence_meta WHERE name = 'position'".to_owned()
+            }
+            _ => "UPDATE coherence_meta SET value = value + 1 WHERE name = 'position' RETURNING value AS position"
+                .to_owned(),
+        };
+        let row = self.transaction.query_one_raw(statement(backend, next, [])).await?;
+        row.ok_or_else(|| {
+            DbErr::Custom("bekci: the schema has no position counter; run `bekci migrate up`".to_owned())
+        })?
+        .try_get("", "position")
+    }
+
+    async fn number(&self, rows: &OutboxRows, position: i64) -> Result<Cursor, DbErr> {
+        let backend = self.transaction.get_database_backend();
+        let which = self.condition(rows).await?;
+        let sql = format!(
+            "UPDATE identity_outbox SET position = $1, version = (SELECT version FROM identity_versions v WHERE v.key = identity_outbox.key) WHERE {which}"
+        );
+        let db = &self.transaction;
+        let numbered = if backend == DbBackend::MySql {
+            // MariaDB has no RETURNING here, and its condition names rows by their ids, whether they have a position or not.
+            db.execute_raw(statement(backend, sql, [position.into()])).await?;
+            let again = format!("SELECT id, created_at FROM identity_outbox WHERE {which} ORDER BY id DESC LIMIT 1");
+            db.query_all_raw(statement(backend, again, [])).await?
+        } else {
+            let returning = format!("{sql} RETURNING id, created_at");
+            db.query_all_raw(statement(backend, returning, [position.into()]))
+                .await?
+        };
+        if backend == DbBackend::Postgres {
+            db.execute_unprepared(&format!("NOTIFY {CHANNEL}")).await?;
+        }
+        let mut at = Cursor {
+            position,
+            ..Cursor::default()
+        };
+        if let Some(row) = numbered.last() {
+            at.row = row.try_get("", "id")?;
+            at.created_at = row.try_get("", "created_at")?;
+        }
+        Ok(at)
+    }
+
+    async fn policy_lines(&self) -> Result<Vec<PolicyLine>, DbErr> {
+        policy_lines(&self.transaction).await
+    }
+
+    async fn commit(self: Box<Self>) -> Result<(), CommitFailure> {
+        // The database's own refusal means that nothing was committed; a lost connection leaves it open.
+        self.transaction.commit().await.map_err(|error| {
+            if answered(&error) {
+                CommitFailure::Refused(error)
+            } else {
+                CommitFailure::Unknown(error)
+            }
+        })
+    }
+
+    async fn rollback(self: Box<Self>) -> Result<(), DbErr> {
+        self.transaction.rollback().await
+    }
+}
