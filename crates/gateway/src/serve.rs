@@ -177,6 +177,7 @@ fn bounds(config: &Config) -> Bounds {
         workers: workers(config),
         max_connections: usize::try_from(limits.max_connections).unwrap_or(25_000),
         head_timeout: limits.head_timeout_seconds.duration(),
+        send_timeout: limits.send_timeout_seconds.duration(),
         keep_alive: limits.keep_alive_seconds.duration(),
         uploads: UploadLimits {
             bytes_per_second: limits.upload_bytes_per_second,

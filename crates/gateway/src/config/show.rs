@@ -13,7 +13,7 @@ use super::tree::{Entry, Node, Value};
 use super::values::secret::{ANY, SecretRule, Shown};
 
 /// What a running gateway does not take over from a new file: the sockets and pools that it has, and what the process has set up once. A section, or a key.
-const FIXED: [&str; 16] = [
+const FIXED: [&str; 17] = [
     "server.listen",
     "server.ops_listen",
     "server.decision_listen",
@@ -26,6 +26,7 @@ const FIXED: [&str; 16] = [
     "limits.upload_bytes_per_second",
     "limits.upload_grace_seconds",
     "limits.upload_seconds",
+    "limits.send_timeout_seconds",
     "limits.keep_alive_seconds",
     "limits.max_connections",
     "log",

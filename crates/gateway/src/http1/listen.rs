@@ -15,13 +15,27 @@ use super::{
     body::UploadLimits,
     service::Answering,
     state::{Connection, UnreadableHead},
-    transport::{OneRequestAtATime, Refuse},
+    transport::{OneRequestAtATime, Refuse, Times},
 };
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1_024;
 /// How long what a client still sends is read after the last answer, so that it can read that answer.
 const DISCONNECT: Duration = Duration::from_secs(1);
+
+/// How many bytes wait in the kernel of this machine to be sent, for each connection. The kernel reports that there is room when half of them are sent. With its own
+/// bound, of megabytes, a client that reads slowly would seem to take nothing for minutes.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT: u32 = 128 * 1024;
+
+/// Sets [`UNSENT`] for the connections that this socket accepts. A kernel that refuses keeps its own bound.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn limit_unsent(listener: &tokio::net::TcpSocket) {
+    let _ = socket2::SockRef::from(listener).set_tcp_notsent_lowat(UNSENT);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn limit_unsent(_listener: &tokio::net::TcpSocket) {}
 
 /// The bounds of a listener.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +44,8 @@ pub(crate) struct Bounds {
     /// For each worker.
     pub(crate) max_connections: usize,
     pub(crate) head_timeout: Duration,
+    /// How long a client may take nothing of an answer; zero: any time.
+    pub(crate) send_timeout: Duration,
     pub(crate) keep_alive: Duration,
     pub(crate) uploads: UploadLimits,
     pub(crate) shutdown_seconds: u64,
@@ -64,6 +80,7 @@ where
         SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
     };
     socket.set_reuseaddr(true)?;
+    limit_unsent(&socket);
     socket.bind(address)?;
     let listener = socket.listen(BACKLOG)?.into_std()?;
     let bound = listener.local_addr()?;
@@ -74,6 +91,10 @@ where
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
     let is_tls = tls.is_some();
+    let times = Times {
+        head: bounds.head_timeout,
+        send: bounds.send_timeout,
+    };
     // A macro, since the service's type has the transport in it and no name.
     macro_rules! service {
         ($transport:ty) => {{
@@ -110,11 +131,7 @@ where
                 async move {
                     let _ = io.set_nodelay(true);
                     let peer = io.peer_addr().ok();
-                    Ok((
-                        OneRequestAtATime::new(io, bounds.head_timeout, refuse),
-                        Protocol::Http1,
-                        peer,
-                    ))
+                    Ok((OneRequestAtATime::new(io, times, refuse), Protocol::Http1, peer))
                 }
             })
             .and_then(service!(TcpStream))
@@ -132,11 +149,7 @@ where
                             let (tcp, _) = io.get_ref();
                             let _ = tcp.set_nodelay(true);
                             let peer = tcp.peer_addr().ok();
-                            Ok((
-                                OneRequestAtATime::new(io, bounds.head_timeout, refuse),
-                                Protocol::Http1,
-                                peer,
-                            ))
+                            Ok((OneRequestAtATime::new(io, times, refuse), Protocol::Http1, peer))
                         }
                     })
                     .and_then(service!(TlsStream<TcpStream>).map_err(TlsError::Service))

@@ -22,7 +22,10 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::state::{Connection, Interim, Phase, State, UnreadableHead};
+use super::{
+    send::SendTimer,
+    state::{Connection, Interim, Phase, State, UnreadableHead},
+};
 
 /// How much of later requests is read ahead, to see whether the client is still there.
 const MAX_HELD: usize = 16 * 1024;
@@ -47,8 +50,18 @@ pub(super) struct OneRequestAtATime<T> {
     head_timer: Option<Pin<Box<Sleep>>>,
     /// Whether a request came before.
     is_used: bool,
+    send_timer: SendTimer,
     refuse: Refuse,
     parting: Option<Parting>,
+}
+
+/// The times of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// For a head.
+    pub(super) head: Duration,
+    /// For a client that takes nothing of an answer; zero: any time.
+    pub(super) send: Duration,
 }
 
 /// The answer to a head that cannot be read, on its way.
@@ -59,14 +72,15 @@ struct Parting {
 }
 
 impl<T> OneRequestAtATime<T> {
-    pub(super) fn new(io: T, head_timeout: Duration, refuse: Refuse) -> Self {
+    pub(super) fn new(io: T, times: Times, refuse: Refuse) -> Self {
         Self {
             io,
             connection: Connection::default(),
             held: BytesMut::new(),
-            head_timeout,
-            head_timer: Some(Box::pin(sleep(head_timeout))),
+            head_timeout: times.head,
+            head_timer: Some(Box::pin(sleep(times.head))),
             is_used: false,
+            send_timer: SendTimer::new(times.send),
             refuse,
             parting: None,
         }
@@ -307,16 +321,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for OneRequestAtATime<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for OneRequestAtATime<T> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
+impl<T: AsyncRead + AsyncWrite + Unpin> OneRequestAtATime<T> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let (is_serving, interim) = {
-            let state = this.connection.0.borrow();
+            let state = self.connection.0.borrow();
             (state.is_serving, state.interim)
         };
         if !is_serving {
             // No service has answered: actix-http refuses a head.
-            ready!(this.poll_part(cx, bytes))?;
+            ready!(self.poll_part(cx, bytes))?;
             return Poll::Ready(Ok(bytes.len()));
         }
         match interim {
@@ -325,17 +338,30 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for OneRequestAtATime<T> {
                 return Poll::Ready(Ok(CONTINUE.len()));
             }
             // The answer has begun.
-            Interim::Withheld => this.connection.0.borrow_mut().interim = Interim::None,
+            Interim::Withheld => self.connection.0.borrow_mut().interim = Interim::None,
             Interim::None | Interim::Due(_) => {}
         }
-        ready!(this.poll_interim(cx))?;
-        Pin::new(&mut this.io).poll_write(cx, bytes)
+        ready!(self.poll_interim(cx))?;
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_send_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_interim(cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for OneRequestAtATime<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let sent = this.poll_send(cx, bytes);
+        this.send_timer.bound(cx, sent)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_interim(cx))?;
-        ready!(Pin::new(&mut this.io).poll_flush(cx))?;
+        let sent = this.poll_send_rest(cx);
+        ready!(this.send_timer.bound(cx, sent))?;
         // actix-http flushes when all that it has is written.
         this.connection.0.borrow_mut().sent();
         Poll::Ready(Ok(()))

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod credentials;
+mod downloads;
 mod framing;
 mod growth;
 mod heads;

@@ -27,6 +27,9 @@ settings! {
         upload_grace_seconds: Seconds [range(1, 3_600)] = Toml("30");
         /// How long a request body may take in all; 0: any time. A WebSocket is no body.
         upload_seconds: Seconds [range(0, 604_800)] = Toml("3600");
+        /// How long a client may take nothing of an answer, counted between two writes that it takes, as `send_timeout` of nginx; 0: any time. Then its connection is closed,
+        /// and that to the upstream. A slow client that goes on reading is not cut, and the wait for an upstream is not counted. It holds for WebSockets too.
+        send_timeout_seconds: Seconds [range(0, 3_600)] = Toml("60");
         /// How long an idle connection is kept.
         keep_alive_seconds: Seconds [range(0, 3_600)] = Toml("15");
         /// How many connections each worker has at once.
