@@ -6,7 +6,7 @@ mod registry;
 use std::sync::Arc;
 
 use actix_web::{
-    HttpResponse,
+    HttpResponse, Resource, Route,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     http::header,
@@ -45,9 +45,16 @@ pub fn configure(config: &mut web::ServiceConfig, readiness: Arc<dyn Readiness>,
     config
         .app_data(web::Data::from(readiness))
         .app_data(web::Data::from(metrics))
-        .route("/healthz", web::get().to(healthz))
-        .route("/readyz", web::get().to(readyz))
-        .route("/metrics", web::get().to(metrics_text));
+        .service(call("/healthz", |route| route.to(healthz)))
+        .service(call("/readyz", |route| route.to(readyz)))
+        .service(call("/metrics", |route| route.to(metrics_text)));
+}
+
+/// A call for `GET`, and for `HEAD`, which monitors send.
+fn call(path: &str, handler: fn(Route) -> Route) -> Resource {
+    web::resource(path)
+        .route(handler(web::get()))
+        .route(handler(web::head()))
 }
 
 /// Gives every answer its `X-Request-Id`, as all of Bekci's have one.
@@ -110,7 +117,11 @@ async fn metrics_text(readiness: web::Data<dyn Readiness>, metrics: web::Data<Me
 
 #[cfg(test)]
 mod tests {
-    use actix_web::{App, http::StatusCode, test};
+    use actix_web::{
+        App,
+        http::{Method, StatusCode},
+        test,
+    };
 
     use super::*;
 
@@ -181,6 +192,19 @@ mod tests {
             ),
             "what is served all the same takes no node out"
         );
+    }
+
+    #[actix_web::test]
+    async fn monitors_may_call_by_head() {
+        let app = App::new().configure(|config| configure(config, Arc::new(Fixed(Vec::new())), Arc::default()));
+        let app = test::init_service(app).await;
+        for path in ["/healthz", "/readyz", "/metrics"] {
+            for (method, status) in [(Method::HEAD, 200), (Method::POST, 405)] {
+                let request = test::TestRequest::default().method(method.clone()).uri(path);
+                let answer = test::call_service(&app, request.to_request()).await;
+                assert_eq!(answer.status().as_u16(), status, "{method} {path}");
+            }
+        }
     }
 
     #[actix_web::test]

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     echo::Echo,
     house::{House, Kind},
-    http::{Wire, get},
+    http::{Wire, ask, get},
     reloading::{File, reloads},
     tls::listener::{echo, gateway},
 };
@@ -175,4 +175,47 @@ fn a_gateway_that_is_told_to_stop_finishes_what_was_begun_and_takes_nothing_new(
     node.server.signal("TERM");
     assert_eq!(wire.read().verdict(), "200");
     until("nothing listens", &|| TcpStream::connect(node.address).is_err());
+}
+
+/// Over the wire: the test of the library sees the body that actix leaves out.
+#[test]
+fn head_is_answered_as_get_without_its_body_at_every_call_of_the_gateway() {
+    let house = House::shared(Kind::Sqlite);
+    let admin = house.person("admin", "super-admin").sign_in(house.address());
+    let customer = house.customer().sign_in(house.address());
+    for (path, token) in [
+        ("/auth/customer/me", Some(&customer.access)),
+        ("/auth/customer/me", None),
+        ("/auth/customer/sessions", Some(&customer.access)),
+        ("/auth/customer/links", None),
+        ("/admin/v1/roles", Some(&admin.access)),
+        ("/admin/v1/roles", Some(&customer.access)),
+        ("/admin/v1/principals/customer/0", Some(&admin.access)),
+        ("/.well-known/jwks.json", None),
+        ("/.well-known/openid-configuration", None),
+        ("/openapi.json", None),
+        ("/docs", None),
+    ] {
+        let mut wire = Wire::open(house.address());
+        let answers = ["GET", "HEAD"].map(|method| {
+            let asked = token
+                .into_iter()
+                .fold(ask(method, path), |asked, token| asked.bearer(token));
+            asked.on(&mut wire)
+        });
+        let [get, head] = &answers;
+        assert_eq!(head.status, get.status, "{path}");
+        for name in ["content-type", "content-length", "www-authenticate"] {
+            assert_eq!(head.header(name), get.header(name), "{name} of {path}");
+        }
+        assert!(head.header("content-length").is_some(), "{path}");
+        // What follows on the connection is the next answer, and no body of this one.
+        let next = ask("GET", "/public/after").on(&mut wire);
+        assert_eq!(next.status, 200, "{path}");
+    }
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let mut wire = Wire::open(house.nodes[0].ops);
+        assert_eq!(ask("HEAD", path).on(&mut wire).status, 200, "{path}");
+        assert_eq!(ask("GET", path).on(&mut wire).status, 200, "{path}");
+    }
 }

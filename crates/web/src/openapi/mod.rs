@@ -149,8 +149,16 @@ impl Operation {
         self
     }
 
-    fn route(&self) -> Route {
-        (self.handler)(web::method(self.method.clone()))
+    /// Its routes: `HEAD` answers as `GET` does, and actix leaves the body out (RFC 9110 section 9.3.2).
+    fn routes(&self) -> impl Iterator<Item = Route> + '_ {
+        let head = (self.method == Method::GET).then_some(Method::HEAD);
+        let methods = std::iter::once(self.method.clone()).chain(head);
+        methods.map(move |method| (self.handler)(web::method(method)))
+    }
+
+    /// Adds its routes to the resource of its path.
+    fn add_to(&self, resource: actix_web::Resource) -> actix_web::Resource {
+        self.routes().fold(resource, actix_web::Resource::route)
     }
 }
 
@@ -161,9 +169,7 @@ fn resources(operations: &[Operation]) -> Vec<actix_web::Resource> {
     paths.retain(|path| seen.insert(*path));
     let resource = |path: &str| {
         let here = operations.iter().filter(|operation| operation.path == path);
-        here.fold(web::resource(path), |resource, operation| {
-            resource.route(operation.route())
-        })
+        here.fold(web::resource(path), |resource, operation| operation.add_to(resource))
     };
     paths.into_iter().map(resource).collect()
 }
@@ -190,6 +196,6 @@ pub(crate) fn mount_at<T: 'static>(
     let resource = web::resource(path).app_data(shared.clone());
     let resource = operations
         .iter()
-        .fold(resource, |resource, operation| resource.route(operation.route()));
+        .fold(resource, |resource, operation| operation.add_to(resource));
     config.service(resource);
 }

@@ -276,7 +276,7 @@ async fn what_is_not_there_is_404_and_another_method_is_405() {
     }
     let refused = ask(&app, &root, "PUT /roles", None).await;
     assert_eq!(refused.refusal(), (405, "METHOD_NOT_ALLOWED"));
-    assert_eq!(refused.header("allow"), Some("GET, POST"));
+    assert_eq!(refused.header("allow"), Some("GET, HEAD, POST"));
     for id in ["99", "01", "+1", "1%20", "x", "9223372036854775808"] {
         let answer = ask(&app, &root, &format!("GET /principals/admin/{id}"), None).await;
         assert_eq!(answer.refusal(), (404, "NOT_FOUND"), "{id}");

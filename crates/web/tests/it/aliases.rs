@@ -72,7 +72,7 @@ async fn an_alias_is_the_call_itself_with_its_guard_and_its_answers() {
     let other = send(&app, TestRequest::delete().uri("/api/me")).await;
     assert_eq!(
         (other.refusal(), other.header("allow")),
-        ((405, "METHOD_NOT_ALLOWED"), Some("PATCH, GET"))
+        ((405, "METHOD_NOT_ALLOWED"), Some("PATCH, GET, HEAD"))
     );
 
     let admin = json!({"email": "ann@example.com", "password": PASSWORD});

@@ -43,6 +43,12 @@ async fn every_call_of_the_document_is_mounted_and_every_other_method_of_its_pat
     assert!(paths.len() > 30, "{}", paths.len());
     for (path, item) in paths {
         let described: Vec<String> = object(item).keys().map(|method| method.to_uppercase()).collect();
+        let head = send(&app, TestRequest::default().method(Method::HEAD).uri(&filled(path))).await;
+        assert_eq!(
+            head.status != 405,
+            described.iter().any(|known| known == "GET"),
+            "{path}"
+        );
         for method in METHODS {
             let request = TestRequest::default()
                 .method(method.parse::<Method>().unwrap())
@@ -56,6 +62,9 @@ async fn every_call_of_the_document_is_mounted_and_every_other_method_of_its_pat
             let mut allowed: Vec<&str> = answer.header("allow").unwrap().split(", ").collect();
             allowed.sort_unstable();
             let mut wanted: Vec<&str> = described.iter().map(String::as_str).collect();
+            if wanted.contains(&"GET") {
+                wanted.push("HEAD");
+            }
             wanted.sort_unstable();
             assert_eq!(allowed, wanted, "{path}");
         }
