@@ -90,6 +90,11 @@ pub(crate) trait Dialect: Send + Sync {
         None
     }
 
+    /// A query of the partitions and inheriting tables of watched tables that have no trigger of ours: `name`.
+    fn unwatched_children(&self) -> Option<&'static str> {
+        None
+    }
+
     /// A query that has a row if the user lacks the right to see triggers: `statement`, which gives it.
     fn lacks_privilege(&self) -> Option<String> {
         None

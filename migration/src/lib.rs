@@ -14,7 +14,7 @@
 //! delete accounts or roles also UPDATE and DELETE on the `bekci_` tables. Without them the write is refused, never unseen.
 //!
 //! On PostgreSQL partitions and inheriting tables have the triggers too; one that is added later lacks them until [`up`] runs again,
-//! which [`missing_watches`] says.
+//! which [`missing_watches`] and [`unwatched_children`] say. Until then [`reload_all`] makes up for it.
 //!
 //! What the triggers cannot see: a writer that switches them off, `REPLACE` on SQLite without `PRAGMA recursive_triggers = ON` (the
 //! rows that it deletes), and on PostgreSQL writes by logical replication.
@@ -58,7 +58,7 @@ mod watches;
 pub use account::account_table_statements;
 pub use migrator::Migrator;
 pub use model::{IdKind, ModelTable};
-pub use run::{Report, Status, change_epoch, down, sql, status, up};
+pub use run::{Report, Status, change_epoch, down, reload_all, sql, status, up};
 pub use sea_orm_migration;
 pub use unmatched::{Unmatched, unmatched_tables};
-pub use watches::{missing_watches, table_exists, unwatch_statements, watch_statements};
+pub use watches::{missing_watches, table_exists, unwatch_statements, unwatched_children, watch_statements};

@@ -1,6 +1,6 @@
 //! `bekci migrate`, without the command line.
 
-use sea_orm_migration::prelude::{ConnectionTrait as _, DbErr, MigratorTrait as _};
+use sea_orm_migration::prelude::{ConnectionTrait, DbErr, MigratorTrait as _};
 use sea_orm_migration::sea_orm::{
     DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
     TransactionTrait as _,
@@ -92,13 +92,21 @@ async fn up_within(txn: &DatabaseTransaction, models: &[ModelTable]) -> Result<R
         watches::run(txn, &watches::own_statements(dialect)).await?;
         watches::run(txn, &watch_statements(backend, models)?).await?;
         if is_in_use {
-            // What was written while triggers were missing was not seen: every identity is loaded again.
-            let key = dialect.quoted("key");
-            let all = format!("INSERT INTO identity_outbox ({key}) VALUES ('{EVERYBODY}')");
-            watches::run(txn, &[all]).await?;
+            // What was written while triggers were missing was not seen.
+            reload_all(txn).await?;
         }
     }
     Ok(report)
+}
+
+/// Makes every node load every identity again, at its next poll: for changes that no trigger saw.
+///
+/// # Errors
+/// Those of the database, [`DbErr::BackendNotSupported`].
+pub async fn reload_all<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> {
+    let key = dialect::of(db.get_database_backend())?.quoted("key");
+    let all = format!("INSERT INTO identity_outbox ({key}) VALUES ('{EVERYBODY}')");
+    db.execute_unprepared(&all).await.map(drop)
 }
 
 /// What [`up`] would do. It changes nothing, and needs no right to.

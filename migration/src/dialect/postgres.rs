@@ -52,6 +52,16 @@ named AS (
 SELECT tgname || ' ON ' || schema || '.' || named AS name, prosrc AS body FROM named
 UNION ALL SELECT tgname || ' ON ' || named, prosrc FROM named WHERE visible"#;
 
+/// The members of the families of watched tables that have no trigger of ours. It is run often, so that it reads no text of a function.
+const UNWATCHED_CHILDREN: &str = "WITH RECURSIVE found AS (
+  SELECT DISTINCT tgrelid FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+  WHERE NOT tgisinternal AND tgenabled = 'A' AND starts_with(tgname::text, proname || '_')
+  AND starts_with(proname::text, 'bekci_') AND pg_function_is_visible(pg_proc.oid)),
+family AS (
+  SELECT inhrelid AS member FROM pg_inherits JOIN found ON inhparent = tgrelid
+  UNION SELECT inhrelid FROM pg_inherits JOIN family ON inhparent = member)
+SELECT member::regclass::text AS name FROM family WHERE member NOT IN (SELECT tgrelid FROM found) ORDER BY name";
+
 pub(super) struct Postgres;
 
 impl Dialect for Postgres {
@@ -162,6 +172,10 @@ impl Dialect for Postgres {
 
     fn has_schemas(&self) -> bool {
         true
+    }
+
+    fn unwatched_children(&self) -> Option<&'static str> {
+        Some(UNWATCHED_CHILDREN)
     }
 
     fn lock(&self) -> Option<&'static str> {

@@ -1,6 +1,6 @@
 //! What PostgreSQL alone can do.
 
-use bekci_migration::{missing_watches, sql, status, unmatched_tables, up};
+use bekci_migration::{missing_watches, sql, status, unmatched_tables, unwatched_children, up};
 
 use crate::database::{Database as _, Postgres, up_with};
 use crate::{IdKind, customers, model};
@@ -257,7 +257,10 @@ async fn a_write_to_a_table_that_inherits_is_seen() {
     let db = Postgres::migrated().await;
     db.outside("CREATE TABLE vips (since bigint) INHERITS (customers)");
     assert_eq!(missing_watches(db.db(), &[customers()]).await.unwrap(), ["customers"]);
+    db.outside("CREATE TABLE big_vips () INHERITS (vips); CREATE TABLE others (id bigint); CREATE TABLE more () INHERITS (others)");
+    assert_eq!(unwatched_children(db.db()).await.unwrap(), ["big_vips", "vips"]);
     up(db.db(), &[customers()]).await.unwrap();
+    assert_eq!(unwatched_children(db.db()).await.unwrap(), [""; 0]);
     assert_eq!(
         db.names("INSERT INTO vips (id, email) VALUES (7, 'v@x')"),
         ["customer:7"]
