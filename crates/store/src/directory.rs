@@ -20,7 +20,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 pub use catalogue::{NewRole, RolePage};
-pub use import::{ImportRow, Imported, Importer};
+pub use import::{ImportRights, ImportRow, Imported, Importer};
 pub use rows::NewRow;
 
 use self::values::refused;

@@ -69,8 +69,8 @@ pub use commit::{Barrier, CommitError, Committed};
 pub use compared::{Agreement, CachedEntry, Compared};
 pub use connect::{OpenError, connect};
 pub use directory::{
-    AccountChange, AccountPage, AccountQuery, Changed, Directory, DirectoryError, ImportRow, Imported, Importer,
-    NewRole, NewRow, RolePage,
+    AccountChange, AccountPage, AccountQuery, Changed, Directory, DirectoryError, ImportRights, ImportRow, Imported,
+    Importer, NewRole, NewRow, RolePage,
 };
 pub use drift::Drift;
 pub use failpoint::Failpoints;

@@ -275,7 +275,7 @@ impl Rights {
         Ok(committed?)
     }
 
-    async fn must_have_role(
+    pub(crate) async fn must_have_role(
         &self,
         transaction: &GuardedTransaction,
         scope: &Scope,

@@ -85,28 +85,31 @@ impl Desk<'_> {
 
     /// The guard that is meant for a principal: the one that is named, else the model's only one, else the one of the model's own name.
     pub(crate) fn guard_for(&self, named: Option<&GuardName>, key: &PrincipalKey) -> Result<GuardName, Failure> {
+        self.guard_of(named, key.model())
+    }
+
+    /// The same for any principal of a model.
+    pub(crate) fn guard_of(&self, named: Option<&GuardName>, model: &str) -> Result<GuardName, Failure> {
         let fits = |guard: &GuardName| {
             let section = self.config.guards.get(guard);
-            section.is_some_and(|section| section.model.as_str() == key.model())
+            section.is_some_and(|section| section.model.as_str() == model)
         };
         if let Some(named) = named {
             let named = self.known_guard(named)?;
             return match fits(&named) {
                 true => Ok(named),
                 false => Err(Failure::invalid(format!(
-                    "guard {named} is not for model {}, whose rights it could never use",
-                    key.model()
+                    "guard {named} is not for model {model}, whose rights it could never use"
                 ))),
             };
         }
         let own: Vec<&GuardName> = self.config.guards.keys().filter(|guard| fits(guard)).collect();
-        let of_its_name = own.iter().find(|guard| guard.as_str() == key.model());
+        let of_its_name = own.iter().find(|guard| guard.as_str() == model);
         match (own.as_slice(), of_its_name) {
             ([only], _) => Ok((*only).clone()),
             (_, Some(named)) => Ok((*named).clone()),
             _ => Err(Failure::invalid(format!(
-                "model {} has several guards ({}): say which with --guard",
-                key.model(),
+                "model {model} has several guards ({}): say which with --guard",
                 listed(own)
             ))),
         }
@@ -127,24 +130,29 @@ impl Desk<'_> {
     /// The role that counts by this name in a scope: the tenant's own, else the global one.
     pub(crate) async fn role(&self, scope: &Scope, name: &RoleName) -> Result<RoleEntry, Failure> {
         let roles = self.bekci.store().rights().roles(&scope.guard).await?;
-        let named = |tenant: Option<&TenantName>| {
-            let mut roles = roles.iter();
-            roles.find(|role| role.name == *name && role.scope.tenant.as_ref() == tenant)
-        };
-        let found = named(scope.tenant.as_ref()).or_else(|| named(None));
-        found.cloned().ok_or_else(|| {
-            let here = roles
-                .iter()
-                .filter(|role| role.scope.tenant.is_none() || role.scope.tenant == scope.tenant);
-            let here = listed(here.map(|role| &role.name));
-            let tenant = scope.tenant.as_ref().map(|tenant| format!(" --tenant {tenant}"));
-            Failure::not_found(format!(
-                "guard {guard} has no role {name} here; it has: {here}. To make it: bekci role add {name} --guard {guard}{}",
-                tenant.unwrap_or_default(),
-                guard = scope.guard
-            ))
-        })
+        role_of(&roles, scope, name).cloned()
     }
+}
+
+/// The role of these of a guard that counts by this name in a scope: the tenant's own, else the global one.
+pub(crate) fn role_of<'a>(roles: &'a [RoleEntry], scope: &Scope, name: &RoleName) -> Result<&'a RoleEntry, Failure> {
+    let named = |tenant: Option<&TenantName>| {
+        let mut roles = roles.iter();
+        roles.find(|role| role.name == *name && role.scope.tenant.as_ref() == tenant)
+    };
+    let found = named(scope.tenant.as_ref()).or_else(|| named(None));
+    found.ok_or_else(|| {
+        let here = roles
+            .iter()
+            .filter(|role| role.scope.tenant.is_none() || role.scope.tenant == scope.tenant);
+        let here = listed(here.map(|role| &role.name));
+        let tenant = scope.tenant.as_ref().map(|tenant| format!(" --tenant {tenant}"));
+        Failure::not_found(format!(
+            "guard {guard} has no role {name} here; it has: {here}. To make it: bekci role add {name} --guard {guard}{}",
+            tenant.unwrap_or_default(),
+            guard = scope.guard
+        ))
+    })
 }
 
 /// A time in RFC 3339, in UTC.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     house::{BEKCI, House, Kind},
-    http::post,
+    http::{get, post},
 };
 
 /// The example that Firebase publishes, and what its console shows of the project.
@@ -323,4 +323,117 @@ fn an_import_that_was_interrupted_is_repeated_and_is_in_force_on_a_running_node(
             "200"
         );
     }
+}
+
+/// A line is imported with its rights or not at all, and its rights decide on a running node.
+#[test]
+fn rights_of_a_line_come_with_its_account_or_the_line_is_refused() {
+    for kind in [Kind::Sqlite, Kind::Postgres, Kind::MariaDb] {
+        let house = House::new(kind, 1);
+        let files = Files::new();
+        house.sql("INSERT INTO bekci_roles (guard, tenant, name) VALUES ('customer', 'acme', 'keeper')");
+        let csv = format!(
+            "email,password_hash,roles,permissions,tenant\n\
+             a@customer.test,\"{hash}\",\"buyer, reader\",orders.view,\n\
+             b@customer.test,\"{hash}\",,,acme\n\
+             c@customer.test,\"{hash}\",keeper,\"orders.export,orders.view\",acme\n\
+             d@customer.test,\"{hash}\",keeper,,\n\
+             e@customer.test,\"{hash}\",byer,,\n\
+             f@customer.test,\"{hash}\",,Orders!,\n\
+             g@customer.test,\"{hash}\",buyer,,Not a tenant\n\
+             first@customer.test,,reader,,\n",
+            hash = ARGON2.1
+        );
+        let file = files.write("rights.csv", &csv);
+        let held = |table: &str| {
+            let sql = format!("SELECT count(*) FROM bekci_principal_{table} WHERE model = 'customer'");
+            house.sql(&sql).trim().to_owned()
+        };
+        let before = held("roles");
+        let dry = import(&house, &file, &["--guard", "customer", "--dry-run"]);
+        assert_eq!(counts(&dry), [3, 1, 4], "{dry}");
+        assert_eq!(held("roles"), before, "a dry run writes nothing");
+        let told = import(&house, &file, &["--guard", "customer"]);
+        assert_eq!(counts(&told), [3, 1, 4], "{told}");
+        let errors: Vec<_> = told["errors"].as_array().unwrap().iter().collect();
+        let places: Vec<_> = errors
+            .iter()
+            .map(|error| (error["line"].as_u64().unwrap(), error["code"].as_str().unwrap()))
+            .collect();
+        let wrong = "VALIDATION_FAILED";
+        assert_eq!(places, [(5, "NOT_FOUND"), (6, "NOT_FOUND"), (7, wrong), (8, wrong)]);
+        assert!(
+            errors[1]["message"]
+                .as_str()
+                .unwrap()
+                .contains("bekci role add byer --guard customer"),
+            "{told}"
+        );
+        let list =
+            |table: &str, name: &str| {
+                house.sql(&format!(
+                "SELECT substr(email, 1, 1) || ' ' || p.guard || ' ' || p.tenant || ' ' || {name} FROM customers AS c \
+                 JOIN bekci_principal_{table} AS p ON p.model = 'customer' AND p.id = {id} \
+                 WHERE email IN ('a@customer.test', 'b@customer.test', 'c@customer.test') ORDER BY 1",
+                id = if kind == Kind::MariaDb { "CAST(c.id AS char)" } else { "CAST(c.id AS text)" },
+            ))
+            };
+        assert_eq!(
+            list("roles", "role").lines().collect::<Vec<_>>(),
+            ["a customer  buyer", "a customer  reader", "c customer acme keeper"]
+        );
+        assert_eq!(
+            list("permissions", "permission").lines().collect::<Vec<_>>(),
+            [
+                "a customer  orders.view",
+                "c customer acme orders.export",
+                "c customer acme orders.view"
+            ]
+        );
+        let refused = "email IN ('d@customer.test', 'e@customer.test', 'f@customer.test', 'g@customer.test')";
+        assert_eq!(count(&house, refused), 0, "nothing of a refused line is written");
+        let roles = house.sql("SELECT count(*) FROM bekci_principal_roles WHERE role = 'reader'");
+        assert_eq!(roles.trim(), "1", "an account that exists keeps what it holds");
+        for (name, verdict) in [("a", "200"), ("b", "403 FORBIDDEN")] {
+            let body = json!({"email": format!("{name}@customer.test"), "password": ARGON2.0});
+            let signed_in = post("/auth/customer/login").json(&body).to(house.address());
+            let token = signed_in.json()["data"]["accessToken"].as_str().unwrap().to_owned();
+            let answer = get("/orders/x").bearer(&token).to(house.address());
+            assert_eq!(answer.verdict(), verdict, "{name}");
+        }
+    }
+}
+
+/// One row of a batch that the database refuses takes neither the rights of the others nor leaves its own behind.
+#[test]
+fn what_the_database_refuses_leaves_no_rights_behind() {
+    let house = House::new(Kind::Postgres, 0);
+    house.sql("ALTER TABLE customers ADD COLUMN age integer CHECK (age > 0)");
+    let files = Files::new();
+    let line = |n: u64| json!({"email": format!("r{n}@customer.test"), "age": n % 5, "team": ["buyer"], "permissions": "orders.view"});
+    let lines: Vec<String> = (0..20).map(|n| line(n).to_string()).collect();
+    let more = ["--guard", "customer", "--map", "team=@roles"];
+    let told = import(&house, &files.write("r.jsonl", &lines.join("\n")), &more);
+    assert_eq!(counts(&told), [16, 0, 4], "{told}");
+    for table in ["roles", "permissions"] {
+        let held = house.sql(&format!(
+            "SELECT count(*), count(c.id) FROM bekci_principal_{table} AS p LEFT JOIN customers AS c ON c.id::text = p.id AND email LIKE 'r%@customer.test' \
+             WHERE p.model = 'customer' AND p.id NOT IN (SELECT id::text FROM customers WHERE email NOT LIKE 'r%@customer.test')"
+        ));
+        assert_eq!(held.trim(), "16|16", "{table}");
+    }
+    let several = house.told(&[
+        "principal",
+        "import",
+        &files.write("s.jsonl", &line(21).to_string()),
+        "--model",
+        "customer",
+        "--map",
+        "team=-",
+    ]);
+    assert_eq!(
+        counts(&several),
+        [1, 0, 0],
+        "the guard of the model's name is meant: {several}"
+    );
 }

@@ -3,13 +3,18 @@
 //! 1. A batch of rows is one transaction with bulk statements. A row is written as a whole or not at all, and the others of its batch all the same.
 //! 2. A row whose identifier an account has already is left alone, so that an import that was interrupted can be repeated.
 //! 3. Two rows of one import with the same identifier are a mistake in the file: the second is refused, also when the import is repeated.
-//! 4. Every node decides by the accounts when [`Importer::finish`] returns.
+//! 4. A row with rights is written together with them, or not at all. An account that is there already gets none.
+//! 5. Every node decides by the accounts when [`Importer::finish`] returns.
+
+mod granting;
 
 use std::collections::{HashMap, HashSet};
 
-use bekci_core::{IdKind, ModelName, ModelSpec, identifier::normal_form};
+use bekci_core::{IdKind, ModelName, ModelSpec, identifier::normal_form, signin::StoreError};
 use sea_orm::{ConnectionTrait, DbBackend, TransactionSession, TransactionTrait, Value};
 use serde_json::json;
+
+pub use granting::ImportRights;
 
 use super::{
     AccountChange, Directory, DirectoryError,
@@ -38,6 +43,8 @@ pub struct ImportRow {
     pub id: Option<String>,
     /// What it has.
     pub account: AccountChange,
+    /// What it holds; `None`: nothing.
+    pub rights: Option<ImportRights>,
 }
 
 /// What became of one row.
@@ -73,8 +80,13 @@ impl Directory {
     /// Begins an import into the table of a model. A dry run does all that an import does and takes it back.
     ///
     /// # Errors
-    /// [`DirectoryError::Gone`] for an unknown model, and what the database answers.
+    /// [`DirectoryError::Gone`] for an unknown model, [`DirectoryError::Store`] for a store on behalf of a caller, whose rights an import does not compare, and what the
+    /// database answers.
     pub async fn importer(&self, model: &ModelName, is_dry: bool) -> Result<Importer, DirectoryError> {
+        if self.store.caller.is_some() {
+            let fault = "an import is not made on behalf of a caller".to_owned();
+            return Err(StoreError::Refused(fault).into());
+        }
         let spec = self.spec(model.as_str())?.clone();
         self.must_have_table(&spec)?;
         let columns = Columns::read(self.store.node.db(), &spec.table)
@@ -105,6 +117,7 @@ impl Importer {
         let mut outcomes: Vec<Option<Imported>> = rows.iter().map(|row| self.check(row)).collect();
         let store = &self.directory.store;
         let transaction = store.begin_change(Locks::Principal, None).await?.transaction;
+        self.check_roles(&transaction, rows, &mut outcomes).await?;
         let held = self.holders(&transaction, rows, &outcomes).await?;
         let mut ready = Vec::new();
         for (at, (row, outcome)) in rows.iter().zip(&mut outcomes).enumerate() {
@@ -117,9 +130,11 @@ impl Importer {
                 ready.push(Ready { at, id });
             }
         }
-        let mut added = 0_u64;
+        let mut added = Vec::new();
         for (at, outcome) in self.write(&transaction, rows, &ready).await? {
-            added += u64::from(matches!(outcome, Imported::Added));
+            if matches!(outcome, Imported::Added) {
+                added.extend(rows.get(at));
+            }
             if let Some(place) = outcomes.get_mut(at) {
                 *place = Some(outcome);
             }
@@ -131,8 +146,10 @@ impl Importer {
             let lines = [rows.first(), rows.last()].map(|row| row.map(|row| row.line));
             let committed = transaction.commit_with(Barrier::Auto).await;
             let committed = committed.map_err(|error| DirectoryError::Store(error.into()));
-            if added > 0 {
-                let details = json!({"model": self.spec.name, "accounts": added, "lines": lines});
+            if !added.is_empty() {
+                let rights = granting::summary(added.iter().copied());
+                let details =
+                    json!({"model": self.spec.name, "accounts": added.len(), "lines": lines, "rights": rights});
                 store.tell("account.registered", None, &committed, &details);
             }
             committed?;
@@ -293,8 +310,12 @@ impl Importer {
         let done = savepoint
             .execute_raw(statement(self.directory.backend(), sql, values))
             .await;
-        match done.map_err(refused) {
-            Ok(_) => {
+        let done = match done.map_err(refused) {
+            Ok(_) => self.grant(&savepoint, rows, group).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => {
                 savepoint.commit().await.map_err(refused)?;
                 Ok(None)
             }

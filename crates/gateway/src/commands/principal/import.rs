@@ -2,6 +2,7 @@
 
 mod progress;
 mod reader;
+mod rights;
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bekci_core::{ErrorCode, ModelName, ModelSpec};
+use bekci_core::{ErrorCode, GuardName, ModelName, ModelSpec};
 use bekci_signin::{FirebaseParameters, PasswordHasher};
 use bekci_store::{AccountChange, DirectoryError, ImportRow, Imported, Importer};
 use clap::{Args, ValueEnum};
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use self::{
     progress::Progress,
     reader::{Fault, Reader, Record},
+    rights::{Fields, Place},
 };
 use super::super::{Answer, Failure, answer::in_force, desk::Desk, input};
 
@@ -43,7 +45,7 @@ enum Format {
 
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// The file; `-` is standard input. Its fields have the names of columns, or `password_hash`, `password_salt` and `verified`
+    /// The file; `-` is standard input. Its fields have the names of columns, or `password_hash`, `password_salt`, `verified`, `roles`, `permissions` and `tenant`
     file: PathBuf,
     /// The model
     #[arg(long)]
@@ -60,6 +62,9 @@ pub(crate) struct Import {
     /// Marks accounts as verified whose line has no field `verified`
     #[arg(long)]
     verified: bool,
+    /// The guard in which `roles` and `permissions` count; else the model's only one, else the one of the model's name
+    #[arg(long)]
+    guard: Option<GuardName>,
     /// The password hash parameters of a Firebase project, as its console shows them, in a file
     #[arg(long, value_name = "FILE")]
     firebase_parameters: Option<PathBuf>,
@@ -75,6 +80,7 @@ struct Plan<'a> {
     columns: &'a [(String, String)],
     verified: bool,
     firebase: Option<FirebaseParameters>,
+    place: Place,
 }
 
 #[derive(Default)]
@@ -106,13 +112,14 @@ impl Import {
             columns: &self.columns,
             verified: self.verified,
             firebase,
+            place: Place::of(desk, self.guard.as_ref(), &self.model).await?,
         };
         let mut reader = Reader::open(&self.file, self.format()?)?;
         let directory = desk.directory().with_any_column();
         let mut importer = directory.importer(&self.model, self.dry_run).await?;
-        let known = reader.fields().iter().map(|field| plan.target(field));
-        for column in known.chain(self.columns.iter().map(|(column, _)| column.as_str())) {
-            plan.must_have(&importer, column)?;
+        let set = self.columns.iter().map(|(column, _)| column);
+        for field in reader.fields().iter().chain(set) {
+            plan.must_have(&importer, plan.target(field, &importer))?;
         }
         let mut tally = Tally::default();
         let done = self.all(&plan, &mut reader, &mut importer, &mut tally).await;
@@ -238,12 +245,16 @@ fn parameters(file: &Path) -> Result<FirebaseParameters, Failure> {
 }
 
 impl<'a> Plan<'a> {
-    /// Where a field of the file goes.
-    fn target<'b>(&self, field: &'b str) -> &'b str
+    /// Where a field of the file goes. A column of the table is meant before anything else of its name.
+    fn target<'b>(&self, field: &'b str, importer: &Importer) -> &'b str
     where
         'a: 'b,
     {
-        self.map.get(field).copied().unwrap_or(field)
+        let mapped = self.map.get(field).copied();
+        mapped.unwrap_or_else(|| match importer.has_column(field) {
+            true => field,
+            false => rights::target(field).unwrap_or(field),
+        })
     }
 
     fn is_hash(&self, target: &str) -> bool {
@@ -257,7 +268,7 @@ impl<'a> Plan<'a> {
     /// Refuses a field that goes nowhere, before the first line.
     fn must_have(&self, importer: &Importer, target: &str) -> Result<(), Failure> {
         let is_special = [SALT, VERIFIED, LEFT_OUT].contains(&target) || self.is_hash(target) || self.is_id(target);
-        if is_special || importer.has_column(target) {
+        if is_special || rights::is_target(target) || importer.has_column(target) {
             return Ok(());
         }
         Err(Failure::invalid(format!(
@@ -272,13 +283,13 @@ impl<'a> Plan<'a> {
             line: record.line,
             ..ImportRow::default()
         };
-        let (mut hash, mut salt) = (None, None);
+        let (mut hash, mut salt, mut rights) = (None, None, Fields::default());
         let mut account = AccountChange {
             verified: self.verified.then_some(true),
             ..AccountChange::default()
         };
         for (field, value) in record.fields {
-            let target = self.target(&field);
+            let target = self.target(&field, importer);
             if value.is_null() || target == LEFT_OUT {
                 continue;
             }
@@ -288,6 +299,8 @@ impl<'a> Plan<'a> {
                 salt = Some(text(&field, value)?);
             } else if target == VERIFIED {
                 account.verified = Some(truth(&field, &value)?);
+            } else if rights::is_target(target) {
+                rights.take(&field, target, &value)?;
             } else if self.is_id(target) {
                 row.id = Some(match value {
                     Value::Number(number) => number.to_string(),
@@ -302,7 +315,12 @@ impl<'a> Plan<'a> {
             }
         }
         for (column, value) in self.columns {
-            if account.columns.iter().all(|(named, _)| named != column) {
+            let target = self.target(column, importer);
+            if rights::is_target(target) {
+                if !rights.has(target) {
+                    rights.take(column, target, &value.as_str().into())?;
+                }
+            } else if account.columns.iter().all(|(named, _)| named != column) {
                 account.columns.push((column.clone(), value.as_str().into()));
             }
         }
@@ -310,6 +328,7 @@ impl<'a> Plan<'a> {
         account.verified = account.verified.filter(|verified| *verified);
         account.password_hash = hash.map(|hash| self.stored(hash, salt)).transpose()?;
         row.account = account;
+        row.rights = rights.rights(&self.place)?;
         Ok(row)
     }
 
