@@ -4,20 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    dev::{Payload, RequestHead},
     http::{
-        StatusCode,
+        Method, StatusCode,
         header::{ALLOW, HeaderValue, LOCATION, WWW_AUTHENTICATE},
     },
     web,
 };
-use bekci::{Asked, Clues, Host, Reading, Record, Refusal, Tenancy, Voice};
+use bekci::{AsIs, Asked, Clues, Host, Reading, Record, Refusal, RequestContext, Tenancy, Voice};
 use bekci_core::{Admission, AuthError, Clock, Denial, ErrorCode, Gate, IssueError, Lasting, RouteKind};
 use secrecy::SecretString;
 
 use crate::{
     internal_token::InternalTokens,
     lookout::Lookout,
-    proxy::{Forward, IdentityHeaders, Proxy, ProxyError},
+    proxy::{Client, Forward, IdentityHeaders, Proxy, ProxyError},
     routes::{Route, RouteMiss, RouteTable, Verb},
     sign_in::{self, SignInPages, Wanted},
 };
@@ -55,39 +56,73 @@ enum Refused {
 
 /// The handler of everything that is not one of the gateway's own calls.
 pub(crate) async fn handle(keeper: web::Data<Gatekeeper>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    match keeper.pass(&request, payload).await {
-        Ok(answer) => answer,
-        Err(refused) => refused.answer(&request),
+    let (record, voice) = (Record::of(&request), Voice::of(&request));
+    let context = RequestContext {
+        record: &record,
+        voice: &voice,
+    };
+    let is_https = request.app_config().secure();
+    let payload = payload.into_inner();
+    match keeper.pass(request.head(), is_https, context, payload).await {
+        Ok(mut answer) => {
+            answer.extensions_mut().insert(AsIs);
+            answer
+        }
+        Err(refused) => refused.answer(&request.head().method, &voice),
     }
 }
 
 impl Gatekeeper {
-    async fn pass(&self, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Refused> {
-        let record = Record::of(request);
+    /// Answers a request that came in the clear or by TLS: refuses it, or forwards it.
+    pub(crate) async fn answer(
+        &self,
+        head: &RequestHead,
+        is_https: bool,
+        context: RequestContext<'_>,
+        payload: Payload,
+    ) -> HttpResponse {
+        match self.pass(head, is_https, context, payload).await {
+            Ok(answer) => answer,
+            Err(refused) => refused.answer(&head.method, context.voice),
+        }
+    }
+
+    async fn pass(
+        &self,
+        head: &RequestHead,
+        is_https: bool,
+        context: RequestContext<'_>,
+        payload: Payload,
+    ) -> Result<HttpResponse, Refused> {
+        let RequestContext { record, voice } = context;
         let unrouted = |refused| {
             record.fits_no_route(Duration::ZERO);
             refused
         };
-        let host = Host::of(request.headers(), request.uri()).map_err(|_| unrouted(Refused::Host))?;
-        let found = Verb::of(request.method())
+        let host = Host::of(&head.headers, &head.uri).map_err(|_| unrouted(Refused::Host))?;
+        let found = Verb::of(&head.method)
             .map_err(RouteMiss::NoVerb)
-            .and_then(|verb| self.routes.find(verb, &host, request.path()))
+            .and_then(|verb| self.routes.find(verb, &host, head.uri.path()))
             .map_err(|miss| unrouted(Refused::Route(miss)))?;
-        let route = Arc::clone(found.route);
+        let route = found.route;
         // What is judged is what is forwarded: the path as the routes found it.
-        let reading = Reading::new(request.method().as_str(), &found.path, request.headers()).map_err(AuthError::from);
-        let admission = self.admit(reading, request, &host, &route).await;
-        let admission = admission.map_err(|error| Refused::Gate {
-            page: self.page(&error, request, &host, &found.path, &route),
-            error,
+        let reading = Reading::new(head.method.as_str(), &found.path, &head.headers).map_err(AuthError::from);
+        let admission = self.admit(reading, head, record, &host, route).await;
+        let admission = admission.map_err(|error| {
+            let client = || self.proxy.client(head, is_https, &host);
+            Refused::Gate {
+                page: self.page(&error, head, client, &found.path, route),
+                error,
+            }
         })?;
         let upstream = route.upstream.as_ref().ok_or(Refused::NoUpstream)?;
         let internal_token = self
-            .internal_token(self.proxy.identity(), &admission, &route)
+            .internal_token(self.proxy.identity(), &admission, route)
             .map_err(Refused::NoToken)?;
-        let (voice, trace) = (Voice::of(request), record.trace());
+        let trace = record.trace();
         let forward = Forward {
-            request,
+            request: head,
+            is_https,
             path: &found.path,
             host: &host,
             upstream,
@@ -97,16 +132,13 @@ impl Gatekeeper {
             trace: trace.as_ref(),
         };
         let began = self.clock.uptime();
-        let answer = self
-            .proxy
-            .forward(&admission.permit, forward, payload.into_inner())
-            .await;
+        let answer = self.proxy.forward(&admission.permit, forward, payload).await;
         record.waited_for_upstream(self.clock.uptime().saturating_sub(began));
         let answer = answer.map_err(Refused::Upstream)?;
         Ok(match admission.principal {
             Some(principal) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 let (gate, rule) = (self.gate.clone(), Arc::clone(&route.rule));
-                let lasting = Lasting::new(gate, principal, rule, request.method().as_str(), &found.path);
+                let lasting = Lasting::new(gate, principal, rule, head.method.as_str(), &found.path);
                 self.lookout.over(answer, lasting, voice.request_id.as_str())
             }
             _ => answer,
@@ -117,21 +149,21 @@ impl Gatekeeper {
     fn page(
         &self,
         error: &AuthError,
-        request: &HttpRequest,
-        host: &Host<'_>,
+        head: &RequestHead,
+        client: impl FnOnce() -> Client,
         path: &str,
         route: &Route,
     ) -> Option<HeaderValue> {
-        if error.code().status() != 401 || !sign_in::is_navigation(request.headers()) {
+        if error.code().status() != 401 || !sign_in::is_navigation(&head.headers) {
             return None;
         }
-        let client = self.proxy.client(request, host);
+        let client = client();
         let wanted = Wanted {
             // In the clear may be behind a proxy that speaks TLS and says nothing: then it is as `server.public_url` has it.
             scheme: client.https.then_some("https"),
             host: &client.host,
             path,
-            query: request.uri().query(),
+            query: head.uri.query(),
         };
         self.pages.location(&route.rule, &wanted)
     }
@@ -150,25 +182,26 @@ impl Gatekeeper {
             .transpose()
     }
 
-    /// The one decision, for what is proxied and for what another proxy asks about: `reading` and `host` are of that, `request` brought the question.
+    /// The one decision, for what is proxied and for what another proxy asks about: `reading` and `host` are of that, `head` brought the question.
     pub(crate) async fn admit(
         &self,
         reading: Result<Reading<'_>, AuthError>,
-        request: &HttpRequest,
+        head: &RequestHead,
+        record: &Record,
         host: &Host<'_>,
         route: &Route,
     ) -> Result<Admission, AuthError> {
         let began = self.clock.uptime();
-        let decided = self.decide(reading, request, host, route).await;
+        let decided = self.decide(reading, head, host, route).await;
         let took = self.clock.uptime().saturating_sub(began);
-        Record::of(request).decided(&route.id, took, &decided);
+        record.decided(&route.id, took, &decided);
         decided.map_err(|denial| denial.error)
     }
 
     async fn decide(
         &self,
         reading: Result<Reading<'_>, AuthError>,
-        request: &HttpRequest,
+        asking: &RequestHead,
         host: &Host<'_>,
         route: &Route,
     ) -> Result<Admission, Denial> {
@@ -179,8 +212,8 @@ impl Gatekeeper {
                 self.tenancy.asked(&Clues {
                     host: Some(host),
                     path: Some(reading.path()),
-                    headers: request.headers(),
-                    peer: request.peer_addr().map(|peer| peer.ip()),
+                    headers: &asking.headers,
+                    peer: asking.peer_addr.map(|peer| peer.ip()),
                 })?
             }
         };
@@ -196,7 +229,7 @@ impl Gatekeeper {
 }
 
 impl Refused {
-    fn answer(&self, request: &HttpRequest) -> HttpResponse {
+    fn answer(&self, method: &Method, voice: &Voice) -> HttpResponse {
         let (refusal, status) = match self {
             Self::Route(miss) => (Refusal::new(miss.code(), miss.to_string()), Some(miss.status())),
             Self::Host => (
@@ -204,7 +237,7 @@ impl Refused {
                 None,
             ),
             Self::Gate { error, page } => {
-                let status = page.as_ref().map(|_| sign_in::status_after(request.method()).as_u16());
+                let status = page.as_ref().map(|_| sign_in::status_after(method).as_u16());
                 (Refusal::from(error.clone()), status)
             }
             Self::Upstream(error) => {
@@ -215,7 +248,7 @@ impl Refused {
             Self::NoUpstream => (Refusal::new(ErrorCode::NotFound, "the route has no upstream"), None),
             Self::NoToken(error) => (Refusal::new(ErrorCode::Internal, error.to_string()), None),
         };
-        let mut answer = refusal.render(&Voice::of(request));
+        let mut answer = refusal.render(voice);
         if let Self::Gate { page: Some(page), .. } = self {
             answer.headers_mut().insert(LOCATION, page.clone());
             answer.headers_mut().remove(WWW_AUTHENTICATE);

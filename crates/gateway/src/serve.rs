@@ -21,7 +21,7 @@ use crate::{
     assemble::{self, AssembleError},
     config::{Config, Loaded},
     decision, gatekeeper,
-    generation::{Current, CurrentGate, Generation, Ground, Read, Renewing, Turner},
+    generation::{Current, CurrentGate, Direct, Generation, Ground, Read, Renewing, Turner},
     http1::{self, Bounds, UnreadableHead, UploadLimits},
     ops::{self, Metrics},
     readiness::Ready,
@@ -126,6 +126,17 @@ fn workers(config: &Config) -> usize {
     }
 }
 
+/// Where the calls of guards are, unless their configuration says where.
+const AUTH: &str = "/auth";
+/// Where the management API is.
+const ADMIN: &str = "/admin/v1";
+
+/// The paths at which [`public_app`] has something, each with all below it.
+pub(crate) fn own_paths(bekci: &Bekci) -> impl Iterator<Item = String> {
+    let others = [ADMIN].into_iter().chain(decision::PATHS).map(str::to_owned);
+    bekci.mounted_paths(AUTH).into_iter().chain(others)
+}
+
 /// What answers on the public listener.
 fn public_app(
     generation: &Generation,
@@ -145,10 +156,10 @@ fn public_app(
         decision::describe(bekci);
     }
     App::new()
-        .wrap(generation.front())
+        .wrap(generation.front.clone())
         .app_data(generation.keeper.clone())
-        .configure(bekci.mount("/auth"))
-        .configure(bekci.mount_admin("/admin/v1", "admin"))
+        .configure(bekci.mount(AUTH))
+        .configure(bekci.mount_admin(ADMIN, "admin"))
         .configure(move |service| match decides_elsewhere {
             true => decision::configure_absence(service),
             false => decision::configure(service, decisions),
@@ -197,7 +208,7 @@ fn tls_of(served: Option<&Served>) -> Result<Option<rustls::ServerConfig>, Assem
 fn refuse(current: &Current) -> impl Fn(UnreadableHead) -> HttpResponse + Send + Clone + 'static + use<> {
     let current = current.clone();
     move |why| {
-        let mut answer = current.now().front().refuse_head(&why.refusal());
+        let mut answer = current.now().front.refuse_head(&why.refusal());
         let date = HttpDate::from(SystemTime::from(SystemClock.now())).to_string();
         if let Ok(date) = HeaderValue::from_str(&date) {
             answer.headers_mut().insert(DATE, date);
@@ -212,7 +223,7 @@ fn listen_public(
     served: Option<&Served>,
 ) -> Result<(Server, SocketAddr), ServeError> {
     let (refuse, current) = (refuse(current), current.clone());
-    let apps = move || Renewing::new(&current, public_app);
+    let apps = move || Direct::new(&current, Renewing::new(&current, public_app));
     let address = config.server.listen;
     http1::listen(apps, refuse, address, bounds(config), tls_of(served)?)
         .map_err(|error| ServeError::Listen { address, error })
@@ -226,7 +237,7 @@ fn listen_decisions(config: &Config, current: &Current, served: Option<&Served>)
     let app = |generation: &Generation| {
         let decisions = generation.decisions.clone();
         App::new()
-            .wrap(generation.front())
+            .wrap(generation.front.clone())
             .configure(move |service| decision::configure(service, decisions))
     };
     let apps = move || Renewing::new(&current, app);

@@ -240,6 +240,12 @@ impl Bekci {
         move |config| auth::mount(&bekci, &prefix, config)
     }
 
+    /// The paths that [`mount`](Self::mount) takes with this prefix, each with all below it.
+    #[must_use]
+    pub fn mounted_paths(&self, prefix: &str) -> Vec<String> {
+        auth::paths(self, prefix)
+    }
+
     /// The OpenAPI 3.1 document of what is mounted, as `/openapi.json` has it.
     #[must_use]
     pub fn openapi(&self) -> serde_json::Value {

@@ -122,7 +122,7 @@ pub use in_code::{
     SignIn,
 };
 pub use mail::MailSettings;
-pub use middleware::{AsIs, BadCors, Cors, CorsSettings, Front, Require, RequireService};
+pub use middleware::{AsIs, BadCors, Cors, CorsSettings, Front, RequestContext, Require, RequireService};
 #[doc(hidden)]
 pub use model::key_of;
 pub use model::{AsPrincipal, AuthModel, GuardType, KeyFault};

@@ -185,7 +185,7 @@ impl Decisions {
         let reading = Reading::new(verb.as_str(), asked.path, headers).map_err(AuthError::from);
         let decided = self
             .keeper
-            .admit(reading, request, &asked.host, &route)
+            .admit(reading, request.head(), &Record::of(request), &asked.host, &route)
             .await
             .map_err(Denied::Gate);
         let decided = decided.and_then(|admission| {

@@ -5,6 +5,7 @@
 //! 3. A generation that was replaced finishes the requests that it has. Then its store is closed, so that no writer waits for its node.
 //! 4. What a new file leaves as it was is handed on: where routes alone change, the store with its memory stays.
 
+mod direct;
 mod house;
 mod listed;
 mod renewing;
@@ -13,11 +14,13 @@ mod turn;
 use std::{sync::Arc, time::Duration};
 
 use actix_web::web;
-use bekci::{Bekci, Cors, Front, Messages};
+use bekci::{Bekci, Front};
 use bekci_core::{AuthGuard, Clock, Gate};
 use bekci_migration::sea_orm_migration::sea_orm::DatabaseConnection;
 use parking_lot::RwLock;
 
+pub(crate) use direct::Direct;
+use direct::OwnPaths;
 use house::House;
 pub(crate) use house::until_trusted;
 use listed::Watched;
@@ -33,6 +36,7 @@ use crate::{
     lookout::Lookout,
     ops::Metrics,
     proxy::{self, Proxy, ProxyParts, StrippedHeaders, TrustedProxies},
+    serve,
     sign_in::SignInPages,
     tls::Served,
 };
@@ -77,8 +81,8 @@ pub(crate) struct Generation {
     pub(crate) house: Arc<House>,
     pub(crate) keeper: web::Data<Gatekeeper>,
     pub(crate) decisions: web::Data<Decisions>,
-    messages: Messages,
-    cors: Option<Cors>,
+    pub(crate) front: Front,
+    own_paths: OwnPaths,
 }
 
 impl Generation {
@@ -142,21 +146,18 @@ impl Generation {
             },
         });
         let decisions = web::Data::new(Decisions::new(config, keeper.clone().into_inner()));
+        let front = bekci.middleware().saying(assemble::messages(config)?);
+        let front = front.cors(assemble::cors(config)?);
+        let own_paths = OwnPaths::new(serve::own_paths(bekci));
         Ok(Self {
             number: before.map_or(1, |before| before.number + 1),
             house,
             keeper,
             decisions,
-            messages: assemble::messages(&loaded.config)?,
-            cors: assemble::cors(&loaded.config)?,
+            front,
+            own_paths,
             loaded,
         })
-    }
-
-    /// What stands before everything that it answers.
-    pub(crate) fn front(&self) -> Front {
-        let front = self.bekci().middleware().saying(self.messages.clone());
-        front.cors(self.cors.clone())
     }
 
     /// The library's part of it.

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, marker::PhantomData, net::SocketAddr, rc::Rc, time::Duration};
 
-use actix_http::{HttpService, Protocol, Request, Response};
+use actix_http::{HttpService, KeepAlive, Protocol, Request, Response};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, fn_service};
 use actix_tls::accept::{
@@ -93,6 +93,7 @@ where
     let is_tls = tls.is_some();
     let times = Times {
         head: bounds.head_timeout,
+        idle: bounds.keep_alive,
         send: bounds.send_timeout,
     };
     // A macro, since the service's type has the transport in it and no name.
@@ -104,8 +105,12 @@ where
                     let signal = signal.clone();
                     async move { signal.notified().await }
                 })
-                .keep_alive(bounds.keep_alive)
-                // The transport has a timer for every head, not for the first alone.
+                // The transport closes idle connections, by a timer that it keeps.
+                .keep_alive(match bounds.keep_alive {
+                    Duration::ZERO => KeepAlive::Disabled,
+                    _ => KeepAlive::Os,
+                })
+                // It has a timer for every head, not for the first alone.
                 .client_request_timeout(Duration::ZERO)
                 .client_disconnect_timeout(DISCONNECT)
                 .h1_allow_half_closed(false)

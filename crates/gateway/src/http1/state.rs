@@ -168,10 +168,10 @@ impl State {
         }
     }
 
-    /// All that was written is sent. With the end of an answer, the next request may pass.
-    pub(super) fn sent(&mut self) {
+    /// All that was written is sent. With the end of an answer, the next request may pass; gives whether it may from now on.
+    pub(super) fn sent(&mut self) -> bool {
         if !self.is_answered || self.closes || !matches!(self.phase, Phase::Held) {
-            return;
+            return false;
         }
         self.is_answered = false;
         self.is_serving = false;
@@ -180,5 +180,6 @@ impl State {
         if self.has_held_bytes {
             self.wake_reader();
         }
+        true
     }
 }

@@ -19,7 +19,7 @@ use actix_web::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
 use super::{
@@ -36,6 +36,17 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// A byte that no head may have: actix-http ends the connection.
 const NO_HEAD: u8 = 0;
 
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// For a head.
+    pub(super) head: Duration,
+    /// Between two requests; zero: there is one request to a connection.
+    pub(super) idle: Duration,
+    /// For a client that takes nothing of an answer; zero: any time.
+    pub(super) send: Duration,
+}
+
 /// Answers a head that cannot be read.
 pub(super) type Refuse = Rc<dyn Fn(UnreadableHead) -> HttpResponse>;
 
@@ -45,23 +56,33 @@ pub(super) struct OneRequestAtATime<T> {
     pub(super) connection: Connection,
     /// What came and may not pass yet.
     held: BytesMut,
-    head_timeout: Duration,
-    /// Runs while a head is waited for.
-    head_timer: Option<Pin<Box<Sleep>>>,
-    /// Whether a request came before.
-    is_used: bool,
+    times: Times,
+    /// Fires when a client may have taken too long. It is left as it is while requests come and go, and set anew when it fires too early.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// For what the client is waited, and until when.
+    wait: Wait,
     send_timer: SendTimer,
     refuse: Refuse,
     parting: Option<Parting>,
 }
 
-/// The times of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    /// For a head.
-    pub(super) head: Duration,
-    /// For a client that takes nothing of an answer; zero: any time.
-    pub(super) send: Duration,
+/// For what a client is waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// A head, the first byte of it included if it is the first of the connection.
+    Head(Instant),
+    /// The first byte of another request.
+    Next(Instant),
+    /// No head.
+    None,
+}
+
+/// A wait that was too long.
+enum Late {
+    /// Nothing came of a head.
+    Idle,
+    /// A head came in part.
+    Head,
 }
 
 /// The answer to a head that cannot be read, on its way.
@@ -77,10 +98,10 @@ impl<T> OneRequestAtATime<T> {
             io,
             connection: Connection::default(),
             held: BytesMut::new(),
-            head_timeout: times.head,
-            head_timer: Some(Box::pin(sleep(times.head))),
-            is_used: false,
+            times,
+            timer: None,
             send_timer: SendTimer::new(times.send),
+            wait: Wait::Head(Instant::now() + times.head),
             refuse,
             parting: None,
         }
@@ -190,24 +211,46 @@ impl<T: AsyncRead + AsyncWrite + Unpin> OneRequestAtATime<T> {
         }
     }
 
-    /// Whether the head has had its time. An idle connection is closed by its keep-alive time.
-    fn is_head_late(&mut self, cx: &mut Context<'_>) -> Option<bool> {
-        let (is_head, has_begun) = match &self.connection.0.borrow().phase {
-            Phase::Head(scan, _) => (true, scan.has_begun),
-            Phase::Body(_) | Phase::Held | Phase::Tunnel | Phase::Refused(_) => (false, false),
+    /// Whether the client has taken too long for a head, or between two requests.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Late> {
+        let has_begun = match &self.connection.0.borrow().phase {
+            Phase::Head(scan, _) => scan.has_begun,
+            Phase::Body(_) | Phase::Held | Phase::Tunnel | Phase::Refused(_) => {
+                self.wait = Wait::None;
+                return Poll::Pending;
+            }
         };
-        if !is_head {
-            self.is_used = true;
-            self.head_timer = None;
-            return None;
+        let deadline = match self.wait {
+            Wait::Head(deadline) => deadline,
+            Wait::Next(deadline) if !has_begun => deadline,
+            Wait::Next(_) | Wait::None => {
+                let (wait, deadline) = self.begin_wait(has_begun);
+                self.wait = wait;
+                deadline
+            }
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
         }
-        if self.is_used && !has_begun {
-            self.head_timer = None;
-            return None;
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() == deadline {
+                return Poll::Ready(if has_begun { Late::Head } else { Late::Idle });
+            }
+            timer.as_mut().reset(deadline);
         }
-        let timeout = self.head_timeout;
-        let timer = self.head_timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
-        timer.as_mut().poll(cx).is_ready().then_some(has_begun)
+    }
+
+    fn begin_wait(&self, has_begun: bool) -> (Wait, Instant) {
+        let now = Instant::now();
+        if has_begun {
+            let deadline = now + self.times.head;
+            (Wait::Head(deadline), deadline)
+        } else {
+            let deadline = now + self.times.idle;
+            (Wait::Next(deadline), deadline)
+        }
     }
 
     /// Sends `100 Continue` if it is due.
@@ -299,11 +342,13 @@ fn bytes_of(answer: HttpResponse) -> Bytes {
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for OneRequestAtATime<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        match this.is_head_late(cx) {
-            None => {}
-            // A connection that was opened and never used.
-            Some(false) => return Poll::Ready(Ok(())),
-            Some(true) => return refuse_head(&mut this.connection.0.borrow_mut(), UnreadableHead::TimedOut, out),
+        match this.poll_late(cx) {
+            Poll::Pending => {}
+            // Like a client that has gone.
+            Poll::Ready(Late::Idle) => return Poll::Ready(Ok(())),
+            Poll::Ready(Late::Head) => {
+                return refuse_head(&mut this.connection.0.borrow_mut(), UnreadableHead::TimedOut, out);
+            }
         }
         let may_pass = {
             let mut state = this.connection.0.borrow_mut();
@@ -363,7 +408,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for OneRequestAtATime<T> {
         let sent = this.poll_send_rest(cx);
         ready!(this.send_timer.bound(cx, sent))?;
         // actix-http flushes when all that it has is written.
-        this.connection.0.borrow_mut().sent();
+        if this.connection.0.borrow_mut().sent() {
+            // The next request is waited for from now on. It cannot be late already.
+            let _ = this.poll_late(cx);
+        }
         Poll::Ready(Ok(()))
     }
 

@@ -194,7 +194,10 @@ impl<M: Metric, const N: usize> Family<M, N> {
     pub fn with(&self, values: [&str; N]) -> Arc<M> {
         let mut key: SmallVec<[u8; 128]> = SmallVec::new();
         for value in values {
-            key.extend(value.bytes().filter(|byte| *byte != SEPARATOR));
+            match memchr::memchr(SEPARATOR, value.as_bytes()) {
+                None => key.extend_from_slice(value.as_bytes()),
+                Some(_) => key.extend(value.bytes().filter(|byte| *byte != SEPARATOR)),
+            }
             key.push(SEPARATOR);
         }
         if let Some(series) = self.series.read().get(&key[..]) {

@@ -14,6 +14,7 @@ use actix_web::{
     web::Bytes,
 };
 use bekci_core::Clock;
+use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
 use super::{
@@ -86,6 +87,11 @@ impl Exchange {
                 Err(error) => return Poll::Ready(Err(self.closed(error))),
             }
         }
+    }
+
+    /// Ready when this deadline has passed.
+    pub(super) fn poll_deadline(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        self.connection.poll_deadline(deadline, cx)
     }
 
     fn closed(&mut self, error: io::Error) -> NoAnswer {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use actix_web::{
-    HttpRequest,
+    dev::RequestHead,
     http::{Method, header},
     web::{Bytes, BytesMut},
 };
@@ -41,8 +41,8 @@ pub(super) struct Own<'a> {
 ///
 /// # Errors
 /// [`ProxyError::Malformed`] for a length that is no number.
-pub(super) fn body_framing(request: &HttpRequest) -> Result<Option<BodyFraming>, ProxyError> {
-    let headers = request.headers();
+pub(super) fn body_framing(request: &RequestHead) -> Result<Option<BodyFraming>, ProxyError> {
+    let headers = &request.headers;
     if headers.contains_key(header::TRANSFER_ENCODING) {
         return Ok(Some(BodyFraming::Chunked));
     }
@@ -64,8 +64,8 @@ pub(super) fn body_framing(request: &HttpRequest) -> Result<Option<BodyFraming>,
 pub(super) fn write(forward: &Forward<'_>, own: &Own<'_>) -> Result<Bytes, ProxyError> {
     let request = forward.request;
     let mut out = BytesMut::with_capacity(1024);
-    push(&mut out, &[request.method().as_str(), " ", forward.path]);
-    if let Some(query) = request.uri().query() {
+    push(&mut out, &[request.method.as_str(), " ", forward.path]);
+    if let Some(query) = request.uri.query() {
         push(&mut out, &["?", query]);
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
@@ -97,16 +97,16 @@ fn writes(out: &mut BytesMut, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
-fn client_headers(out: &mut BytesMut, request: &HttpRequest, own: &Own<'_>) -> Result<(), ProxyError> {
-    let peer = request.peer_addr().map(|peer| peer.ip());
+fn client_headers(out: &mut BytesMut, request: &RequestHead, own: &Own<'_>) -> Result<(), ProxyError> {
+    let peer = request.peer_addr.map(|peer| peer.ip());
     let mut connection_options: SmallVec<[&str; 4]> = SmallVec::new();
-    for value in request.headers().get_all(header::CONNECTION) {
+    for value in request.headers.get_all(header::CONNECTION) {
         let text = value
             .to_str()
             .map_err(|_| ProxyError::Malformed("its Connection header is not ASCII"))?;
         connection_options.extend(text.split(',').map(|option| option.trim_matches([' ', '\t'])));
     }
-    for (name, value) in request.headers() {
+    for (name, value) in &request.headers {
         let name = name.as_str();
         let fate = names::fate(name);
         if fate == Fate::Drop
@@ -134,7 +134,7 @@ fn line(out: &mut BytesMut, name: &str, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn connection_headers(out: &mut BytesMut, request: &HttpRequest, own: &Own<'_>) {
+fn connection_headers(out: &mut BytesMut, request: &RequestHead, own: &Own<'_>) {
     if own.opens_websocket {
         out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n");
         return;
@@ -143,7 +143,7 @@ fn connection_headers(out: &mut BytesMut, request: &HttpRequest, own: &Own<'_>) 
         Some(BodyFraming::Length(length)) => writes(out, format_args!("content-length: {length}\r\n")),
         Some(BodyFraming::Chunked | BodyFraming::Raw) => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         // RFC 9110 section 8.6: methods that are made for a body say that there is none.
-        None if matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH) => {
+        None if matches!(request.method, Method::POST | Method::PUT | Method::PATCH) => {
             out.extend_from_slice(b"content-length: 0\r\n");
         }
         None => {}
@@ -151,9 +151,9 @@ fn connection_headers(out: &mut BytesMut, request: &HttpRequest, own: &Own<'_>) 
 }
 
 /// RFC 9110 section 7.6.3: who forwarded it, in order; a gateway that finds itself there is in a circle.
-fn via(out: &mut BytesMut, request: &HttpRequest, pseudonym: &str) -> Result<(), ProxyError> {
+fn via(out: &mut BytesMut, request: &RequestHead, pseudonym: &str) -> Result<(), ProxyError> {
     out.extend_from_slice(b"via: ");
-    for value in request.headers().get_all(header::VIA) {
+    for value in request.headers.get_all(header::VIA) {
         let text = value
             .to_str()
             .map_err(|_| ProxyError::Malformed("its Via header is not ASCII"))?;
@@ -162,7 +162,7 @@ fn via(out: &mut BytesMut, request: &HttpRequest, pseudonym: &str) -> Result<(),
         }
         push(out, &[text, ", "]);
     }
-    let version = if request.version() == actix_web::http::Version::HTTP_10 {
+    let version = if request.version == actix_web::http::Version::HTTP_10 {
         "1.0"
     } else {
         "1.1"
@@ -176,7 +176,7 @@ fn trace(out: &mut BytesMut, forward: &Forward<'_>) {
     let Some(trace) = forward.trace else { return };
     push(out, &["traceparent: ", trace.header(), "\r\n"]);
     if trace.is_continued() {
-        for value in forward.request.headers().get_all(TRACESTATE) {
+        for value in forward.request.headers.get_all(TRACESTATE) {
             line(out, TRACESTATE, value.as_bytes());
         }
     }

@@ -34,22 +34,22 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
+use std::{future::poll_fn, sync::Arc, task::Poll};
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     body::{BodySize, BoxBody, MessageBody},
-    dev::Payload,
+    dev::{Payload, RequestHead},
     http::{
         ConnectionType, Method, StatusCode, Version,
-        header::{self, HeaderMap, HeaderName, HeaderValue},
+        header::{self, HeaderMap, HeaderValue},
     },
 };
-use bekci::{AsIs, Tenancy, Trace};
+use bekci::{Tenancy, Trace};
 use bekci_core::{Clock, Permit, Principal};
 use secrecy::SecretString;
 use smallvec::SmallVec;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use self::{
     answer::Head,
@@ -98,8 +98,10 @@ pub struct Proxy {
 /// A request to forward.
 #[derive(Debug)]
 pub struct Forward<'a> {
-    /// The request as received.
-    pub request: &'a HttpRequest,
+    /// The head of the request as received.
+    pub request: &'a RequestHead,
+    /// Whether it came by TLS.
+    pub is_https: bool,
     /// The canonical path that was judged.
     pub path: &'a str,
     /// The host that was judged.
@@ -130,9 +132,8 @@ impl Proxy {
 
     /// Who the client of a request is.
     #[must_use]
-    pub fn client(&self, request: &HttpRequest, host: &Host<'_>) -> Client {
-        let reached = (request.peer_addr(), request.app_config().secure());
-        Client::of(reached, host, request.headers(), &self.parts.trusted)
+    pub fn client(&self, head: &RequestHead, is_https: bool, host: &Host<'_>) -> Client {
+        Client::of((head.peer_addr, is_https), host, &head.headers, &self.parts.trusted)
     }
 
     /// Forwards a request and gives the upstream's answer, whose body is read from the upstream as it is sent on.
@@ -146,16 +147,16 @@ impl Proxy {
         payload: Payload,
     ) -> Result<HttpResponse, ProxyError> {
         let request = forward.request;
-        let opens_websocket = websocket::is_asked_for(request.method(), request.version(), request.headers())?;
+        let opens_websocket = websocket::is_asked_for(&request.method, request.version, &request.headers)?;
         if opens_websocket && forward.principal.is_some() {
-            websocket::check_origin(request.headers(), &self.parts.own_origin)?;
+            websocket::check_origin(&request.headers, &self.parts.own_origin)?;
         }
         let framing = head::body_framing(request)?;
         let (body, tunnel) = match framing {
             Some(framing) => (Some((payload, framing)), None),
             None => (None, opens_websocket.then_some(payload)),
         };
-        let client = self.client(request, forward.host);
+        let client = self.client(request, forward.is_https, forward.host);
         let answered = self.send(&forward, &client, body, opens_websocket).await?;
         self.answer(&forward, answered, tunnel)
     }
@@ -168,7 +169,7 @@ impl Proxy {
         mut body: Option<(Payload, BodyFraming)>,
         opens_websocket: bool,
     ) -> Result<Answered, ProxyError> {
-        let method = forward.request.method();
+        let method = &forward.request.method;
         let framing = body.as_ref().map(|(_, framing)| *framing);
         let mut may_reuse = true;
         loop {
@@ -256,12 +257,11 @@ impl Proxy {
         body.settle();
         let streams = body.size() == BodySize::Stream;
         let mut response = HttpResponse::with_body(head.status, BoxBody::new(body));
-        response.extensions_mut().insert(AsIs);
         if switches {
             let websocket = HeaderValue::from_static("websocket");
             response.headers_mut().insert(header::UPGRADE, websocket);
             response.head_mut().set_connection_type(ConnectionType::Upgrade);
-        } else if streams && forward.request.version() < Version::HTTP_11 {
+        } else if streams && forward.request.version < Version::HTTP_11 {
             // HTTP/1.0 knows no chunks: the body ends with the connection.
             response.head_mut().no_chunking(true);
             response.head_mut().set_connection_type(ConnectionType::Close);
@@ -292,7 +292,7 @@ fn is_idempotent(method: &Method) -> bool {
 
 /// Waits for the head of the answer. The time counts from when something was last sent, so that a long upload is not cut.
 async fn head_of(exchange: &mut Exchange, method: &Method, upstream: &Upstream) -> Result<Head, NoAnswer> {
-    let mut deadline = pin!(sleep(upstream.timeout));
+    let mut deadline = Instant::now() + upstream.timeout;
     let mut written = 0;
     poll_fn(|cx| {
         if let Poll::Ready(head) = exchange.poll_head(method, cx) {
@@ -300,9 +300,9 @@ async fn head_of(exchange: &mut Exchange, method: &Method, upstream: &Upstream) 
         }
         if exchange.upload.written != written {
             written = exchange.upload.written;
-            deadline.as_mut().reset(Instant::now() + upstream.timeout);
+            deadline = Instant::now() + upstream.timeout;
         }
-        deadline.as_mut().poll(cx).map(|()| {
+        exchange.poll_deadline(deadline, cx).map(|()| {
             Err(NoAnswer::Failed(if exchange.upload.waits_for_client {
                 ProxyError::ClientTooSlow
             } else {
@@ -323,9 +323,6 @@ fn answer_headers(headers: &mut HeaderMap, head: Head, forward: &Forward<'_>) {
         if !is_named && !sets_ours && !names::is_dropped_from_answers(name.as_str()) {
             headers.append(name, value);
         }
-    }
-    if let Ok(id) = HeaderValue::from_str(forward.request_id) {
-        headers.insert(HeaderName::from_static("x-request-id"), id);
     }
     if forward.principal.is_some() && !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

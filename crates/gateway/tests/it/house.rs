@@ -227,7 +227,7 @@ impl House {
         let mut text = format!(
             "[server]\nlisten = \"127.0.0.1:{port}\"\nops_listen = \"127.0.0.1:{ops}\"\npublic_url = \"{ISSUER}\"\nworkers = 2\n\
              shutdown_timeout_seconds = 1\n{}[database]\nurl = \"{}\"\nmax_connections = 8\n[identity_cache]\nmax_staleness_ms = {STALENESS_MS}\n\
-             poll_ms = 10\n[token]\nkeys_dir = \"{keys}\"\nleeway_seconds = 0\n[secrets]\nroot = {{ file = \"{keys}/root\" }}\n",
+             poll_ms = 40\n[token]\nkeys_dir = \"{keys}\"\nleeway_seconds = 0\n[secrets]\nroot = {{ file = \"{keys}/root\" }}\n",
             self.server,
             self.database,
             keys = self.folder.path().join("keys").display(),

@@ -15,6 +15,7 @@ mod browsers;
 mod casbin;
 mod commands;
 mod demo;
+mod direct;
 mod doctoring;
 mod echo;
 mod examples;

@@ -11,7 +11,7 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const LOOKS: u32 = 2_000;
 
 /// The events about the request of this id. They are written before the answer, but a pipe lies between.
-fn events(house: &House, id: &str) -> Vec<Value> {
+pub fn events(house: &House, id: &str) -> Vec<Value> {
     let about = |line: &str| -> Option<Value> {
         let event: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line} is no JSON"));
         (event["target"] == "bekci::request" && event["request_id"] == id).then_some(event)

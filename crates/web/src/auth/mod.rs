@@ -77,6 +77,19 @@ fn mount_aliases(bekci: &Bekci, mounted: &web::Data<Mounted>, by_claim: bool, co
     }
 }
 
+/// The paths that [`mount`] takes, each with all below it.
+pub(crate) fn paths(bekci: &Bekci, prefix: &str) -> Vec<String> {
+    let prefix = prefix.trim_end_matches('/');
+    let guards = bekci.watch().guards();
+    let of_guards = guards.flat_map(|guard| {
+        let aliases = guard.aliases.iter().map(|(path, _)| path.to_string());
+        aliases.chain([Mounted::new(bekci, guard, prefix).path])
+    });
+    let mut paths: Vec<String> = of_guards.chain(openapi::page_paths()).collect();
+    paths.extend((!prefix.is_empty()).then(|| prefix.to_owned()));
+    paths
+}
+
 /// Mounts the calls of every guard, and what belongs to none. A guard whose `auth_path` was left as it is stands at `<prefix>/<guard>`; another one where its
 /// `auth_path` says. What is under the prefix and no guard's is 404 `GUARD_UNKNOWN`.
 pub(crate) fn mount(bekci: &Bekci, prefix: &str, config: &mut ServiceConfig) {

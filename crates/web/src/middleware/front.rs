@@ -15,7 +15,7 @@ use std::{future::Ready, rc::Rc, sync::Arc, time::Duration};
 use actix_web::{
     Error, HttpMessage, HttpResponse,
     body::{BodySize, BoxBody, EitherBody, MessageBody},
-    dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
+    dev::{Payload, RequestHead, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     error::InternalError,
     http::{
         Method, StatusCode, Uri,
@@ -106,6 +106,55 @@ impl Front {
         answer
     }
 
+    /// Answers a request that no application sees, by a handler that answers refusals itself. All that this middleware does for an application is done: an id, a record,
+    /// the checks of rule 2, tenancy, CORS, the headers of every answer.
+    pub async fn answer<H>(&self, head: &mut RequestHead, payload: Payload, handle: H) -> HttpResponse
+    where
+        H: AsyncFnOnce(&RequestHead, RequestContext<'_>, Payload) -> HttpResponse,
+    {
+        let voice = Voice::read(&head.headers).saying(&self.messages);
+        let record = Record::begin(Trace::taken_or_made(&head.headers));
+        let began = self.told.as_ref().map(|told| told.clock.uptime());
+        let (held, payload) = match Held::is_due(&head.headers) {
+            true => {
+                let (held, payload) = Held::new(payload);
+                (Some(held), payload)
+            }
+            false => (None, payload),
+        };
+        let cors = self.cors.as_ref();
+        let asking = cors.and_then(|cors| cors.ask(&head.method, head.uri.path(), &head.headers));
+        let mut answer = match early(head, asking.as_ref(), &voice, Some(&record)) {
+            Some(answer) => answer,
+            None => {
+                self.tenancy
+                    .strip(&mut head.headers, head.peer_addr.map(|peer| peer.ip()));
+                let context = RequestContext {
+                    record: &record,
+                    voice: &voice,
+                };
+                handle(head, context, payload).await
+            }
+        };
+        self.dress(answer.headers_mut(), &voice, asking.as_ref());
+        if let Some((told, began)) = self.told.as_ref().zip(began) {
+            let request = record::Request {
+                method: &head.method,
+                path: head.uri.path(),
+                call: None,
+                voice: &voice,
+            };
+            let took = told.clock.uptime().saturating_sub(began);
+            let extensions = answer.extensions();
+            let reason = extensions.get::<record::Reason>();
+            record.tell(&*told.meter, &request, answer.status(), reason, took);
+        }
+        match held {
+            Some(held) => held.until_answered(answer),
+            None => answer,
+        }
+    }
+
     /// What every answer has.
     fn dress(&self, headers: &mut HeaderMap, voice: &Voice, asking: Option<&Asking>) {
         headers.insert(REQUEST_ID, voice.request_id.header());
@@ -124,6 +173,15 @@ impl Front {
         self.messages = messages;
         self
     }
+}
+
+/// What [`Front::answer`] knows of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestContext<'a> {
+    /// Where decisions and times are noted, for the log and the metrics.
+    pub record: &'a Record,
+    /// How the request wants to be answered.
+    pub voice: &'a Voice,
 }
 
 /// Among the extensions of an answer: it is somebody else's, as an upstream's, and is passed on as it is even where it has no body.
@@ -170,10 +228,15 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let voice = Voice::read(request.headers()).saying(&self.front.messages);
         let telling = self.front.told.clone().map(|told| told.begin(&mut request, &voice));
-        let held = Held::of(&mut request);
+        let held = Held::is_due(request.headers()).then(|| {
+            let (held, payload) = Held::new(request.take_payload());
+            request.set_payload(payload);
+            held
+        });
         let cors = self.front.cors.as_ref();
         let asking = cors.and_then(|cors| cors.ask(request.method(), request.path(), request.headers()));
-        if let Some(mut answer) = early(&request, asking.as_ref(), &voice, telling.as_ref()) {
+        let record = telling.as_ref().map(|telling| &telling.record);
+        if let Some(mut answer) = early(request.head(), asking.as_ref(), &voice, record) {
             self.front.dress(answer.headers_mut(), &voice, asking.as_ref());
             if let Some(telling) = telling {
                 telling.tell(&answer, None);
@@ -224,17 +287,12 @@ where
 }
 
 /// The answer to a request that goes no further: to one that no application is to see, and to a preflight.
-fn early(
-    request: &ServiceRequest,
-    asking: Option<&Asking>,
-    voice: &Voice,
-    telling: Option<&Told>,
-) -> Option<HttpResponse> {
-    let Err(refusal) = check(request) else {
+fn early(head: &RequestHead, asking: Option<&Asking>, voice: &Voice, record: Option<&Record>) -> Option<HttpResponse> {
+    let Err(refusal) = check(head) else {
         return asking.and_then(Asking::preflight);
     };
-    if let Some(telling) = telling {
-        telling.record.fits_no_route(Duration::ZERO);
+    if let Some(record) = record {
+        record.fits_no_route(Duration::ZERO);
     }
     Some(refusal.render(voice))
 }
@@ -289,10 +347,10 @@ fn hold<B: MessageBody + 'static>(
 }
 
 /// What no application is to see.
-fn check(request: &ServiceRequest) -> Result<(), Refusal> {
-    canonical_path(request.path(), false).map_err(|fault| Refusal::from(AuthError::BadPath(fault)))?;
+fn check(head: &RequestHead) -> Result<(), Refusal> {
+    canonical_path(head.uri.path(), false).map_err(|fault| Refusal::from(AuthError::BadPath(fault)))?;
     // RFC 9112 section 3.2: servers disagree on which of two counts.
-    if request.headers().get_all(HOST).count() > 1 {
+    if head.headers.get_all(HOST).count() > 1 {
         return Err(Refusal::new(ErrorCode::MalformedRequest, "it names more than one host"));
     }
     Ok(())

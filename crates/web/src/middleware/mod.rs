@@ -6,5 +6,5 @@ mod require;
 mod unread;
 
 pub use cors::{BadCors, Cors, CorsSettings};
-pub use front::{AsIs, Front};
+pub use front::{AsIs, Front, RequestContext};
 pub use require::{Require, RequireService};

@@ -12,11 +12,11 @@ use std::{
 };
 
 use actix_web::{
-    HttpMessage as _, HttpResponse,
+    HttpResponse,
     body::{BodySize, BoxBody, MessageBody},
-    dev::{Payload, ServiceRequest},
+    dev::Payload,
     error::PayloadError,
-    http::header::TRANSFER_ENCODING,
+    http::header::{HeaderMap, TRANSFER_ENCODING},
     web::Bytes,
 };
 use futures_util::Stream;
@@ -26,16 +26,16 @@ use futures_util::Stream;
 pub(super) struct Held(Rc<RefCell<Payload>>);
 
 impl Held {
-    /// Holds the body if it comes in chunks; whoever reads it reads it as before.
-    pub(super) fn of(request: &mut ServiceRequest) -> Option<Self> {
-        if !request.headers().contains_key(TRANSFER_ENCODING) {
-            return None;
-        }
-        let held = Self(Rc::new(RefCell::new(request.take_payload())));
-        request.set_payload(Payload::Stream {
-            payload: Box::pin(held.clone()),
-        });
-        Some(held)
+    /// Whether a request with these headers has a body that is to be held: one in chunks.
+    pub(super) fn is_due(headers: &HeaderMap) -> bool {
+        headers.contains_key(TRANSFER_ENCODING)
+    }
+
+    /// Holds the body, and gives what is read in its place.
+    pub(super) fn new(body: Payload) -> (Self, Payload) {
+        let held = Self(Rc::new(RefCell::new(body)));
+        let payload: Pin<Box<dyn Stream<Item = _>>> = Box::pin(held.clone());
+        (held, Payload::Stream { payload })
     }
 
     /// Keeps it until the last byte of the answer is written: Actix looks when the head goes out, and again after the body.

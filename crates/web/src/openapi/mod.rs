@@ -18,7 +18,7 @@ use bekci_core::ErrorCode;
 use serde_json::Value;
 
 pub(crate) use document::{Described, Standing};
-pub(crate) use page::mount as mount_page;
+pub(crate) use page::{mount as mount_page, paths as page_paths};
 
 /// Makes a schema.
 pub(crate) type Schema = fn() -> Value;

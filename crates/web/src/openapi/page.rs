@@ -60,6 +60,11 @@ fn operations() -> Vec<Operation> {
     ]
 }
 
+/// Where they stand.
+pub(crate) fn paths() -> impl Iterator<Item = String> {
+    operations().into_iter().map(|operation| operation.path().to_owned())
+}
+
 /// Mounts them.
 pub(crate) fn mount(bekci: &Bekci, config: &mut ServiceConfig) {
     let operations = operations();

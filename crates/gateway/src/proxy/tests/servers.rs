@@ -209,7 +209,8 @@ impl Gateway {
         let admission = self.gate.admit(&head, &found.route.rule).await.unwrap();
         let customer = principal(&["buyer"], &["orders.view"], serde_json::json!({"email": "zoë@b.c"}));
         let forward = Forward {
-            request,
+            request: request.head(),
+            is_https: false,
             path: &found.path,
             host: &host,
             upstream: found.route.upstream.as_ref().unwrap(),

@@ -108,7 +108,7 @@ impl Estate {
         let mut text = format!(
             "[server]\nlisten = \"127.0.0.1:{port}\"\nops_listen = \"127.0.0.1:{ops}\"\npublic_url = \"http://bekci.test\"\nworkers = 1\n\
              trusted_proxies = [\"{trusted}\"]\nshutdown_timeout_seconds = 1\n[database]\nurl = \"{}\"\n[identity_cache]\nmax_staleness_ms = 1000\n\
-             poll_ms = 10\n[token]\nkeys_dir = \"{folder}/keys\"\n[secrets]\nroot = {{ file = \"{folder}/keys/root\" }}\n\
+             poll_ms = 40\n[token]\nkeys_dir = \"{folder}/keys\"\n[secrets]\nroot = {{ file = \"{folder}/keys/root\" }}\n\
              [tenancy]\nsource = \"{source}\"\n[policy]\nmodel = \"{}\"\nseed = \"{folder}/policy.csv\"\n\
              [models.staff]\ntable = \"staffs\"\ntenant_column = \"company\"\n",
             self.database,
