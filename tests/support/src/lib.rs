@@ -26,6 +26,7 @@
 mod chance;
 mod failure;
 mod folder;
+mod link;
 mod mariadb;
 mod nursery;
 mod pgbouncer;
@@ -44,6 +45,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub use chance::{Chance, Mutator, by_chance, corpus};
 pub use failure::Failure;
 pub use folder::TempDir;
+pub use link::Link;
 pub use mariadb::{MariaDb, mariadb_cli, try_mariadb_cli};
 pub use pgbouncer::PgBouncer;
 pub use port::free_port;

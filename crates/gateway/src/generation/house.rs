@@ -81,9 +81,13 @@ impl House {
             users,
             tenants,
         });
-        if before.is_some() && !until_trusted(&house.bekci).await {
-            leave(house).await;
-            return Err(AssembleError::NotReady);
+        while !until_trusted(&house.bekci).await {
+            if before.is_some() {
+                leave(house).await;
+                return Err(AssembleError::NotReady);
+            }
+            // There is no other generation that could answer. What does not listen is asked nothing.
+            tracing::warn!("the gateway does not listen yet: its node has not read the changes of the database");
         }
         Ok(house)
     }
@@ -117,7 +121,7 @@ pub(super) async fn leave(house: Arc<House>) {
     }
 }
 
-/// Waits until the node decides from memory; a gateway that has just started answers its first requests from the database otherwise.
+/// Waits until the node has a lease and decides from memory; `false`: it has none after 10 s.
 pub(crate) async fn until_trusted(bekci: &Bekci) -> bool {
     for _ in 0..LOOKS {
         if bekci.store().is_trusted() {

@@ -1,6 +1,10 @@
 //! Nodes and databases that go away and come back.
 
-use bekci_test_support::Postgres;
+use std::time::Duration;
+
+use bekci_core::Clock;
+use bekci_store::SystemClock;
+use bekci_test_support::{Link, Postgres};
 use serde_json::json;
 
 use crate::{
@@ -8,6 +12,9 @@ use crate::{
     http::{Wire, get},
     people::in_the_end,
 };
+
+/// 2 s by the design; a machine that does much else takes longer, and never as long as a request that nothing bounds.
+const NO_ANSWER_TAKES: Duration = Duration::from_secs(4);
 
 #[test]
 fn a_node_that_slept_or_died_during_a_sign_out_lets_nobody_in_when_it_is_back() {
@@ -79,4 +86,51 @@ fn without_its_database_a_gateway_soon_lets_in_nobody_and_recovers_by_itself() {
         "what had ended has ended"
     );
     assert_eq!(login.to(node.address).verdict(), "200");
+}
+
+#[test]
+fn over_a_half_open_link_to_its_database_a_gateway_answers_503_soon_and_decides_nothing_else() {
+    let (link, url) = Link::to_url(&Postgres::shared().fresh_database("house"));
+    let house = House::on(Some(url), None, 1);
+    let node = &house.nodes[0];
+    let person = house.customer();
+    let (tokens, left) = (person.sign_in(node.address), person.sign_in(node.address));
+    let direct = get("/direct/x").bearer(&tokens.access);
+    let asks = [
+        direct.clone(),
+        direct.clone(),
+        person.login(&json!({})),
+        tokens.refresh(),
+        left.ask("POST", "logout"),
+        left.ask("POST", "logout-all"),
+    ];
+    assert_eq!(direct.to(node.address).verdict(), "200");
+    link.half_open(true);
+    std::thread::scope(|scope| {
+        let asked = asks.each_ref().map(|ask| {
+            scope.spawn(move || {
+                let timed = || {
+                    let began = SystemClock.uptime();
+                    let answer = ask.to(node.address);
+                    (answer.status, answer.verdict(), SystemClock.uptime() - began)
+                };
+                // The first finds the link lost, the later ones know it.
+                std::array::from_fn::<_, 4, _>(|_| timed())
+            })
+        });
+        for answers in asked {
+            for (status, verdict, took) in answers.join().unwrap() {
+                assert_eq!(status, 503, "{verdict}");
+                assert!(took < NO_ANSWER_TAKES, "{verdict} after {took:?}");
+            }
+        }
+    });
+    assert_eq!(
+        get("/public/x").to(node.address).verdict(),
+        "200",
+        "what asks for no identity goes on"
+    );
+    link.half_open(false);
+    in_the_end(&direct, node.address, "200");
+    in_the_end(&tokens.refresh(), node.address, "200");
 }

@@ -62,6 +62,32 @@ fn decisions_are_counted_by_guard_route_outcome_and_code_and_by_nothing_that_a_c
 }
 
 #[test]
+fn a_gateway_listens_only_after_its_first_lease() {
+    let house = House::new(Kind::Postgres, 0);
+    // No node can write its row, so that none has a lease.
+    house.sql("ALTER TABLE coherence_nodes RENAME TO hidden_nodes");
+    std::thread::scope(|scope| {
+        let node = house.node_by(|port, folder| {
+            let log = folder.path().join("bekci.log");
+            let house = &house;
+            scope.spawn(move || {
+                let waits = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("does not listen yet"));
+                let told = (0..3_000).any(|_| {
+                    std::thread::sleep(Duration::from_millis(20));
+                    waits()
+                });
+                let listens = TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port)).is_ok();
+                house.sql("ALTER TABLE IF EXISTS hidden_nodes RENAME TO coherence_nodes");
+                assert!(told, "it does not say that it waits");
+                assert!(!listens, "it listens without a lease");
+            });
+            bekci_test_support::Service::new(crate::house::BEKCI, port, folder).args(["serve"])
+        });
+        assert_eq!(get("/public/x").to(node.address).verdict(), "200");
+    });
+}
+
+#[test]
 fn a_gateway_is_alive_and_says_which_part_is_not_ready() {
     let house = House::new(Kind::Sqlite, 1);
     let ops = house.nodes[0].ops;

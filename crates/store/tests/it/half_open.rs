@@ -2,13 +2,9 @@
 
 use std::{
     future::Future,
-    io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    io::Write,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -16,7 +12,7 @@ use bekci_core::{Clock, ModelName, TokenId, signin::EndSessions};
 use bekci_store::{
     AccountQuery, Barrier, CacheSettings, CommitError, RedisSettings, Store, StoreSettings, SystemClock,
 };
-use bekci_test_support::Redis;
+use bekci_test_support::{Link, Redis};
 use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
 use secrecy::SecretString;
 
@@ -32,83 +28,6 @@ const LASTS: Duration = Duration::from_secs(5);
 
 fn now() -> Duration {
     SystemClock.uptime()
-}
-
-/// A link to a server that can be half open.
-struct Link {
-    address: SocketAddr,
-    state: Arc<State>,
-}
-
-#[derive(Default)]
-struct State {
-    swallows: AtomicBool,
-    /// What comes back is lost, what is sent arrives.
-    loses_answers: AtomicBool,
-    connections: AtomicU64,
-    /// Connections with a lower number are dead, and do not say so.
-    dead_below: AtomicU64,
-}
-
-fn carry(mut from: TcpStream, mut to: TcpStream, (number, answers): (u64, bool), state: &State) {
-    let mut chunk = vec![0; 16_384];
-    let mut lost = false;
-    while let Ok(read @ 1..) = from.read(&mut chunk) {
-        // What lost something is never in step again.
-        lost |= state.swallows.load(Ordering::SeqCst) || number < state.dead_below.load(Ordering::SeqCst);
-        lost |= answers && state.loses_answers.load(Ordering::SeqCst);
-        if !lost && to.write_all(&chunk[..read]).is_err() {
-            break;
-        }
-    }
-    let _closed = to.shutdown(std::net::Shutdown::Both);
-}
-
-impl Link {
-    fn to(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        let state = Arc::new(State::default());
-        let flag = Arc::clone(&state);
-        std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let Ok(there) = TcpStream::connect(server) else {
-                    continue;
-                };
-                let number = flag.connections.fetch_add(1, Ordering::SeqCst);
-                let (back, forth) = (Arc::clone(&flag), Arc::clone(&flag));
-                let (from, to) = (client.try_clone().unwrap(), there.try_clone().unwrap());
-                std::thread::spawn(move || carry(client, there, (number, false), &forth));
-                std::thread::spawn(move || carry(to, from, (number, true), &back));
-            }
-        });
-        Self { address, state }
-    }
-
-    fn half_open(&self, is_half_open: bool) {
-        self.state.swallows.store(is_half_open, Ordering::SeqCst);
-    }
-
-    fn loses_answers(&self, loses: bool) {
-        self.state.loses_answers.store(loses, Ordering::SeqCst);
-    }
-
-    /// Every connection that is open now dies without a word; new ones are well.
-    fn forget_all(&self) {
-        let now = self.state.connections.load(Ordering::SeqCst);
-        self.state.dead_below.store(now, Ordering::SeqCst);
-    }
-}
-
-/// The URL with another host and port, and the one that it had.
-fn through(url: &str, link: impl FnOnce(SocketAddr) -> SocketAddr) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap();
-    let (authority, path) = rest.split_once('/').map_or((rest, ""), |(at, path)| (at, path));
-    let (user, host) = authority
-        .rsplit_once('@')
-        .map_or(("", authority), |(user, host)| (user, host));
-    let at = if user.is_empty() { "" } else { "@" };
-    format!("{scheme}://{user}{at}{}/{path}", link(host.parse().unwrap()))
 }
 
 type Work = Box<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
@@ -317,10 +236,9 @@ async fn opened(url: &str, settings: StoreSettings) -> Store {
 
 async fn half_open_database(kind: Kind) {
     let scene = Scene::new(kind).await;
-    let mut link = None;
-    let url = through(scene.url(), |server| link.insert(Link::to(server)).address);
+    let (link, url) = Link::to_url(scene.url());
     let store = opened(&url, as_shipped(&scene, None)).await;
-    holds_its_bounds(&link.unwrap(), &store, &scene).await;
+    holds_its_bounds(&link, &store, &scene).await;
     store.close().await;
 }
 
@@ -337,9 +255,7 @@ async fn no_request_waits_for_mariadb_that_does_not_answer() {
 /// Takes a role away at one node, over a link that is lost at COMMIT; then again, until a call says that it is in force.
 async fn lost_at_commit(kind: Kind, lose: fn(&Link, bool)) {
     let scene = Scene::new(kind).await;
-    let mut link = None;
-    let url = through(scene.url(), |server| link.insert(Link::to(server)).address);
-    let link = link.unwrap();
+    let (link, url) = Link::to_url(scene.url());
     let here = opened(&url, as_shipped(&scene, None)).await;
     let there = scene.node().await;
     let give = "INSERT INTO bekci_principal_roles VALUES ('customer', '1', 'customer', '', 'buyer')";
@@ -402,15 +318,14 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_its_retry_is_in_force_on_m
 async fn no_request_waits_for_a_redis_that_does_not_answer() {
     let scene = Scene::new(Kind::Postgres).await;
     let server = Redis::start();
-    let mut link = None;
-    let url = through(&server.url(), |server| link.insert(Link::to(server)).address);
+    let (link, url) = Link::to_url(&server.url());
     let redis = RedisSettings {
         url: url.into(),
         ca_file: None,
         prefix: "bekci:".to_owned(),
     };
     let store = opened(scene.url(), as_shipped(&scene, Some(redis))).await;
-    holds_its_bounds(&link.unwrap(), &store, &scene).await;
+    holds_its_bounds(&link, &store, &scene).await;
     store.close().await;
 }
 
@@ -418,9 +333,7 @@ async fn no_request_waits_for_a_redis_that_does_not_answer() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_died_unused_cost_no_request_its_answer() {
     let scene = Scene::new(Kind::Postgres).await;
-    let mut link = None;
-    let url = through(scene.url(), |server| link.insert(Link::to(server)).address);
-    let link = link.unwrap();
+    let (link, url) = Link::to_url(scene.url());
     // Without a loop, which would use them. A busy machine is given time.
     let mut settings = as_shipped(&scene, None);
     settings.cache.read_within = Duration::from_secs(20);
