@@ -335,10 +335,12 @@ impl Node {
                 self.keep_policy(versions.policies, policy, &stamp);
             }
         }
-        // Nor what is past the cursor: a node that has applied a change sees that the database lost it, and gives the labels another epoch. One that has not would leave its state behind.
+        // Nor what is past the cursor: a node that has applied a change sees that the database lost it, and gives the labels another epoch. One that has not would leave its state behind. A command has no loop
+        // and no cursor.
+        let has_place = place.epoch != 0;
         if fresh
             && !versions.unnumbered
-            && !versions.pending.key
+            && !(has_place && versions.pending.key)
             && labels_stand(&place, versions)
             && let Some(shared) = self.shared_for(need.key)
         {

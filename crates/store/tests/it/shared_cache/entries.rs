@@ -1,7 +1,8 @@
 //! What is stored, and that no entry but the one of this very version is ever used.
 
 use bekci_core::{Consistency, ViewSource};
-use sea_orm::ConnectionTrait;
+use bekci_store::{Barrier, Store};
+use sea_orm::{ConnectionTrait, TransactionTrait};
 
 use super::{Outside, may, with_redis};
 use crate::scene::{Ask, Scene, key, sign_in, until};
@@ -9,6 +10,7 @@ use crate::scene::{Ask, Scene, key, sign_in, until};
 with_redis! {
     an_older_entry_put_back_at_any_time_never_decides,
     an_entry_is_readable_and_says_what_it_is,
+    a_process_without_a_loop_stores_what_it_loads,
     an_entry_with_the_right_label_spares_the_load,
     a_bump_of_everything_makes_every_entry_useless,
     what_a_hook_named_is_stored_when_the_call_returns,
@@ -63,11 +65,25 @@ async fn an_older_entry_put_back_at_any_time_never_decides(scene: Scene) {
     }
 }
 
+/// As a command does.
+async fn a_process_without_a_loop_stores_what_it_loads(scene: Scene) {
+    let here = scene.node().await;
+    let (outside, who) = (Outside::of(&scene), key("customer:1"));
+    here.connection().execute_unprepared(GIVE).await.unwrap();
+    let command = Store::open_quiet(scene.pool().await, scene.settings()).await.unwrap();
+    assert_eq!(outside.get("customer:1"), "");
+    Ask::of(&who, &scene.customer).direct().view(&command).await;
+    assert_ne!(outside.get("customer:1"), "");
+}
+
 async fn an_entry_is_readable_and_says_what_it_is(scene: Scene) {
     let here = scene.node().await;
     let (outside, who) = (Outside::of(&scene), key("customer:1"));
     here.connection().execute_unprepared(GIVE).await.unwrap();
     let sid = sign_in(&here, &scene.customer, &who).await;
+    // A sign-in waits for no node. What this one has not applied yet is not stored.
+    let nothing = here.connection().begin().await.unwrap();
+    nothing.commit_with(Barrier::Always).await.unwrap();
     let view = Ask::of(&who, &scene.customer).direct().view(&here).await;
     let sealed: serde_json::Value = serde_json::from_str(&outside.get("customer:1")).unwrap();
     let entry = &sealed["entry"];
