@@ -196,8 +196,8 @@ async fn measure(count: usize, options: &Options) -> String {
         }
     }
     took.sort_unstable();
-    // PostgreSQL counts with delay.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // PostgreSQL counts what a connection did up to 10 s after it became idle.
+    tokio::time::sleep(Duration::from_secs(12)).await;
     let before = statements(&url).await;
     tokio::time::sleep(options.rest).await;
     let after = statements(&url).await;

@@ -3,7 +3,7 @@
 use std::{sync::OnceLock, time::Duration};
 
 use bekci_core::PolicyLine;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Value};
 
 use super::{
     ledger::{Change, ChangedKey, CommitFailure, Cursor, OutboxRows},
@@ -61,32 +61,61 @@ impl SqlChange {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
+        let which = among(ids);
         let sql = format!(
             "SELECT id FROM identity_outbox FORCE INDEX (PRIMARY) WHERE {} AND position IS NULL ORDER BY id FOR UPDATE SKIP LOCKED",
-            among(ids)
+            which.sql
         );
-        let locked = statement(self.transaction.get_database_backend(), sql, []);
+        let locked = statement(self.transaction.get_database_backend(), sql, which.values);
         let rows = self.transaction.query_all_raw(locked).await?;
         rows.iter().map(|row| row.try_get("", "id")).collect()
     }
 
     /// The condition that selects these rows.
-    async fn condition(&self, rows: &OutboxRows) -> Result<String, DbErr> {
+    async fn condition(&self, rows: &OutboxRows) -> Result<Condition, DbErr> {
         let backend = self.transaction.get_database_backend();
         match rows {
             OutboxRows::Own if backend == DbBackend::MySql => Ok(among(self.lock_own().await?)),
-            OutboxRows::Own => Ok(own_rows(backend).to_owned()),
+            OutboxRows::Own => Ok(Condition::from(own_rows(backend).to_owned())),
             OutboxRows::Ids(ids) => Ok(among(ids)),
         }
     }
 }
 
-fn among(ids: &[i64]) -> String {
-    if ids.is_empty() {
-        return "1 = 0".to_owned();
+/// What selects rows of the outbox, with the values of its placeholders.
+struct Condition {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl From<String> for Condition {
+    fn from(sql: String) -> Self {
+        Self {
+            sql,
+            values: Vec::new(),
+        }
     }
-    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
-    format!("id IN ({})", ids.join(","))
+}
+
+/// So many ids are values of placeholders. Their number is a power of two, so that the statements are a few texts, prepared once: a text for each id would push all others out of the connection's
+/// cache. On MariaDB each that goes also delays the next statement by 40 ms: the driver sends its end and the statement as two packets, without `TCP_NODELAY`.
+const MOST_PLACES: usize = 64;
+
+fn among(ids: &[i64]) -> Condition {
+    let Some(last) = ids.last() else {
+        return Condition::from("1 = 0".to_owned());
+    };
+    if ids.len() > MOST_PLACES {
+        let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+        return Condition::from(format!("id IN ({})", ids.join(",")));
+    }
+    let places = ids.len().next_power_of_two();
+    let values = ids.iter().chain(std::iter::repeat(last)).take(places);
+    let names: Vec<String> = (1..=places).map(|at| format!("${at}")).collect();
+    Condition {
+        sql: format!("id IN ({})", names.join(",")),
+        values: values.map(|id| Value::from(*id)).collect(),
+    }
 }
 
 #[async_trait::async_trait]
@@ -98,8 +127,14 @@ impl Change for SqlChange {
             DbBackend::Postgres => "bool_and(adds)::int AS adds, bool_or(refresh)::int AS refresh",
             _ => "min(adds) AS adds, max(refresh) AS refresh",
         };
-        let sql = format!("SELECT key, {aggregates} FROM identity_outbox WHERE {own} GROUP BY key ORDER BY key");
-        let rows = self.transaction.query_all_raw(statement(backend, sql, [])).await?;
+        let sql = format!(
+            "SELECT key, {aggregates} FROM identity_outbox WHERE {} GROUP BY key ORDER BY key",
+            own.sql
+        );
+        let rows = self
+            .transaction
+            .query_all_raw(statement(backend, sql, own.values))
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok(ChangedKey {
@@ -129,20 +164,22 @@ impl Change for SqlChange {
 
     async fn raise_versions(&self, rows: &OutboxRows) -> Result<Vec<(ChangeKey, u64)>, DbErr> {
         let backend = self.transaction.get_database_backend();
-        let which = self.condition(rows).await?;
+        let Condition { sql: which, values } = self.condition(rows).await?;
         let sql = format!(
             "INSERT INTO identity_versions (key, version) SELECT DISTINCT key, 1 FROM identity_outbox WHERE {which} ORDER BY 1 \
              ON CONFLICT (key) DO UPDATE SET version = identity_versions.version + 1"
         );
         let raised = if backend == DbBackend::MySql {
-            self.transaction.execute_raw(statement(backend, sql, [])).await?;
+            self.transaction
+                .execute_raw(statement(backend, sql, values.clone()))
+                .await?;
             let read = format!(
                 "SELECT key, version FROM identity_versions WHERE key IN (SELECT key FROM identity_outbox WHERE {which}) ORDER BY key"
             );
-            self.transaction.query_all_raw(statement(backend, read, [])).await?
+            self.transaction.query_all_raw(statement(backend, read, values)).await?
         } else {
             let sql = format!("{sql} RETURNING key, version");
-            self.transaction.query_all_raw(statement(backend, sql, [])).await?
+            self.transaction.query_all_raw(statement(backend, sql, values)).await?
         };
         raised
             .iter()
@@ -185,20 +222,21 @@ impl Change for SqlChange {
 
     async fn number(&self, rows: &OutboxRows, position: i64) -> Result<Cursor, DbErr> {
         let backend = self.transaction.get_database_backend();
-        let which = self.condition(rows).await?;
+        let Condition { sql: which, values } = self.condition(rows).await?;
+        let at = values.len() + 1;
         let sql = format!(
-            "UPDATE identity_outbox SET position = $1, version = (SELECT version FROM identity_versions v WHERE v.key = identity_outbox.key) WHERE {which}"
+            "UPDATE identity_outbox SET position = ${at}, version = (SELECT version FROM identity_versions v WHERE v.key = identity_outbox.key) WHERE {which}"
         );
         let db = &self.transaction;
+        let and_position: Vec<Value> = values.iter().cloned().chain([position.into()]).collect();
         let numbered = if backend == DbBackend::MySql {
             // MariaDB has no RETURNING here, and its condition names rows by their ids, whether they have a position or not.
-            db.execute_raw(statement(backend, sql, [position.into()])).await?;
+            db.execute_raw(statement(backend, sql, and_position)).await?;
             let again = format!("SELECT id, created_at FROM identity_outbox WHERE {which} ORDER BY id DESC LIMIT 1");
-            db.query_all_raw(statement(backend, again, [])).await?
+            db.query_all_raw(statement(backend, again, values)).await?
         } else {
             let returning = format!("{sql} RETURNING id, created_at");
-            db.query_all_raw(statement(backend, returning, [position.into()]))
-                .await?
+            db.query_all_raw(statement(backend, returning, and_position)).await?
         };
         if backend == DbBackend::Postgres {
             db.execute_unprepared(&format!("NOTIFY {CHANNEL}")).await?;
@@ -231,5 +269,22 @@ impl Change for SqlChange {
 
     async fn rollback(self: Box<Self>) -> Result<(), DbErr> {
         self.transaction.rollback().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_named_by_few_texts_that_hold_no_id() {
+        let of = |count: i64| among(&(1..=count).collect::<Vec<_>>());
+        assert_eq!(of(0).sql, "1 = 0");
+        assert_eq!(of(1).sql, "id IN ($1)");
+        assert_eq!(of(3).sql, "id IN ($1,$2,$3,$4)");
+        assert_eq!(of(3).values, [1_i64, 2, 3, 3].map(Value::from));
+        let texts: std::collections::BTreeSet<String> = (1..=64).map(|count| of(count).sql).collect();
+        assert_eq!(texts.len(), 7);
+        assert!(of(65).values.is_empty() && of(65).sql.ends_with(",64,65)"));
     }
 }
