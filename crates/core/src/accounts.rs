@@ -29,6 +29,8 @@ pub enum CodePurpose {
     ChangeAddress,
     /// Sets a new password.
     ResetPassword,
+    /// Signs in.
+    SignIn,
 }
 
 impl CodePurpose {
@@ -39,6 +41,7 @@ impl CodePurpose {
             Self::VerifyAddress => "verify_address",
             Self::ChangeAddress => "change_address",
             Self::ResetPassword => "reset_password",
+            Self::SignIn => "sign_in",
         }
     }
 }

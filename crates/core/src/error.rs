@@ -71,6 +71,10 @@ codes! {
     RefreshTokenReused = "REFRESH_TOKEN_REUSED", 401;
     /// The secret of a link is not good: unknown, used, replaced or expired.
     CodeInvalid = "CODE_INVALID", 401;
+    /// The one-time code is wrong, used, replaced, or was tried too often.
+    OtpInvalid = "OTP_INVALID", 401;
+    /// The one-time code has expired.
+    OtpExpired = "OTP_EXPIRED", 401;
     /// The principal is known and may not do this.
     Forbidden = "FORBIDDEN", 403;
     /// A policy denies it.

@@ -14,6 +14,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
+    codes::{OtpRules, SignInWays},
     csrf::CsrfKey,
     error::AuthError,
     key::IdKind,
@@ -157,6 +158,10 @@ pub struct AuthGuard {
     pub claims: Vec<(String, String)>,
     /// Where a browser is sent to sign in; empty: nowhere.
     pub sign_in_url: String,
+    /// The ways to sign in that it offers.
+    pub ways: SignInWays,
+    /// The rules of its one-time codes.
+    pub otp: OtpRules,
     /// What a right credential gives: a session, or first a temporary identity.
     pub verification: Verification,
     /// How long a temporary identity waits for its verification.
@@ -196,6 +201,8 @@ impl AuthGuard {
             limits: GuardLimits::default(),
             claims: Vec::new(),
             sign_in_url: String::new(),
+            ways: SignInWays::default(),
+            otp: OtpRules::default(),
             verification: Verification::Off,
             temporary_ttl: time::Duration::minutes(5),
             registering: Registering::Closed,
@@ -209,6 +216,24 @@ impl AuthGuard {
             model,
             id_kind,
         }
+    }
+
+    /// Offers sign-in by a one-time code that is mailed.
+    pub fn email_otp(&mut self) -> &mut Self {
+        self.ways.email_otp = true;
+        self
+    }
+
+    /// Offers sign-in by a link that is mailed.
+    pub fn email_link(&mut self) -> &mut Self {
+        self.ways.email_link = true;
+        self
+    }
+
+    /// Offers no sign-in by password.
+    pub fn without_password(&mut self) -> &mut Self {
+        self.ways.password = false;
+        self
     }
 }
 

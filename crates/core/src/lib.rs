@@ -14,6 +14,7 @@
 pub mod accounts;
 mod authorize;
 mod clock;
+pub mod codes;
 mod csrf;
 mod error;
 mod gate;

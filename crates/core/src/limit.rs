@@ -44,6 +44,15 @@ impl Rate {
         }
     }
 
+    /// So many a day; 0 counts as 1.
+    #[must_use]
+    pub const fn per_day(count: u32) -> Self {
+        Self {
+            period: Duration::from_secs(86_400),
+            ..Self::per_minute(count)
+        }
+    }
+
     /// So many times as many in the same time.
     #[must_use]
     pub const fn times(self, factor: u32) -> Self {
@@ -104,16 +113,19 @@ pub struct GuardLimits {
     pub otp_start: Rate,
     /// Calls that make an account, for each name and for each address.
     pub register: Rate,
+    /// Wrong one-time codes, for each account. New codes do not reset it.
+    pub otp: Rate,
 }
 
 impl Default for GuardLimits {
-    /// `10/min`, `30/min`, `5/min` and `5/min`.
+    /// `10/min`, `30/min`, `5/min`, `5/min` and `30/day`.
     fn default() -> Self {
         Self {
             sign_in: Rate::per_minute(10),
             refresh: Rate::per_minute(30),
             otp_start: Rate::per_minute(5),
             register: Rate::per_minute(5),
+            otp: Rate::per_day(30),
         }
     }
 }
@@ -129,6 +141,8 @@ pub enum Limit {
     OtpStart,
     /// Calls that make an account.
     Register,
+    /// Wrong one-time codes.
+    Otp,
 }
 
 impl Limit {
@@ -140,6 +154,7 @@ impl Limit {
             Self::Refresh => "refresh",
             Self::OtpStart => "otp_start",
             Self::Register => "register",
+            Self::Otp => "otp",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use hkdf::Hkdf;
 use secrecy::{ExposeSecret, SecretBox};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 use crate::name::GuardName;
 
@@ -48,10 +48,10 @@ impl Purpose {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WeakSecret {
     /// It is not 32 bytes.
-    #[error("the root secret has {0} bytes, not 32")]
+    #[error("it has {0} bytes, and needs 32")]
     Length(usize),
     /// All of its bytes are equal.
-    #[error("the root secret is one byte over and over")]
+    #[error("it is one byte over and over")]
     Uniform,
 }
 
@@ -83,6 +83,22 @@ impl RootSecret {
         let expanded = Hkdf::<Sha256>::new(None, self.0.expose_secret()).expand(info.as_bytes(), &mut *key);
         debug_assert!(expanded.is_ok(), "32 bytes are within what HKDF-SHA-256 gives");
         SecretBox::new(key)
+    }
+}
+
+impl RootSecret {
+    /// A secret of a purpose of its own, such as `secrets.otp`: a text of 32 bytes or more.
+    ///
+    /// # Errors
+    /// [`WeakSecret`] for a shorter one, and for one byte over and over.
+    pub fn of_text(text: &[u8]) -> Result<Self, WeakSecret> {
+        if text.len() < 32 {
+            return Err(WeakSecret::Length(text.len()));
+        }
+        if text.iter().all(|byte| Some(byte) == text.first()) {
+            return Err(WeakSecret::Uniform);
+        }
+        Self::new(&Sha256::digest(text))
     }
 }
 

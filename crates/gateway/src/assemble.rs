@@ -237,6 +237,7 @@ async fn together(
     settings.issuer = Some(config.token.issuer.as_str().to_owned());
     settings.algorithm = algorithm(config);
     settings.jwt_secret = config.secrets.jwt.as_ref().map(types::Secret::text);
+    settings.otp_secret = config.secrets.otp.as_ref().map(types::Secret::text);
     settings.leeway = seconds(config.token.leeway_seconds);
     settings.activate_after = seconds(config.token.activate_after_seconds);
     settings.tenancy = tenancy::of(config)?;

@@ -104,6 +104,10 @@ pub struct IssueOrder {
 pub enum SignedInBy {
     /// A password opened a new session.
     Password,
+    /// A one-time code opened a new session.
+    EmailOtp,
+    /// A mailed link opened a new session.
+    EmailLink,
     /// The application vouched for somebody, without a credential.
     Issued,
     /// A temporary identity was verified.

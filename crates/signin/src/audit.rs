@@ -13,14 +13,14 @@ use crate::{
 
 const TARGET: &str = "bekci::audit";
 
-pub(crate) fn attempt(guard: &AuthGuard, mark: &str, result: &Result<Granted, SignInError>) {
+pub(crate) fn attempt(guard: &AuthGuard, way: &'static str, mark: &str, result: &Result<Granted, SignInError>) {
     let guard = guard.name.as_str();
     match result {
         Ok(granted) => info!(
             target: TARGET,
             event = "sign_in.attempt",
             guard,
-            way = "password",
+            way,
             result = granted.result().name(),
             number = granted.result().number(),
             principal = granted.key().as_str(),
@@ -31,7 +31,7 @@ pub(crate) fn attempt(guard: &AuthGuard, mark: &str, result: &Result<Granted, Si
             target: TARGET,
             event = "sign_in.attempt",
             guard,
-            way = "password",
+            way,
             result = error.result().name(),
             number = error.result().number(),
             code = error.code().as_str(),

@@ -107,6 +107,15 @@ pub enum SignInError {
     /// The secret of a link is not good: unknown, used, replaced, expired, or of another guard.
     #[error("the code is not good")]
     CodeInvalid,
+    /// The one-time code or the link is wrong, unknown, used, replaced, or was tried too often. Which of these, no client learns.
+    #[error("the one-time code is not valid")]
+    OtpInvalid,
+    /// The one-time code or the link has expired.
+    #[error("the one-time code has expired")]
+    OtpExpired,
+    /// The guard does not offer this way to sign in.
+    #[error("this guard does not offer this way to sign in")]
+    NotOffered,
     /// Nobody makes an account here.
     #[error("registration is closed")]
     RegistrationClosed,
@@ -172,6 +181,8 @@ impl SignInError {
             Self::Inactive => ErrorCode::AccountInactive,
             Self::Unverified => ErrorCode::Unverified,
             Self::CodeInvalid => ErrorCode::CodeInvalid,
+            Self::OtpInvalid => ErrorCode::OtpInvalid,
+            Self::OtpExpired => ErrorCode::OtpExpired,
             Self::RegistrationClosed => ErrorCode::RegistrationClosed,
             Self::Taken => ErrorCode::Conflict,
             Self::Weak(_) | Self::Refused(_) => ErrorCode::ValidationFailed,
@@ -184,7 +195,7 @@ impl SignInError {
             Self::VerificationInvalid => ErrorCode::TokenInvalid,
             Self::TokenMissing => ErrorCode::TokenMissing,
             Self::GuardMismatch => ErrorCode::GuardMismatch,
-            Self::NotFound => ErrorCode::NotFound,
+            Self::NotFound | Self::NotOffered => ErrorCode::NotFound,
             Self::Busy | Self::RateLimited { .. } => ErrorCode::RateLimited,
             Self::StoreUnavailable(_) | Self::Pending { .. } | Self::CommitUnknown(_) => ErrorCode::StoreUnavailable,
             Self::Internal(_) => ErrorCode::Internal,
@@ -195,7 +206,7 @@ impl SignInError {
     #[must_use]
     pub fn result(&self) -> AttemptResult {
         match self {
-            Self::CredentialInvalid => AttemptResult::FailureCredentialInvalid,
+            Self::CredentialInvalid | Self::OtpInvalid | Self::OtpExpired => AttemptResult::FailureCredentialInvalid,
             Self::IdentityAmbiguous { .. } => AttemptResult::FailureIdentityAmbiguous,
             Self::Unverified => AttemptResult::FailureUnverified,
             Self::Field { .. }
@@ -221,6 +232,7 @@ impl SignInError {
             | Self::AmbiguousCredentials
             | Self::TokenMissing
             | Self::GuardMismatch
+            | Self::NotOffered
             | Self::NotFound => AttemptResult::Failure,
         }
     }
@@ -252,6 +264,9 @@ impl SignInError {
             | Self::RefreshReused
             | Self::VerificationInvalid
             | Self::CodeInvalid
+            | Self::OtpInvalid
+            | Self::OtpExpired
+            | Self::NotOffered
             | Self::RegistrationClosed
             | Self::Taken
             | Self::Weak(_)
@@ -269,6 +284,7 @@ impl SignInError {
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::CredentialInvalid
+            | Self::OtpInvalid
             | Self::IdentityAmbiguous { .. }
             | Self::Banned { .. }
             | Self::Inactive
@@ -277,9 +293,12 @@ impl SignInError {
             | Self::RefreshInvalid
             | Self::RefreshExpired
             | Self::RefreshReused => true,
+            // Nothing was compared, so nothing was guessed.
+            Self::OtpExpired => false,
             // Both are too long to be guessed.
             Self::VerificationInvalid
             | Self::CodeInvalid
+            | Self::NotOffered
             | Self::RegistrationClosed
             | Self::Taken
             | Self::Weak(_)

@@ -27,6 +27,6 @@ pub use password::{
 };
 pub use refresh_token::{NotARefreshToken, RefreshTokens};
 pub use service::{
-    AccessSubject, Accounts, IssuedAccess, PasswordChange, RegisterAttempt, RegisterOutcome, Requester, SignIn,
-    SignInParts,
+    AccessSubject, AccountParts, Accounts, CodeAttempt, IssuedAccess, PasswordChange, RegisterAttempt, RegisterOutcome,
+    Requester, SignIn, SignInParts, StartedCode,
 };

@@ -29,7 +29,9 @@ use secrecy::SecretString;
 use time::OffsetDateTime;
 
 pub use self::{
-    accounts::{Accounts, PasswordChange, RegisterAttempt, RegisterOutcome, Requester},
+    accounts::{
+        AccountParts, Accounts, CodeAttempt, PasswordChange, RegisterAttempt, RegisterOutcome, Requester, StartedCode,
+    },
     tokens::{AccessSubject, IssuedAccess},
 };
 use self::{known::Known, limits::Named};
@@ -115,7 +117,7 @@ impl SignIn {
         if matches!(result, Err(SignInError::Busy)) {
             self.parts.meter.rate_limited(&guard.name, "hashing");
         }
-        audit::attempt(guard, &mark, &result);
+        audit::attempt(guard, PASSWORD, &mark, &result);
         if let Ok(Granted::Temporary(temporary)) = &result {
             audit::temporary(guard, temporary);
         }

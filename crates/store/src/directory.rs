@@ -8,6 +8,7 @@
 
 mod accounts;
 mod catalogue;
+mod codes;
 mod import;
 pub(crate) mod own;
 mod provided;

@@ -277,6 +277,12 @@ impl Store {
         Arc::new(directory::own::OwnAccounts(self.clone()))
     }
 
+    /// Sign-in by mailed secrets.
+    #[must_use]
+    pub fn code_store(&self) -> Arc<dyn bekci_core::codes::CodeStore> {
+        Arc::new(directory::own::OwnAccounts(self.clone()))
+    }
+
     fn sessions(&self) -> Sessions {
         Sessions {
             connection: self.connection(),

@@ -4,6 +4,8 @@ mod opening;
 mod refreshing;
 mod temporary;
 
+pub(crate) use temporary::Held;
+
 use async_trait::async_trait;
 use bekci_core::{
     AuthGuard, IdentityVersion, ModelName, PrincipalKey, SessionId,
@@ -201,6 +203,15 @@ impl SignInStore for Sessions {
         let transaction = self.connection.begin().await.map_err(unavailable)?;
         lock_principal(&transaction, key).await.map_err(unavailable)?;
         let ended = end_within(&transaction, key, guard, (which, now)).await?;
+        if (which, guard.is_none()) == (&EndSessions::All, true) {
+            // What was mailed before would open a session after.
+            let codes = "DELETE FROM bekci_codes WHERE model = $1 AND principal_id = $2 AND purpose = 'sign_in'";
+            let values = [key.model().into(), key.id().into()];
+            let ended = transaction
+                .execute_raw(statement(self.node().backend(), codes, values))
+                .await;
+            ended.map_err(unavailable)?;
+        }
         transaction.commit_with(Barrier::Always).await?.confirmed()?;
         Ok(ended)
     }

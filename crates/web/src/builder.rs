@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use bekci_core::{
     AuthGuard, Clock, Entropy, FindCredentials, Gate, GateParts, GuardName, GuardSettingsError, Meter, ModelName,
-    ModelSpec, NameError, PolicyCompiler, Registering, Unmetered, UserProvider,
+    ModelSpec, NameError, PolicyCompiler, Registering, RootSecret, Unmetered, UserProvider,
 };
 use bekci_migration::sea_orm_migration::sea_orm::{DatabaseConnection, DbBackend};
 use bekci_signin::{HasherError, PasswordHasher, SignIn, SignInParts};
 use bekci_store::{OpenError, Providers, RedisSettings, Store, StoreSettings, SystemClock};
 use bekci_token::{KeyRing, KeyStore, KeyStoreError, OsEntropy, RingError, RingGuard, RingSettings};
+use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 
 use crate::{
@@ -35,6 +36,9 @@ pub enum BuildError {
     /// There is no guard.
     #[error("there is no guard: add one with .guard::<Admin>()")]
     NoGuards,
+    /// The secret of one-time codes is too short, or plainly not random.
+    #[error("the secret of one-time codes: {0}")]
+    OtpSecret(bekci_core::WeakSecret),
     /// There is no database.
     #[error("there is no database: add it with .database(db)")]
     NoDatabase,
@@ -339,13 +343,12 @@ impl Builder {
                 missing,
             };
             let registers = guard.registering != Registering::Closed;
-            let (what, needs) = match guard.require_verified_email {
-                true => ("require_verified_email", true),
-                false => ("register", registers),
+            let what = match (guard.require_verified_email, guard.ways.by_mail(), registers) {
+                (true, ..) => "require_verified_email",
+                (false, true, _) => "sign-in by mail",
+                (false, false, true) => "register",
+                (false, false, false) => continue,
             };
-            if !needs {
-                continue;
-            }
             if self.mail.is_none() {
                 return Err(fault(what, "mails: add them with .mail(..)"));
             }
@@ -358,7 +361,7 @@ impl Builder {
                     "an identifier that is an e-mail address, such as the column email",
                 ));
             }
-            if registers && model.is_none_or(|model| model.password_column.is_none()) {
+            if registers && guard.ways.password && model.is_none_or(|model| model.password_column.is_none()) {
                 return Err(fault("register", "a password column"));
             }
             if guard.require_verified_email && model.is_none_or(|model| model.verified_column.is_none()) {
@@ -382,7 +385,11 @@ impl Builder {
         let keys = Arc::new(self.keys(&guards, database.get_database_backend() == DbBackend::Sqlite)?);
         let hasher = PasswordHasher::new(self.settings.passwords, Arc::clone(&self.entropy))?;
         let by_https = self.settings.is_https();
+        let otp_secret = self.settings.otp_secret.as_ref();
+        let code_root = otp_secret.map(|secret| RootSecret::of_text(secret.expose_secret().as_bytes()));
+        let code_root = code_root.transpose().map_err(BuildError::OtpSecret)?;
         let root = Arc::new(self.settings.root);
+        let code_root = code_root.map_or_else(|| Arc::clone(&root), Arc::new);
         let has_policy = self.policy.is_some();
         let settings = StoreSettings {
             models: self.models.clone(),
@@ -429,7 +436,13 @@ impl Builder {
         let own_accounts = self
             .mail
             .as_ref()
-            .map(|_| bekci_signin::Accounts::new(sign_in.clone(), store.account_store()));
+            .map(|_| bekci_signin::AccountParts {
+                sign_in: sign_in.clone(),
+                store: store.account_store(),
+                codes: store.code_store(),
+                code_root,
+            })
+            .map(bekci_signin::Accounts::new);
         let ways = Ways {
             sign_in: sign_in.clone(),
             store: store.clone(),

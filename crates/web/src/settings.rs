@@ -28,6 +28,8 @@ pub struct Settings {
     pub algorithm: Algorithm,
     /// What HS* keys are derived from.
     pub jwt_secret: Option<SecretString>,
+    /// What one-time codes are keyed with: 32 bytes or more. `None`: a key derived from the root secret.
+    pub otp_secret: Option<SecretString>,
     /// How far clocks may differ.
     pub leeway: time::Duration,
     /// From the making of a key to its first signature.
@@ -59,6 +61,7 @@ impl Settings {
             issuer: None,
             algorithm: Algorithm::EdDsa,
             jwt_secret: None,
+            otp_secret: None,
             leeway: time::Duration::seconds(5),
             activate_after: time::Duration::seconds(60),
             tenancy: Tenancy::none(),

@@ -3,6 +3,7 @@
 use bekci_core::{
     AnswerShape, AuthGuard, CookieNames, GuardLimits, IdKind, ModelName, ModelSpec, RefreshRules, Registering,
     SessionRules, TokenSources, Verification,
+    codes::{OtpRules, SignInWays},
 };
 use bekci_migration::ModelTable;
 
@@ -127,6 +128,7 @@ pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
             refresh: section.rate_limit.refresh,
             otp_start: section.rate_limit.otp_start,
             register: section.rate_limit.register,
+            otp: section.rate_limit.otp,
         },
         claims: section
             .claims
@@ -138,6 +140,16 @@ pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
             .as_ref()
             .map(|url| url.as_str().to_owned())
             .unwrap_or_default(),
+        ways: SignInWays {
+            password: section.sign_in.contains(&types::Way::Password),
+            email_otp: section.sign_in.contains(&types::Way::EmailOtp),
+            email_link: section.sign_in.contains(&types::Way::EmailLink),
+        },
+        otp: OtpRules {
+            length: section.otp_length,
+            ttl: seconds(section.otp_ttl_seconds),
+            tries: section.otp_tries,
+        },
         // Refused in the file: nobody who could confirm a sign-in stands before the gateway alone.
         verification: Verification::Off,
         temporary_ttl: seconds(section.temporary_ttl_seconds),

@@ -193,10 +193,12 @@ fn load_text(
             consistency::check(&config, &effective, &mut problems);
             not_built::refuse(&effective, &mut problems);
             if problems.is_empty() {
+                let mut warnings = environment::probable_mistakes(&variables, Config::KEYS);
+                warnings.extend(consistency::warnings(&config));
                 return Ok(Loaded {
                     config,
                     file: file.map(Path::to_owned),
-                    warnings: environment::probable_mistakes(&variables, Config::KEYS),
+                    warnings,
                     effective,
                 });
             }

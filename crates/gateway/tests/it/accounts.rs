@@ -20,6 +20,7 @@ macro_rules! on_every_mailing {
 pub(crate) use on_every_mailing;
 
 mod addresses;
+mod codes;
 mod passwords;
 mod registering;
 mod verified;
@@ -53,8 +54,8 @@ pub struct Link {
     pub code: String,
 }
 
-const OPEN: &str = "register = \"open\"\nredirect_uris = [\"https://app.bekci.test/reset\"]\n";
-const VERIFIED: &str = "register = \"open\"\nrequire_verified_email = true\n";
+const OPEN: &str = "register = \"open\"\nredirect_uris = [\"https://app.bekci.test/reset\"]\nsign_in = [\"password\", \"email_otp\", \"email_link\"]\n";
+const VERIFIED: &str = "register = \"open\"\nrequire_verified_email = true\nsign_in = [\"password\", \"email_otp\"]\n";
 
 impl Mailing {
     fn new(kind: Kind, customer: &'static str, limits: Option<&'static str>) -> Self {
@@ -73,6 +74,22 @@ impl Mailing {
     pub fn verified(kind: Kind) -> &'static Self {
         static SHARED: [OnceLock<Mailing>; 4] = [const { OnceLock::new() }; 4];
         SHARED[kind as usize].get_or_init(|| Self::new(kind, VERIFIED, None))
+    }
+
+    /// A house of its own like the shared one, with these limits.
+    pub fn open_of(kind: Kind, limits: Option<&'static str>) -> Self {
+        Self::new(kind, OPEN, limits)
+    }
+
+    /// Waits for a condition, for two minutes at most.
+    pub fn until(&self, holds: impl Fn() -> bool) {
+        for _ in 0..2_400 {
+            if holds() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("waited in vain");
     }
 
     pub fn here(&self) -> std::net::SocketAddr {

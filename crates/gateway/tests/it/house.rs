@@ -97,8 +97,7 @@ pub struct House {
 }
 
 /// So that tests which share a house, and the address 127.0.0.1, may be refused as often as they need.
-const PATIENT: &str =
-    "{ sign_in = \"100000/min\", refresh = \"100000/min\", otp_start = \"100000/min\", register = \"100000/min\" }";
+const PATIENT: &str = "{ sign_in = \"100000/min\", refresh = \"100000/min\", otp_start = \"100000/min\", register = \"100000/min\", otp = \"100000/min\" }";
 
 impl House {
     /// The house that all tests of a kind share, each with accounts of its own.
@@ -242,11 +241,13 @@ impl House {
         if let Some(redis) = &self.redis {
             writeln!(text, "[redis]\nenabled = true\nurl = \"{}\"", redis.url()).unwrap();
         }
-        for (guard, more) in [
-            ("admin", ""),
-            ("customer", self.customer),
-            ("shop", "model = \"customer\"\nauth_path = \"/shop-api/v1/auth\"\n"),
-        ] {
+        let shop = match self.mail.is_empty() {
+            true => "model = \"customer\"\nauth_path = \"/shop-api/v1/auth\"\n",
+            false => {
+                "model = \"customer\"\nauth_path = \"/shop-api/v1/auth\"\nsign_in = [\"password\", \"email_otp\"]\n"
+            }
+        };
+        for (guard, more) in [("admin", ""), ("customer", self.customer), ("shop", shop)] {
             let cost = "{ memory_kib = 7168, iterations = 1, lanes = 1 }";
             let limits = self.rate_limit;
             writeln!(

@@ -7,6 +7,7 @@
 //! 5. A new password is hashed only for who has proved the right to set one.
 
 mod background;
+mod codes;
 mod links;
 mod notices;
 mod passwords;
@@ -15,16 +16,20 @@ mod requests;
 use std::{net::IpAddr, sync::Arc};
 
 use bekci_core::{
-    AuthGuard, Limit, Registering, SessionId, Verification,
+    AuthGuard, Limit, Registering, RootSecret, SessionId, Verification,
     accounts::{AccountStore, CodePurpose, OwnChange, OwnChanged, Registered, Registration},
+    codes::CodeStore,
     mail::{EmailAddress, MailLanguage},
     signin::{NewSession, SignInTenant},
 };
 use secrecy::SecretString;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub use self::passwords::PasswordChange;
 use self::{background::Background, links::LinkOrder, notices::NoNotice};
+pub use self::{
+    codes::{CodeAttempt, StartedCode},
+    passwords::PasswordChange,
+};
 use super::{PASSWORD, SignIn, limits::Named, unverified_hash};
 use crate::{
     attempt::{Granted, tidy_device_name},
@@ -39,8 +44,23 @@ use crate::{
 pub struct Accounts {
     sign_in: SignIn,
     store: Arc<dyn AccountStore>,
+    codes: Arc<dyn CodeStore>,
+    code_root: Arc<RootSecret>,
     background: Background,
     turns: Arc<Semaphore>,
+}
+
+/// What people's own accounts rest on.
+#[derive(Clone, Debug)]
+pub struct AccountParts {
+    /// Opens sessions.
+    pub sign_in: SignIn,
+    /// Keeps accounts.
+    pub store: Arc<dyn AccountStore>,
+    /// Keeps mailed secrets that sign in.
+    pub codes: Arc<dyn CodeStore>,
+    /// Keys the hashes of these secrets: of `secrets.otp`, or the root secret.
+    pub code_root: Arc<RootSecret>,
 }
 
 /// How many changes that need no session a node makes at once. The others wait here, where they hold no connection to the database: all of them could wait for one account.
@@ -88,12 +108,14 @@ pub enum RegisterOutcome {
 }
 
 impl Accounts {
-    /// People's own accounts over a store. Sessions are opened by `sign_in`.
+    /// People's own accounts over these parts.
     #[must_use]
-    pub fn new(sign_in: SignIn, store: Arc<dyn AccountStore>) -> Self {
+    pub fn new(parts: AccountParts) -> Self {
         Self {
-            sign_in,
-            store,
+            sign_in: parts.sign_in,
+            store: parts.store,
+            codes: parts.codes,
+            code_root: parts.code_root,
             background: Background::default(),
             turns: Arc::new(Semaphore::new(TURNS)),
         }
@@ -169,7 +191,7 @@ impl Accounts {
         let mark = identifier_mark(&self.sign_in.parts.root, &guard.name, attempt.address.as_str());
         let granted = self.sign_in.grant(guard, session, guard.verification).await;
         let granted = granted.and_then(|granted| granted.ok_or_else(unverified_hash));
-        audit::attempt(guard, &mark, &granted);
+        audit::attempt(guard, PASSWORD, &mark, &granted);
         if let Ok(Granted::Temporary(temporary)) = &granted {
             audit::temporary(guard, temporary);
         }

@@ -98,6 +98,7 @@ impl SignIn {
             Limit::Refresh => (guard.limits.refresh, Unreachable::Open),
             Limit::OtpStart => (guard.limits.otp_start, Unreachable::Closed),
             Limit::Register => (guard.limits.register, Unreachable::Closed),
+            Limit::Otp => (guard.limits.otp, Unreachable::Closed),
         };
         let networks = client.map(|address| address_hashes(root, &guard.name, address));
         let shares = [1, SHARE_OF_56, SHARE_OF_48];

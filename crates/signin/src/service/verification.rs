@@ -34,6 +34,16 @@ impl SignIn {
         let guard = Arc::clone(&session.guard);
         let expires_at = session.now.saturating_add(guard.temporary_ttl);
         let opened = self.parts.store.open_temporary(&session, expires_at).await?;
+        self.told_of_holding(&guard, session.key, opened)
+    }
+
+    /// The temporary identity and its token, or why there is none; `None` as in `wait_for_verification`.
+    pub(super) fn told_of_holding(
+        &self,
+        guard: &AuthGuard,
+        key: PrincipalKey,
+        opened: OpenedTemporary,
+    ) -> Result<Option<TemporarySignIn>, SignInError> {
         let temporary = match opened {
             OpenedTemporary::Open(temporary) => temporary,
             OpenedTemporary::Banned(ban) => return Err(banned(ban)),
@@ -43,7 +53,7 @@ impl SignIn {
             OpenedTemporary::HashChanged => return Ok(None),
             OpenedTemporary::Gone => return Err(SignInError::CredentialInvalid),
         };
-        self.temporary(&guard, session.key, temporary).map(Some)
+        self.temporary(guard, key, temporary).map(Some)
     }
 
     fn temporary(

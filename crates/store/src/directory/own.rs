@@ -31,7 +31,7 @@ use crate::{
     sql::{as_text, locked_rows, micros, quoted, quoted_table, statement},
 };
 
-const CODES: &str = "bekci_codes";
+pub(super) const CODES: &str = "bekci_codes";
 const SESSIONS: &str = "bekci_sessions";
 /// How long an expired secret stays in its table: it opens nothing.
 const KEPT: Duration = Duration::DAY;
@@ -67,14 +67,14 @@ struct Effects {
     ends: Option<(&'static str, Option<SessionId>)>,
 }
 
-fn store_error(error: DirectoryError) -> StoreError {
+pub(super) fn store_error(error: DirectoryError) -> StoreError {
     match error {
         DirectoryError::Store(error) => error,
         other => StoreError::Refused(other.to_string()),
     }
 }
 
-fn unavailable(error: DbErr) -> StoreError {
+pub(super) fn unavailable(error: DbErr) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 
@@ -90,14 +90,14 @@ fn good(proof: &CodeProof) -> Cond {
 }
 
 /// The rows of an account's secrets.
-fn owned_by(key: &PrincipalKey) -> Cond {
+fn owned_by((model, id): (&str, &str)) -> Cond {
     Cond::all()
-        .add(Expr::col("model").eq(key.model()))
-        .add(Expr::col("principal_id").eq(key.id()))
+        .add(Expr::col("model").eq(model))
+        .add(Expr::col("principal_id").eq(id))
 }
 
 impl OwnAccounts {
-    fn directory(&self) -> Directory {
+    pub(super) fn directory(&self) -> Directory {
         self.0.directory()
     }
 
@@ -105,7 +105,7 @@ impl OwnAccounts {
         self.0.node.clock().now()
     }
 
-    async fn addressee_in<C: ConnectionTrait>(
+    pub(super) async fn addressee_in<C: ConnectionTrait>(
         &self,
         db: &C,
         spec: &ModelSpec,
@@ -161,15 +161,15 @@ impl OwnAccounts {
         Ok(transaction.execute(&update).await?.rows_affected() == 1)
     }
 
-    async fn keep_code(
+    pub(super) async fn keep_code(
         &self,
         transaction: &GuardedTransaction,
-        key: &PrincipalKey,
+        owner: (&str, &str),
         code: &NewCode,
     ) -> Result<(), DbErr> {
         let older = Query::delete()
             .from_table(CODES)
-            .cond_where(owned_by(key))
+            .cond_where(owned_by(owner))
             .and_where(Expr::col("purpose").eq(code.purpose.as_str()))
             .take();
         transaction.execute(&older).await?;
@@ -198,8 +198,8 @@ impl OwnAccounts {
                 id.into(),
                 code.purpose.as_str().into(),
                 code.guard.as_str().into(),
-                key.model().into(),
-                key.id().into(),
+                owner.0.into(),
+                owner.1.into(),
                 code.hash.clone().into(),
                 about.into(),
                 0.into(),
@@ -278,7 +278,7 @@ impl OwnAccounts {
         Ok(effects)
     }
 
-    async fn end_sessions(
+    pub(super) async fn end_sessions(
         &self,
         transaction: &GuardedTransaction,
         key: &PrincipalKey,
@@ -334,7 +334,10 @@ impl OwnAccounts {
         let mut ended = Vec::new();
         if let Some(ends) = effects.ends {
             ended = self.end_sessions(transaction, key, ends).await?;
-            let codes = Query::delete().from_table(CODES).cond_where(owned_by(key)).take();
+            let codes = Query::delete()
+                .from_table(CODES)
+                .cond_where(owned_by((key.model(), key.id())))
+                .take();
             transaction.execute(&codes).await?;
         }
         if let Some(mail) = notices.of(&before, effects.new_address.as_ref()) {
@@ -415,7 +418,9 @@ impl AccountStore for OwnAccounts {
         // A model without a column for it has nothing to confirm.
         let confirmation = order.confirmation.as_ref().filter(|_| spec.verified_column.is_some());
         if let Some((code, mail)) = confirmation {
-            self.keep_code(&transaction, &key, code).await.map_err(unavailable)?;
+            self.keep_code(&transaction, (key.model(), key.id()), code)
+                .await
+                .map_err(unavailable)?;
             self.0.mails.enqueue(&transaction, mail).await.map_err(unavailable)?;
         }
         let committed = directory.commit(transaction).await;
@@ -428,7 +433,8 @@ impl AccountStore for OwnAccounts {
 
     async fn open_code(&self, key: &PrincipalKey, code: &NewCode, mail: &Mail) -> Result<(), StoreError> {
         let transaction = self.0.begin_change(Locks::Principal, Some(key)).await?.transaction;
-        self.keep_code(&transaction, key, code).await.map_err(unavailable)?;
+        let owner = (key.model(), key.id());
+        self.keep_code(&transaction, owner, code).await.map_err(unavailable)?;
         self.0.mails.enqueue(&transaction, mail).await.map_err(unavailable)?;
         transaction.commit_with(crate::Barrier::Auto).await?;
         self.0.mails.wake();
@@ -444,7 +450,7 @@ impl AccountStore for OwnAccounts {
         let read = Query::select()
             .columns(["id", "about"])
             .from(CODES)
-            .cond_where(owned_by(key))
+            .cond_where(owned_by((key.model(), key.id())))
             .and_where(Expr::col("purpose").eq(purpose.as_str()))
             .and_where(Expr::col("spent_at").is_null())
             .and_where(Expr::col("expires_at").gt(micros(now)))

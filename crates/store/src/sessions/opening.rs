@@ -26,7 +26,7 @@ fn is_of(account: &Account, session: &NewSession) -> bool {
 
 impl Sessions {
     /// Inner error: why no session is opened.
-    pub(super) async fn open_within(
+    pub(crate) async fn open_within(
         &self,
         transaction: &GuardedTransaction,
         session: &NewSession,

@@ -20,6 +20,16 @@ use crate::{
 /// One that ends sooner than this is given to nobody any more: a token for it could not last a second.
 const LEAST_LEFT: time::Duration = time::Duration::seconds(1);
 
+/// What holding a temporary identity came to, within its transaction.
+pub(crate) enum Held {
+    /// It may not be held; nothing was written.
+    Refused(OpenedTemporary),
+    /// One waits already; nothing was written.
+    Waits(Temporary),
+    /// It is written, for this tenant.
+    Begun(Option<TenantName>),
+}
+
 /// What a waiting row says of the session that comes of it.
 struct Waiting {
     key: PrincipalKey,
@@ -56,8 +66,29 @@ impl Sessions {
         expires_at: OffsetDateTime,
     ) -> Result<OpenedTemporary, StoreError> {
         let transaction = self.connection.begin().await.map_err(unavailable)?;
-        let allowed = self.let_open(&transaction, session).await.map_err(unavailable)?;
-        let tenant = match allowed {
+        let held = self.hold_within(&transaction, session, expires_at).await;
+        let tenant = match held.map_err(unavailable)? {
+            Held::Refused(refused) => return rolled_back(transaction, refused).await,
+            Held::Waits(temporary) => return rolled_back(transaction, OpenedTemporary::Open(temporary)).await,
+            Held::Begun(tenant) => tenant,
+        };
+        Ok(OpenedTemporary::Open(Temporary {
+            id: session.id,
+            version: committed_version(transaction, &session.key).await?,
+            tenant,
+            expires_at,
+            was_there: false,
+        }))
+    }
+
+    /// The same within a transaction.
+    pub(crate) async fn hold_within(
+        &self,
+        transaction: &GuardedTransaction,
+        session: &NewSession,
+        expires_at: OffsetDateTime,
+    ) -> Result<Held, DbErr> {
+        let tenant = match self.let_open(transaction, session).await? {
             Ok((_, tenant)) => tenant,
             Err(refused) => {
                 let refused = match refused {
@@ -68,24 +99,15 @@ impl Sessions {
                     Opened::HashChanged => OpenedTemporary::HashChanged,
                     Opened::Gone | Opened::Open { .. } => OpenedTemporary::Gone,
                 };
-                return rolled_back(transaction, refused).await;
+                return Ok(Held::Refused(refused));
             }
         };
-        let waiting = self.waiting(&transaction, session, tenant.as_ref()).await;
-        if let Some(waiting) = waiting.map_err(unavailable)? {
-            return rolled_back(transaction, OpenedTemporary::Open(waiting)).await;
+        if let Some(waiting) = self.waiting(transaction, session, tenant.as_ref()).await? {
+            return Ok(Held::Waits(waiting));
         }
-        let begun = self
-            .begin_waiting(&transaction, session, tenant.as_ref(), expires_at)
-            .await;
-        begun.map_err(unavailable)?;
-        Ok(OpenedTemporary::Open(Temporary {
-            id: session.id,
-            version: committed_version(transaction, &session.key).await?,
-            tenant,
-            expires_at,
-            was_there: false,
-        }))
+        self.begin_waiting(transaction, session, tenant.as_ref(), expires_at)
+            .await?;
+        Ok(Held::Begun(tenant))
     }
 
     /// The one that waits already.

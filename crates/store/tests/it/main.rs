@@ -11,6 +11,7 @@
 
 mod authority;
 mod barriers;
+mod codes;
 mod directory;
 mod drift;
 mod full_database;

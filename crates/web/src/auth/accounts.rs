@@ -86,7 +86,7 @@ struct Reset {
 }
 
 /// The account calls of a gateway or application that sends mails.
-fn accounts(mounted: &Mounted) -> Result<&Accounts, Refusal> {
+pub(super) fn accounts(mounted: &Mounted) -> Result<&Accounts, Refusal> {
     let missing = || {
         Refusal::new(
             ErrorCode::NotFound,
@@ -96,12 +96,16 @@ fn accounts(mounted: &Mounted) -> Result<&Accounts, Refusal> {
     mounted.bekci.own_accounts().ok_or_else(missing)
 }
 
-fn address(text: &str) -> Result<EmailAddress, Refusal> {
+pub(super) fn address(text: &str) -> Result<EmailAddress, Refusal> {
     EmailAddress::new(text).map_err(|error| invalid("email", &error.to_string()))
 }
 
 /// How mails to who calls are to be. A link leads to one of the guard's pages, compared exactly, or to the page that comes with Bekci; never to a host of the request.
-fn requester(mounted: &Mounted, request: &HttpRequest, redirect: Option<&str>) -> Result<Requester, Refusal> {
+pub(super) fn requester(
+    mounted: &Mounted,
+    request: &HttpRequest,
+    redirect: Option<&str>,
+) -> Result<Requester, Refusal> {
     let own = || format!("{}{}/links", mounted.bekci.public_url(), mounted.path);
     let page = match redirect {
         None => own(),

@@ -5,7 +5,7 @@ use bekci_core::{AnswerShape, ErrorCode as E};
 use serde_json::{Value, json};
 
 use super::{
-    accounts, links, own,
+    accounts, codes, links, own,
     sign_in::{self, Names},
     sign_out,
 };
@@ -21,16 +21,17 @@ use crate::openapi::{
 pub(super) fn operations(names_tenant: bool, shape: AnswerShape) -> Vec<Operation> {
     let login = if names_tenant { login_in_tenant } else { login };
     match shape {
-        AnswerShape::Envelope => in_envelopes(login, signed_in),
+        AnswerShape::Envelope => in_envelopes(names_tenant, login, signed_in),
         AnswerShape::Flat => {
-            let operations = in_envelopes(login, signed_in_flat).into_iter();
+            let operations = in_envelopes(names_tenant, login, signed_in_flat).into_iter();
             operations.map(Operation::bare).collect()
         }
     }
 }
 
-fn in_envelopes(login: Schema, signed_in: Schema) -> Vec<Operation> {
+fn in_envelopes(names_tenant: bool, login: Schema, signed_in: Schema) -> Vec<Operation> {
     let mut operations = account_operations(signed_in);
+    operations.extend(code_operations(names_tenant, signed_in));
     operations.extend(vec![
         Operation::new(Method::POST, "/login", |route| route.to(sign_in::login))
             .named("login", "Signs in by password.")
@@ -48,6 +49,7 @@ fn in_envelopes(login: Schema, signed_in: Schema) -> Vec<Operation> {
                 E::AccountInactive,
                 E::CsrfRejected,
                 E::Forbidden,
+                E::NotFound,
                 E::RateLimited,
                 E::StoreUnavailable,
             ]),
@@ -112,6 +114,68 @@ fn in_envelopes(login: Schema, signed_in: Schema) -> Vec<Operation> {
             .refuses(&[E::NotFound]),
     ]);
     operations
+}
+
+/// Sign-in by mail.
+fn code_operations(names_tenant: bool, signed_in: Schema) -> Vec<Operation> {
+    let verify = if names_tenant { verify_in_tenant } else { verify };
+    vec![
+        Operation::new(Method::POST, "/email/start", |route| route.to(codes::start))
+            .named(
+                "startSignInByMail",
+                "Mails a one-time code, a link, or both. The answer is the same for every address.",
+            )
+            .body(Body::Required(to_address))
+            .accepts("A mail is sent if the address can sign in here.", started)
+            .refuses(&[E::NotFound, E::RateLimited, E::StoreUnavailable]),
+        Operation::new(Method::POST, "/email/verify", |route| route.to(codes::verify))
+            .named(
+                "verifySignInByMail",
+                "Signs in by a mailed code, or by the secret of a mailed link.",
+            )
+            .body(Body::Required(verify))
+            .answers(Answers::Data(signed_in))
+            .accepts(
+                "The code is right, and the sign-in waits for its verification.",
+                waiting,
+            )
+            .refuses(&[
+                E::AmbiguousCredentials,
+                E::OtpInvalid,
+                E::OtpExpired,
+                E::AccountBanned,
+                E::AccountInactive,
+                E::CsrfRejected,
+                E::Forbidden,
+                E::NotFound,
+                E::RateLimited,
+                E::StoreUnavailable,
+            ]),
+    ]
+}
+
+fn started() -> Value {
+    exactly(&[("otpRef", hex_id()), ("expiresInSeconds", number(1))])
+}
+
+fn verify() -> Value {
+    among(
+        &["otpRef", "otp"],
+        &[
+            ("otpRef", text()),
+            (
+                "otp",
+                json!({"type": "string", "description": "The digits of the code, or the secret of the link."}),
+            ),
+            ("deviceName", or_null(text())),
+            ("deviceId", or_null(text())),
+            ("transport", one_of(&["body", "cookie"])),
+        ],
+    )
+}
+
+fn verify_in_tenant() -> Value {
+    in_tenant(verify())
 }
 
 /// What people do with their own accounts.
@@ -269,7 +333,10 @@ fn login() -> Value {
 }
 
 fn login_in_tenant() -> Value {
-    let mut body = login();
+    in_tenant(login())
+}
+
+fn in_tenant(mut body: Value) -> Value {
     if let Some(fields) = body.pointer_mut("/properties").and_then(Value::as_object_mut) {
         fields.insert("tenant".to_owned(), or_null(tenant()));
     }

@@ -5,6 +5,7 @@
       reset_password: ["Set a new password", "Set password", "Your password is set. You can sign in now."],
       verify_address: ["Confirm your address", "Confirm", "Your address is confirmed."],
       change_address: ["Confirm your new address", "Confirm", "Your new address is confirmed."],
+      sign_in: ["Sign in", "Sign in", "You are signed in."],
       label: "New password",
       bad: "This link is not complete.",
       failed: "That did not work: ",
@@ -13,6 +14,7 @@
       reset_password: ["Yeni şifre belirleyin", "Şifreyi belirle", "Şifreniz belirlendi. Artık oturum açabilirsiniz."],
       verify_address: ["Adresinizi onaylayın", "Onayla", "Adresiniz onaylandı."],
       change_address: ["Yeni adresinizi onaylayın", "Onayla", "Yeni adresiniz onaylandı."],
+      sign_in: ["Oturum aç", "Oturum aç", "Oturumunuz açıldı."],
       label: "Yeni şifre",
       bad: "Bu bağlantı eksik.",
       failed: "İşlem tamamlanamadı: ",
@@ -22,6 +24,7 @@
     reset_password: "password/reset",
     verify_address: "me/email/confirm",
     change_address: "me/email/confirm",
+    sign_in: "email/verify",
   };
   const language = (navigator.language || "").toLowerCase().startsWith("tr") ? "tr" : "en";
   const text = texts[language];
@@ -49,12 +52,16 @@
   at("form").addEventListener("submit", async (event) => {
     event.preventDefault();
     at("button").disabled = true;
-    const body = { ref: given.get("ref"), code: given.get("code") };
+    const signsIn = kind === "sign_in";
+    const body = signsIn
+      ? { otpRef: given.get("ref"), otp: given.get("code"), transport: "cookie" }
+      : { ref: given.get("ref"), code: given.get("code") };
     if (sets) body.newPassword = at("password").value;
     try {
       const answer = await fetch(calls[kind], {
         method: "POST",
-        credentials: "omit",
+        // The cookies of a sign-in are kept; no other call here needs any.
+        credentials: signsIn ? "same-origin" : "omit",
         headers: { "content-type": "application/json", "accept-language": language },
         body: JSON.stringify(body),
       });

@@ -10,6 +10,7 @@ pub(crate) mod aliases;
 pub(crate) mod answer;
 pub(crate) mod body;
 mod calls;
+mod codes;
 mod cookies;
 mod credentials;
 mod links;

@@ -50,6 +50,9 @@ pub(super) async fn login(mounted: Data<Mounted>, request: HttpRequest, payload:
 
 async fn try_login(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> Result<Success, Refusal> {
     let reading = Reading::of(request).map_err(AuthError::from)?;
+    if !mounted.guard.ways.password {
+        return Err(SignInError::NotOffered.into());
+    }
     let login: Login = body::read(request, payload, mounted.bekci.body_bytes()).await?;
     if login.transport == Transport::Cookie && !mounted.guard.sources.cookie {
         return Err(invalid("transport", "this guard takes no cookies"));

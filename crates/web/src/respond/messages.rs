@@ -164,6 +164,11 @@ fn both(code: ErrorCode) -> (&'static str, &'static str) {
             "This code or link is not valid any more.",
             "Bu kod ya da bağlantı artık geçerli değil.",
         ),
+        ErrorCode::OtpInvalid => ("The code is not valid.", "Kod geçerli değil."),
+        ErrorCode::OtpExpired => (
+            "The code has expired. Request a new one.",
+            "Kodun süresi doldu. Yeni bir kod isteyin.",
+        ),
         ErrorCode::RegistrationClosed => ("Registration is closed.", "Kayıt kapalı."),
         ErrorCode::NotFound => ("There is nothing here.", "Burada bir şey yok."),
         ErrorCode::GuardUnknown => ("There is no guard of this name.", "Bu adda bir giriş yok."),

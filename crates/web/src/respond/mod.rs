@@ -282,6 +282,9 @@ impl From<SignInError> for Refusal {
             | SignInError::Inactive
             | SignInError::Unverified
             | SignInError::CodeInvalid
+            | SignInError::OtpInvalid
+            | SignInError::OtpExpired
+            | SignInError::NotOffered
             | SignInError::RegistrationClosed
             | SignInError::Taken
             | SignInError::Weak(_)

@@ -1,7 +1,10 @@
 //! What users do with their own accounts needs an address, a table, and a column for what is verified.
 
 use super::Findings;
-use crate::config::sections::{Config, guard::Register};
+use crate::config::sections::{
+    Config,
+    guard::{Guard, Register, Source, Way},
+};
 
 pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
     for (name, guard) in &config.guards {
@@ -28,10 +31,18 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
                 }
             }
         }
-        let key = match (guard.require_verified_email, registers) {
-            (true, _) => "require_verified_email",
-            (false, true) => "register",
-            (false, false) => continue,
+        if guard.sign_in == [Way::EmailLink]
+            && !guard.sources.contains(&Source::Cookie)
+            && guard.redirect_uris.is_empty()
+        {
+            let message = "names email_link alone: its page can give no tokens without `cookie` among sources; name a page in redirect_uris";
+            findings.add(&["guards", name, "sign_in"], message);
+        }
+        let key = match (guard.require_verified_email, signs_in_by_mail(guard), registers) {
+            (true, ..) => "require_verified_email",
+            (false, true, _) => "sign_in",
+            (false, false, true) => "register",
+            (false, false, false) => continue,
         };
         let key = ["guards", name, key];
         let is_address = |column: &str| column.to_ascii_lowercase().contains("mail");
@@ -54,11 +65,38 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
             );
         } else if guard.require_verified_email && model.verified_column.is_none() {
             findings.add(&key, format!("needs models.{}.verified_column", guard.model));
-        } else if registers && model.password_column.is_none() {
+        } else if registers && guard.sign_in.contains(&Way::Password) && model.password_column.is_none() {
             findings.add(
                 &["guards", name, "register"],
                 format!("needs models.{}.password_column", guard.model),
             );
         }
     }
+}
+
+/// Whether a guard signs in by a mailed code or link.
+fn signs_in_by_mail(guard: &Guard) -> bool {
+    [Way::EmailOtp, Way::EmailLink]
+        .iter()
+        .any(|way| guard.sign_in.contains(way))
+}
+
+/// Guards where a mail is all that it takes to sign in.
+pub(in crate::config) fn warnings(config: &Config) -> Vec<String> {
+    let by_mail_alone = |(_, guard): &(&bekci_core::GuardName, &Guard)| {
+        guard
+            .sign_in
+            .iter()
+            .all(|way| matches!(way, Way::EmailOtp | Way::EmailLink))
+    };
+    config
+        .guards
+        .iter()
+        .filter(by_mail_alone)
+        .map(|(name, _)| {
+            format!(
+                "guards.{name}.sign_in: a mail is all that it takes to sign in; NIST SP 800-63B-4 (section 3.1.3.1) accepts no e-mail as an authenticator"
+            )
+        })
+        .collect()
 }

@@ -4,7 +4,7 @@ use bekci_core::{GuardName, ModelName};
 
 use super::Findings;
 use crate::config::suggest;
-use crate::config::types::{Column, Config, Guard, Model, Name, ProviderKind, Verification, Way};
+use crate::config::types::{Column, Config, Guard, Model, Name, ProviderKind, Way};
 
 /// Paths of the gateway's own that no guard can have (contract, sections 4 and 6).
 const OWN_PATHS: [&str; 9] = [
@@ -186,19 +186,16 @@ fn sign_in(name: &str, guard: &Guard, config: &Config, findings: &mut Findings<'
                 );
             }
             Way::Idp(idp) if !config.idp.contains_key(idp) => {
-                let known = config.idp.keys().map(Name::as_str).chain(["password", "email_otp"]);
+                let known = config
+                    .idp
+                    .keys()
+                    .map(Name::as_str)
+                    .chain(["password", "email_otp", "email_link"]);
                 let hint = suggest::hint(idp.as_str(), known);
                 findings.add(&key, format!("names {idp}, and there is no section [idp.{idp}]{hint}"));
             }
-            Way::Password | Way::EmailOtp | Way::Idp(_) => {}
+            Way::Password | Way::EmailOtp | Way::EmailLink | Way::Idp(_) => {}
         }
-    }
-    let sends_codes = guard.sign_in.contains(&Way::EmailOtp) || guard.verification == Verification::Email;
-    if sends_codes && config.secrets.otp.is_none() {
-        findings.add(
-            &["secrets", "otp"],
-            format!("is required by the one-time codes of guards.{name}"),
-        );
     }
     if guard.require_verified_email && lacks(|model| model.verified_column.is_none()) {
         let message = format!("needs models.{}.verified_column, which is empty", guard.model);

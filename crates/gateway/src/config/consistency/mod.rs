@@ -6,6 +6,8 @@ mod mail;
 mod routes;
 mod stores;
 
+pub(super) use accounts::warnings;
+
 use super::path;
 use super::problem::{Place, Problems};
 use super::sections::Config;

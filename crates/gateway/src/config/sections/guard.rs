@@ -69,17 +69,20 @@ pub(crate) enum Way {
     Password,
     /// By a one-time code that is sent by mail.
     EmailOtp,
+    /// By a link that is sent by mail.
+    EmailLink,
     /// By the identity provider `[idp.<name>]`.
     Idp(Name),
 }
 
 impl Parsed for Way {
-    const SYNTAX: Syntax = Syntax::of::<Self>("password, email_otp or the name of an [idp] section");
+    const SYNTAX: Syntax = Syntax::of::<Self>("password, email_otp, email_link or the name of an [idp] section");
 
     fn parse(text: &str) -> Result<Self, Refusal> {
         match text {
             "password" => Ok(Self::Password),
             "email_otp" => Ok(Self::EmailOtp),
+            "email_link" => Ok(Self::EmailLink),
             name => Name::parse(name).map(Self::Idp),
         }
     }
@@ -179,10 +182,12 @@ settings! {
         sign_in: Rate = Toml("'10/min'");
         /// Refused refreshes.
         refresh: Rate = Toml("'30/min'");
-        /// Links that are sent, by account and by address; every call counts.
+        /// Links and codes that are sent, by account and by address; every call counts.
         otp_start: Rate = Toml("'5/min'");
         /// Accounts that are made, by address of the client and of the account; every call counts.
         register: Rate = Toml("'5/min'");
+        /// Wrong one-time codes, by account. New codes do not reset it. A client that has signed in to the account before has a count of its own.
+        otp: Rate = Toml("'30/day'");
     }
 }
 
@@ -233,7 +238,7 @@ settings! {
         require_verified_email: bool = Toml("false");
         /// The digits of a one-time code.
         otp_length: u32 [range(6, 10)] = Toml("6");
-        /// How long a one-time code is good; ten minutes at most (ASVS 5.0, 6.6).
+        /// How long a one-time code, and a link that signs in, is good; ten minutes at most (ASVS 5.0, 6.6).
         otp_ttl_seconds: Seconds [range(30, 600)] = Toml("180");
         /// How old the security cookie of a session by cookie may be before it is exchanged; 0: it is not used.
         security_cookie_rotate_seconds: Seconds [zero_or(10, 86_400)] = Toml("60");
@@ -258,7 +263,7 @@ settings! {
         rate_limit: RateLimits = Toml("{}");
         /// How often a one-time code may be tried.
         otp_tries: u32 [range(1, 10)] = Toml("5");
-        /// The ways to sign in: `password`, `email_otp`, or the name of an `[idp]` section.
+        /// The ways to sign in: `password`, `email_otp`, `email_link`, or the name of an `[idp]` section.
         sign_in: Vec<Way> = Toml("['password']");
         /// Who may make an account: `open`, `invite` or `closed`.
         register: Register = Toml("'closed'");

@@ -44,19 +44,7 @@ carry_session_data = true
 ",
             "guards.customer.carry_session_data: needs data that goes from session to session",
         ),
-        (
-            "[secrets]\notp = '0123456789abcdefghijklmnopqrstuvwxyz'\n",
-            "bekci.toml:2:7: secrets.otp: needs one-time codes",
-        ),
         ("[otel]\nenabled = true\n", "bekci.toml:1:2: otel: needs OpenTelemetry"),
-        (
-            "[guards.customer]\notp_length = 8\n",
-            "bekci.toml:2:14: guards.customer.otp_length: needs one-time codes",
-        ),
-        (
-            "[guards.customer]\notp_tries = 3\n",
-            "guards.customer.otp_tries: needs one-time codes",
-        ),
         (
             "[clients.x]\nsecret = '0123456789abcdef'\n",
             "bekci.toml:1:2: clients: needs introspection",
@@ -93,19 +81,38 @@ carry_session_data = true
 
 #[test]
 fn a_way_to_sign_in_that_is_not_built_is_refused_in_its_list() {
-    let text = "[guards.customer]\nsign_in = ['password', 'email_otp']\n[secrets]\njwt = '5b8e7f1b933200daa564887ab1189fd20ff788c6bcc0c3f5cd6fb89e935f42dd3a369aa449f02df9'\n";
+    let text = "[guards.customer]\nsign_in = ['password', 'google']\n[secrets]\njwt = '5b8e7f1b933200daa564887ab1189fd20ff788c6bcc0c3f5cd6fb89e935f42dd3a369aa449f02df9'\n";
     let problems = refused(text);
-    let [way, secret] = &problems[..] else {
-        panic!("{problems:#?}");
-    };
+    let place = "bekci.toml:2:24: guards.customer.sign_in[1]: needs that way to sign in";
     assert!(
-        way.starts_with("bekci.toml:2:24: guards.customer.sign_in[1]: needs that way to sign in"),
+        problems.iter().any(|problem| problem.starts_with(place)),
         "{problems:#?}"
     );
+}
+
+#[test]
+fn a_guard_where_a_mail_is_all_that_it_takes_is_warned_of() {
+    let warnings = |ways: &str| loaded_whole(&format!("[guards.customer]\nsign_in = [{ways}]\n"), &[]).warnings;
+    for ways in ["'email_otp'", "'email_link'", "'email_otp', 'email_link'"] {
+        let told = warnings(ways).concat();
+        assert!(
+            told.starts_with("guards.customer.sign_in: a mail is all that it takes"),
+            "{told}"
+        );
+        assert!(told.contains("NIST SP 800-63B-4"), "{told}");
+    }
+    assert_eq!(warnings("'password', 'email_otp'"), [""; 0]);
+}
+
+#[test]
+fn a_link_alone_needs_cookies_or_a_page() {
+    let text = "[guards.customer]\nsign_in = ['email_link']\nsources = ['header']\n";
+    let problems = refused(text).concat();
     assert!(
-        secret.contains("secrets.otp: is required by the one-time codes"),
-        "{problems:#?}"
+        problems.contains("guards.customer.sign_in: names email_link alone"),
+        "{problems}"
     );
+    loaded(&format!("{text}redirect_uris = ['https://app.example.com/in']\n"));
 }
 
 #[test]

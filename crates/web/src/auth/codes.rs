@@ -1,0 +1,92 @@
+//! `POST …/email/start` and `POST …/email/verify`: sign-in by a mailed code or link.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    web::{Data, Payload},
+};
+use bekci_core::AuthError;
+use bekci_signin::CodeAttempt;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    Mounted,
+    accounts::{accounts, address, requester},
+    answer::{Success, told},
+    body::{self, Secret, Transport, invalid},
+    credentials::Presented,
+    sign_in::{granted, refused_attempt, tenant_of},
+};
+use crate::{Reading, Record, respond::Refusal};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Start {
+    email: String,
+    redirect_uri: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Verify {
+    otp_ref: String,
+    otp: Secret,
+    device_name: Option<String>,
+    device_id: Option<String>,
+    tenant: Option<String>,
+    #[serde(default)]
+    transport: Transport,
+}
+
+pub(super) async fn start(mounted: Data<Mounted>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let result = try_start(&mounted, &request, payload).await;
+    told(&request, result)
+}
+
+async fn try_start(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> Result<Success, Refusal> {
+    let body: Start = body::read(request, payload, mounted.bekci.body_bytes()).await?;
+    let requester = requester(mounted, request, body.redirect_uri.as_deref())?;
+    let address = address(&body.email)?;
+    let started = accounts(mounted)?
+        .start_sign_in(&mounted.guard, address, requester)
+        .await?;
+    Ok(Success::new(
+        StatusCode::ACCEPTED,
+        json!({
+            "otpRef": started.reference.to_string(),
+            "expiresInSeconds": started.expires_in_seconds,
+        }),
+    ))
+}
+
+pub(super) async fn verify(mounted: Data<Mounted>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let result = try_verify(&mounted, &request, payload).await;
+    told(&request, result)
+}
+
+async fn try_verify(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> Result<Success, Refusal> {
+    let reading = Reading::of(request).map_err(AuthError::from)?;
+    let body: Verify = body::read(request, payload, mounted.bekci.body_bytes()).await?;
+    if body.transport == Transport::Cookie && !mounted.guard.sources.cookie {
+        return Err(invalid("transport", "this guard takes no cookies"));
+    }
+    let presented = Presented::new(&reading, mounted);
+    if body.transport == Transport::Cookie && presented.is_cross_site() {
+        // A page of another site must not sign its visitor in to an account of its own.
+        return Err(AuthError::CsrfRejected.into());
+    }
+    let attempt = CodeAttempt {
+        reference: body.otp_ref,
+        secret: body.otp.0,
+        device_name: body.device_name,
+        device_id: body.device_id,
+        replaces: presented.replaced()?,
+        tenant: tenant_of(mounted, request, body.tenant)?,
+        client: mounted.bekci.client_of(request),
+    };
+    let verified = accounts(mounted)?.verify_sign_in(&mounted.guard, attempt).await;
+    let outcome = verified.map_err(refused_attempt)?;
+    Record::of(request).acted(&mounted.guard, outcome.key(), outcome.session());
+    granted(mounted, &outcome, body.transport)
+}
