@@ -3,7 +3,7 @@
 //! The order, and why:
 //!
 //! 1. The transaction's keys are read from the outbox: triggers and hooks put them there, so nothing that was written can be missing.
-//! 2. Each key's version goes up by one, in order of key, so that two commits cannot wait for each other.
+//! 2. Each key's version goes up, in order of key, so that two commits cannot wait for each other. The step is random, so that a database which lost commits does not give their versions again.
 //! 3. The commit lock is taken, and the rows get the next position. It is held until COMMIT, so that the order of positions is the order of commits, and
 //!    a node that has seen a position has seen every lower one.
 //! 4. COMMIT. Up to here nobody saw anything; a rollback leaves nothing.

@@ -52,7 +52,7 @@ pub(crate) struct Versions {
     pub(crate) pending: Pending,
     /// Whether a row without a position names any of the keys: then no version says what the database holds.
     pub(crate) unnumbered: bool,
-    /// Whether the database still has the row of the node's cursor.
+    /// Whether the database still has the row of the node's cursor, and all rows past it: where some of them were pruned, `pending` does not name them.
     pub(crate) continuous: bool,
 }
 
@@ -184,7 +184,7 @@ pub(crate) trait Change: Send + Sync {
     /// Locks committed rows without a position, at most so many, and returns their ids. Rows that another transaction has locked are skipped.
     async fn lock_unnumbered(&self, limit: u32) -> Result<Vec<i64>, DbErr>;
 
-    /// Raises the version of each key of these rows by one, in order of key.
+    /// Raises the version of each key of these rows, in order of key, by a step that is not told beforehand.
     async fn raise_versions(&self, rows: &OutboxRows) -> Result<Vec<(ChangeKey, u64)>, DbErr>;
 
     /// Takes the commit lock and the next position. The lock is held until the transaction ends; a server database ends a transaction that does nothing for `idle`.

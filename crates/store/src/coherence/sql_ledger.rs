@@ -326,7 +326,7 @@ async fn versions<C: ConnectionTrait>(db: &C, need: &Need<'_>, cursor: &Cursor) 
                 _ => versions.key = unsigned(value),
             },
             3 if key == "epoch" => versions.epoch = value,
-            3 => versions.continuous |= value >= cursor.position,
+            3 => versions.continuous |= value == cursor.position,
             4 => versions.continuous = true,
             kind => {
                 versions.unnumbered |= kind == 2;

@@ -1,15 +1,12 @@
 //! Counters of change. A reader takes a stamp before it looks, and looks again afterwards: where a counter moved, something was taken away meanwhile.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use bekci_core::{PrincipalKey, Stamp};
 use foldhash::fast::FixedState;
 use std::hash::BuildHasher;
 
-/// How many stripes the keys are spread over: a power of two. Two keys of one stripe cost each other a look, never a wrong answer.
-/// The simulator makes many nodes, and wants keys that meet.
-const STRIPES: usize = if cfg!(test) { 16 } else { 4096 };
+use super::sync::{AtomicU64, Ordering, STRIPES};
 
+/// Keys are spread over stripes. Two keys of one stripe cost each other a look, never a wrong answer.
 #[derive(Debug)]
 pub(crate) struct Counters {
     stripes: Box<[AtomicU64]>,

@@ -1,12 +1,11 @@
 //! One read for all who wait: a request joins a read only if that began after the request.
 
-use std::{collections::HashMap, sync::atomic::Ordering};
+use std::{collections::HashMap, sync::Arc};
 
 use bekci_core::{GuardName, Need, PrincipalKey, SourceUnavailable, TenantName, Ticket, View};
-use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::Node;
+use super::sync::{AtomicU64, Mutex, Ordering};
 
 /// What a read answers: the same for every request with the same of these.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +37,8 @@ struct Flight {
 
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
+    /// How many reads have begun.
+    tickets: AtomicU64,
     under_way: Mutex<HashMap<FlightKey, Flight, foldhash::fast::RandomState>>,
 }
 
@@ -53,7 +54,7 @@ pub(crate) enum Seat {
 
 /// The pilot's duty to tell the others. Dropped without an answer (the pilot's request was given up), the others look for themselves.
 pub(crate) struct Landing {
-    node: Node,
+    flights: Arc<Flights>,
     key: FlightKey,
     began: Ticket,
     answer: watch::Sender<Answer>,
@@ -67,13 +68,18 @@ impl Landing {
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        self.node.0.flights.leave(&self.key, self.began);
+        self.flights.leave(&self.key, self.began);
     }
 }
 
 impl Flights {
+    /// The moment of a request that begins now.
+    pub(crate) fn ticket(&self) -> Ticket {
+        Ticket(self.tickets.load(Ordering::SeqCst))
+    }
+
     /// Takes a seat. With `alone` the request does not wait for an older read (`direct`).
-    pub(crate) fn board(&self, key: FlightKey, mine: Ticket, alone: bool, node: &Node) -> Seat {
+    pub(crate) fn board(self: &Arc<Self>, key: FlightKey, mine: Ticket, alone: bool) -> Seat {
         let mut under_way = self.under_way.lock();
         if let Some(flight) = under_way.get(&key) {
             if flight.began > mine {
@@ -83,7 +89,7 @@ impl Flights {
                 return Seat::Waiting(flight.answer.clone());
             }
         }
-        let began = Ticket(node.0.tickets.fetch_add(1, Ordering::SeqCst) + 1);
+        let began = Ticket(self.tickets.fetch_add(1, Ordering::SeqCst) + 1);
         let (sender, receiver) = watch::channel(None);
         under_way.insert(
             key.clone(),
@@ -93,7 +99,7 @@ impl Flights {
             },
         );
         Seat::Pilot(Landing {
-            node: node.clone(),
+            flights: Arc::clone(self),
             key,
             began,
             answer: sender,

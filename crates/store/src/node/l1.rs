@@ -7,17 +7,10 @@
 //! Eviction goes round the slots of a shard with a bit for "seen since last time" (the CLOCK approximation of least-recently-used).
 
 use bekci_core::{Identity, IdentityVersion, PrincipalKey};
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::HashMap, sync::Arc};
 
-use parking_lot::RwLock;
+use super::sync::{AtomicBool, Ordering, RwLock, SHARDS};
 
-const SHARDS: usize = 64;
 const SLOT_BYTES: usize = 96;
 
 /// An identity with the label that it was loaded under.
@@ -210,7 +203,7 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::sync, *};
 
     fn key(n: u32) -> PrincipalKey {
         PrincipalKey::parse(&format!("customer:{n}")).unwrap()
@@ -226,47 +219,53 @@ mod tests {
 
     #[test]
     fn what_was_invalidated_does_not_come_back_below_its_floor() {
-        let l1 = L1::new(1 << 20);
-        assert!(l1.insert(&key(1), 7, entry(1, 3), || true));
-        let mut moves = 0;
-        l1.invalidate(&key(1), 7, IdentityVersion(4), || moves += 1);
-        assert!(l1.get(&key(1), 7).is_none());
-        assert!(!l1.insert(&key(1), 7, entry(1, 3), || true));
-        assert!(l1.insert(&key(1), 7, entry(1, 4), || true));
-        l1.invalidate(&key(1), 7, IdentityVersion(4), || moves += 1);
-        assert_eq!(
-            l1.get(&key(1), 7).unwrap().version,
-            IdentityVersion(4),
-            "the same change applied twice drops nothing"
-        );
-        assert_eq!(moves, 1);
+        sync::test(|| {
+            let l1 = L1::new(1 << 20);
+            assert!(l1.insert(&key(1), 7, entry(1, 3), || true));
+            let mut moves = 0;
+            l1.invalidate(&key(1), 7, IdentityVersion(4), || moves += 1);
+            assert!(l1.get(&key(1), 7).is_none());
+            assert!(!l1.insert(&key(1), 7, entry(1, 3), || true));
+            assert!(l1.insert(&key(1), 7, entry(1, 4), || true));
+            l1.invalidate(&key(1), 7, IdentityVersion(4), || moves += 1);
+            assert_eq!(
+                l1.get(&key(1), 7).unwrap().version,
+                IdentityVersion(4),
+                "the same change applied twice drops nothing"
+            );
+            assert_eq!(moves, 1);
+        });
     }
 
     #[test]
     fn an_insert_that_was_overtaken_is_refused() {
-        let l1 = L1::new(1 << 20);
-        assert!(!l1.insert(&key(1), 7, entry(1, 3), || false));
-        assert!(l1.get(&key(1), 7).is_none());
+        sync::test(|| {
+            let l1 = L1::new(1 << 20);
+            assert!(!l1.insert(&key(1), 7, entry(1, 3), || false));
+            assert!(l1.get(&key(1), 7).is_none());
+        });
     }
 
     #[test]
     fn memory_stays_within_its_bound_and_what_is_used_stays() {
-        let l1 = L1::new(64 * 20_000);
-        for n in 0..1_000 {
-            l1.insert(&key(n), 0, entry(n, 1), || true);
-            assert!(l1.get(&key(0), 0).is_some() || n > 0);
-            l1.get(&key(1), 0);
-        }
-        assert!(l1.len() < 100, "{}", l1.len());
-        assert!(l1.get(&key(1), 0).is_some());
-        let shard = l1.shards.first().unwrap().read();
-        assert!(shard.bytes <= 20_000);
-        assert_eq!(shard.ring.len(), shard.slots.len());
-        assert!(
-            shard
-                .slots
-                .values()
-                .all(|slot| shard.slots.contains_key(&shard.ring[slot.ring]))
-        );
+        sync::test(|| {
+            let l1 = L1::new(SHARDS * 20_000);
+            for n in 0..1_000 {
+                l1.insert(&key(n), 0, entry(n, 1), || true);
+                assert!(l1.get(&key(0), 0).is_some() || n > 0);
+                l1.get(&key(1), 0);
+            }
+            assert!(l1.len() < 100, "{}", l1.len());
+            assert!(l1.get(&key(1), 0).is_some());
+            let shard = l1.shards.first().unwrap().read();
+            assert!(shard.bytes <= 20_000);
+            assert_eq!(shard.ring.len(), shard.slots.len());
+            assert!(
+                shard
+                    .slots
+                    .values()
+                    .all(|slot| shard.slots.contains_key(&shard.ring[slot.ring]))
+            );
+        });
     }
 }

@@ -1,7 +1,8 @@
 //! Which nodes there are: a row for each.
 //!
-//! - A node reads where the outbox ends, makes that its cursor, **then** forgets everything, and then writes its row, which acknowledges the cursor. A read that began
-//!   before it forgot can put nothing back, because the counters moved. What commits later is past the cursor, so that the next poll brings it.
+//! - A node reads where the outbox ends, **then** forgets everything, **then** makes that its cursor, and then writes its row, which acknowledges the cursor. A read that began
+//!   before it forgot can put nothing back, because the counters moved. One that begins while it forgets goes by the old cursor, so that nothing of memory that changed since is used.
+//!   What commits later is past the new cursor, so that the next poll brings it.
 //! - The row is written only in a database that still has the row of the outbox that it acknowledges.
 //! - It has no lease before a poll that began with the row written: a writer that does not see the row committed before that poll.
 //! - A node whose row is gone has no lease to gain: each poll looks for the row, in the same statement as the outbox, and each acknowledgement has to hit it. A writer that has
@@ -93,12 +94,12 @@ impl Membership {
 }
 
 impl Node {
-    /// Takes the end of the outbox as the cursor, forgets what it holds, and writes this node's row, in this order.
+    /// Reads the end of the outbox, forgets what it holds, makes that end the cursor, and writes this node's row, in this order.
     pub(crate) async fn register(&self) -> Result<(), DbErr> {
         let start = self.bounded(self.ledger().start()).await?;
         self.points().reach("register.cursor").await;
-        *self.0.place.lock() = start;
         self.forget_everything();
+        *self.0.place.lock() = start;
         let began = self.uptime();
         let row = self.ledger().register(self.name(), self.delta(), &start.cursor);
         if !self.bounded(row).await? {

@@ -6,11 +6,16 @@ mod flight;
 mod hints;
 mod l1;
 mod membership;
+mod memory;
 mod metrics;
 mod policy;
+mod policy_slot;
 mod polling;
 mod read;
 mod role_tables;
+#[cfg(test)]
+mod schedules;
+mod sync;
 mod trust;
 mod usage;
 
@@ -34,6 +39,7 @@ use self::{
     hints::Wakes,
     l1::{Entry, L1},
     membership::Membership,
+    memory::Memory,
     policy::Policies,
     role_tables::RoleTables,
     trust::Trust,
@@ -120,8 +126,7 @@ pub(crate) struct Inner {
     /// One round at a time.
     turn: tokio::sync::Mutex<()>,
     membership: Membership,
-    tickets: AtomicU64,
-    flights: Flights,
+    flights: Arc<Flights>,
     usage: Usage,
     metrics: Metrics,
     meter: Arc<dyn Meter>,
@@ -199,8 +204,7 @@ impl Node {
             place: parking_lot::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             membership: Membership::new(parts.name),
-            tickets: AtomicU64::new(0),
-            flights: Flights::default(),
+            flights: Arc::default(),
             usage: Usage::default(),
             metrics: Metrics::default(),
             meter: parts.meter,
@@ -307,27 +311,17 @@ impl Node {
 
     /// Brings one change to this node. The same change applied twice does nothing the second time, where memory can tell.
     pub(crate) fn apply(&self, key: &ChangeKey, version: u64) {
+        self.memory().apply(key, version);
+    }
+
+    fn memory(&self) -> Memory<'_> {
         let node = &*self.0;
-        match key {
-            ChangeKey::Principal(principal) => {
-                let hash = Counters::hash(principal);
-                node.l1.invalidate(principal, hash, IdentityVersion(version), || {
-                    node.counters.move_key(hash)
-                });
-            }
-            ChangeKey::Roles(guard, tenant) => node
-                .roles
-                .invalidate(guard, tenant.as_ref(), version, || node.counters.move_roles()),
-            ChangeKey::Policies => node.policies.invalidate(version, || node.counters.move_policies()),
-            ChangeKey::All => {
-                // 0: a key that nobody can have. What is here goes; what is loaded from now on is as good as before, so that the floor stays where it is.
-                if version == 0 || node.epoch_floor.fetch_max(version, Ordering::SeqCst) < version {
-                    node.counters.move_all();
-                    node.l1.clear();
-                    node.roles.clear();
-                    node.policies.clear();
-                }
-            }
+        Memory {
+            counters: &node.counters,
+            l1: &node.l1,
+            epoch_floor: &node.epoch_floor,
+            roles: &node.roles,
+            policies: &node.policies.slot,
         }
     }
 
@@ -352,11 +346,7 @@ impl Node {
     /// Drops everything that memory holds, and the right to use it.
     pub(crate) fn forget_everything(&self) {
         self.0.trust.drop();
-        self.0.counters.move_all();
-        self.0.epoch_floor.store(0, Ordering::SeqCst);
-        self.0.l1.clear();
-        self.0.roles.clear();
-        self.0.policies.forget();
+        self.memory().forget();
     }
 
     /// Wakes the node loop.

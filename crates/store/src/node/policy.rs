@@ -7,83 +7,23 @@
 use std::sync::Arc;
 
 use bekci_core::{Authorizer, BrokenPolicy, PolicyCompiler, PolicyLine, Stamp};
-use parking_lot::RwLock;
 use sea_orm::DbErr;
 use tokio::sync::oneshot;
 
-use super::Node;
+use super::{Node, policy_slot::PolicySlot};
 
 #[derive(Debug, Default)]
-struct Slot {
-    snapshot: Option<(u64, Arc<dyn Authorizer>)>,
-    floor: u64,
-    /// What a commit of this node compiled, until the loop has come to it.
-    compiled: Option<(u64, Arc<dyn Authorizer>)>,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Policies {
+pub(super) struct Policies {
     compiler: Option<Arc<dyn PolicyCompiler>>,
-    slot: RwLock<Slot>,
+    pub(super) slot: PolicySlot,
 }
 
 impl Policies {
-    pub(crate) fn new(compiler: Option<Arc<dyn PolicyCompiler>>) -> Self {
+    pub(super) fn new(compiler: Option<Arc<dyn PolicyCompiler>>) -> Self {
         Self {
             compiler,
-            slot: RwLock::default(),
+            slot: PolicySlot::default(),
         }
-    }
-
-    pub(crate) fn current(&self) -> Option<Arc<dyn Authorizer>> {
-        self.slot.read().snapshot.as_ref().map(|(_, policy)| Arc::clone(policy))
-    }
-
-    pub(crate) fn at(&self, version: u64) -> Option<Arc<dyn Authorizer>> {
-        self.slot
-            .read()
-            .snapshot
-            .as_ref()
-            .filter(|(held, _)| *held == version)
-            .map(|(_, policy)| Arc::clone(policy))
-    }
-
-    /// Keeps a snapshot, unless a newer one or a higher floor is there, or `still_stands` (asked under the lock) says no.
-    pub(crate) fn put(&self, version: u64, policy: &Arc<dyn Authorizer>, still_stands: impl FnOnce() -> bool) {
-        let mut slot = self.slot.write();
-        let newest = slot
-            .snapshot
-            .as_ref()
-            .map_or(slot.floor, |(held, _)| (*held).max(slot.floor));
-        if version >= newest && still_stands() {
-            slot.snapshot = Some((version, Arc::clone(policy)));
-        }
-    }
-
-    /// Drops a snapshot that is older than `version`. `moved` is called unless that was done before.
-    pub(crate) fn invalidate(&self, version: u64, moved: impl FnOnce()) {
-        let mut slot = self.slot.write();
-        if slot.floor >= version {
-            return;
-        }
-        slot.floor = version;
-        slot.snapshot = slot.snapshot.take().filter(|(held, _)| *held >= version);
-        moved();
-    }
-
-    pub(crate) fn clear(&self) {
-        self.slot.write().snapshot = None;
-    }
-
-    /// Forgets the floor too.
-    pub(crate) fn forget(&self) {
-        *self.slot.write() = Slot::default();
-    }
-
-    fn take_compiled(&self, version: u64) -> Option<Arc<dyn Authorizer>> {
-        let mut slot = self.slot.write();
-        let compiled = slot.compiled.take_if(|(held, _)| *held <= version);
-        compiled.filter(|(held, _)| *held == version).map(|(_, policy)| policy)
     }
 }
 
@@ -109,7 +49,7 @@ impl Node {
 
     /// Why the policy that this node holds denies everything.
     pub(crate) fn policy_fault(&self) -> Option<String> {
-        let policy = self.0.policies.current()?;
+        let policy = self.0.policies.slot.current()?;
         policy.fault().map(str::to_owned)
     }
 
@@ -123,12 +63,12 @@ impl Node {
 
     /// Brings the policy up to a version that was just seen, before it is acknowledged.
     pub(crate) async fn swap_policy(&self, version: u64) -> Result<(), DbErr> {
-        if !self.asks_policy() || self.0.policies.at(version).is_some() {
+        if !self.asks_policy() || self.0.policies.slot.at(version).is_some() {
             return Ok(());
         }
         self.points().reach("poll.compile").await;
         let stamp = self.0.counters.stamp(0);
-        let policy = match self.0.policies.take_compiled(version) {
+        let policy = match self.0.policies.slot.take_compiled(version) {
             Some(policy) => policy,
             None => {
                 let snapshot = self.bounded(self.ledger().snapshot()).await?;
@@ -151,13 +91,14 @@ impl Node {
 
     /// Sets aside what a commit of this node compiled, for when the loop comes to it: before that it is newer than all else that memory holds.
     pub(crate) fn put_policy(&self, version: u64, policy: &Arc<dyn Authorizer>) {
-        self.0.policies.slot.write().compiled = Some((version, Arc::clone(policy)));
+        self.0.policies.slot.set_compiled(version, policy);
     }
 
     /// Keeps what a read of the database brought, if no change came in between.
     pub(crate) fn keep_policy(&self, version: u64, policy: &Arc<dyn Authorizer>, stamp: &Stamp) {
         self.0
             .policies
+            .slot
             .put(version, policy, || self.0.counters.policies_unmoved(stamp));
     }
 }

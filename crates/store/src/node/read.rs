@@ -40,6 +40,7 @@ use super::{
     counters::Counters,
     flight::{FlightKey, Seat, arrival},
     l1::Entry,
+    memory::Held,
 };
 use crate::{
     coherence::{Snapshot, Start, Versions, reading},
@@ -83,35 +84,21 @@ struct Loaded {
 
 impl IdentitySource for Node {
     fn ticket(&self) -> Ticket {
-        Ticket(self.0.tickets.load(Ordering::SeqCst))
+        self.0.flights.ticket()
     }
 
     fn warm(&self, need: &Need<'_>) -> Option<View> {
-        if !self.trusted() {
-            return None;
-        }
-        let node = &*self.0;
-        let hash = Counters::hash(need.key);
-        let stamp = node.counters.stamp(hash);
-        let entry = node.l1.get(need.key, hash)?;
-        if entry.version < need.at_least || entry.epoch < node.epoch_floor.load(Ordering::SeqCst) {
-            return None;
-        }
-        let global = node.roles.get(need.guard, None)?;
-        let tenant = match need.tenant {
-            Some(tenant) => Some(node.roles.get(need.guard, Some(tenant))?),
-            None => None,
-        };
-        let policy = if need.policy {
-            Some(node.policies.current()?)
-        } else {
-            None
-        };
-        node.metrics.warm_hits.fetch_add(1, Ordering::Relaxed);
+        let Held {
+            entry,
+            roles,
+            policy,
+            stamp,
+        } = self.memory().look(need, || self.trusted())?;
+        self.0.metrics.warm_hits.fetch_add(1, Ordering::Relaxed);
         Some(View {
             identity: entry.identity,
             version: entry.version,
-            roles: RoleView { global, tenant },
+            roles,
             policy,
             stamp,
             source: ViewSource::L1,
@@ -135,7 +122,7 @@ impl Node {
     async fn read_together(&self, need: &Need<'_>, ticket: Ticket) -> Result<View, SourceUnavailable> {
         let direct = need.consistency == Consistency::Direct;
         loop {
-            match self.0.flights.board(FlightKey::of(need), ticket, direct, self) {
+            match self.0.flights.board(FlightKey::of(need), ticket, direct) {
                 Seat::Pilot(landing) => {
                     let answer = self.read_rounds(need).await;
                     landing.land(answer.clone());
@@ -241,7 +228,7 @@ impl Node {
             None => None,
         };
         let policy = if need.policy {
-            Some(self.0.policies.at(versions.policies)?)
+            Some(self.0.policies.slot.at(versions.policies)?)
         } else {
             None
         };
@@ -387,7 +374,7 @@ impl Node {
             }
             None => None,
         };
-        let held = || self.0.policies.at(versions.policies).filter(|_| holds);
+        let held = || self.0.policies.slot.at(versions.policies).filter(|_| holds);
         let policy = match need.policy.then(held) {
             Some(None) if self.asks_policy() => Some(self.compile_or_deny(snapshot.policy_lines().await?).await),
             held => held.flatten(),

@@ -3,7 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bekci_core::{GuardName, RoleTable, TenantName};
-use parking_lot::RwLock;
+
+use super::sync::RwLock;
 
 /// A table, if it is here, and the version below which none may be used.
 #[derive(Debug, Default)]

@@ -142,9 +142,13 @@ impl Change for SimChange {
             };
             let locks: Vec<Lock> = keys.iter().map(|key| Lock::Version(*key)).collect();
             self.lock(&locks).await?;
+            let step = match world.weak {
+                Weak::NoEpoch => 1,
+                _ => world.dice(|dice| 1 + dice.below(1 << 20)),
+            };
             let raised = {
                 let mut state = world.state.lock();
-                state.db.raise(transaction, &keys).map_err(refused)?
+                state.db.raise(transaction, &keys, step).map_err(refused)?
             };
             let named = raised.into_iter();
             Ok(named

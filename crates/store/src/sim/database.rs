@@ -339,13 +339,13 @@ impl Database {
         Ok(keys)
     }
 
-    pub(super) fn raise(&mut self, transaction: u64, keys: &[usize]) -> Result<Vec<(usize, u64)>, Refused> {
+    pub(super) fn raise(&mut self, transaction: u64, keys: &[usize], step: u64) -> Result<Vec<(usize, u64)>, Refused> {
         if self.read_only {
             return Err(Refused("read-only"));
         }
         let tables = Arc::clone(&self.tables);
         let open = self.open(transaction)?;
-        open.raised = keys.iter().map(|key| (*key, tables.versions[*key] + 1)).collect();
+        open.raised = keys.iter().map(|key| (*key, tables.versions[*key] + step)).collect();
         Ok(open.raised.clone())
     }
 
@@ -476,6 +476,8 @@ impl Database {
             lost.lost_at = lost.lost_at.or(Some(now));
         }
         self.sequence = older.highest_position() + sequence_ahead;
+        // Rows get the numbers of those that are lost.
+        self.ids = older.rows.iter().map(|row| row.id).max().unwrap_or_default();
         self.tables = older;
         self.transactions.clear();
         self.locks.clear();

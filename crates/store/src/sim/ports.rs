@@ -144,7 +144,7 @@ impl Connection {
             epoch: if weak == Weak::NoEpoch { 0 } else { tables.epoch },
             pending,
             unnumbered,
-            continuous: weak == Weak::SetBackUnseen || tables.has(cursor),
+            continuous: weak == Weak::SetBackUnseen || tables.has(cursor) && tables.pruned <= cursor.position,
         }
     }
 }

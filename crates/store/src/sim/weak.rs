@@ -15,7 +15,7 @@ pub(super) enum Weak {
     UnnumberedUnseen,
     /// A database that lost commits looks like any other.
     SetBackUnseen,
-    /// Labels are without the epoch of the database.
+    /// Labels are without the epoch of the database, and versions count up by one.
     NoEpoch,
     /// Reads keep what is newer than the node's cursor.
     NewerKept,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bekci_core::{
     AccessRequest, AuthGuard, Authorizer, GuardName, IdKind, ModelName, ModelSpec, PolicyCompiler, PolicyLine,
-    PrincipalKey, RoleName, TenantName, Unmetered, Verdict, View,
+    PrincipalKey, RoleName, TenantName, Unmetered, Verdict, View, ViewSource,
 };
 use parking_lot::Mutex;
 use sea_orm::{DatabaseConnection, DbBackend};
@@ -166,6 +166,17 @@ pub(super) struct Began {
 /// A lease counts Δ on its node's clock, and clocks run alike within 2 %.
 fn bound(delta: Duration) -> u64 {
     u64::try_from(delta.as_nanos()).unwrap() / 100 * 105
+}
+
+impl State {
+    /// What is not promised: a set-back that loses an acknowledgement takes from writers what they know of a lease. One that has waited for it fences the node, and later ones do not wait for it. It may decide
+    /// from memory until the lease ends, which it got before the set-back.
+    fn leased_before_a_set_back(&self, process: &Process, began: &Began, view: &View) -> bool {
+        let went_back = self.db.set_back_at;
+        let is_leased = went_back.is_some_and(|at| began.at < at + bound(process.delta));
+        let has_row = self.db.tables.nodes.iter().any(|row| row.name == process.node.name());
+        is_leased && !has_row && view.source == ViewSource::L1
+    }
 }
 
 impl World {
@@ -425,14 +436,10 @@ impl World {
         self.note(|| format!("a call returned; commit {commit} is in force"));
     }
 
-    /// The database went back: what was lost is required no more. Once in a schedule: the protocol does not tell two set-backs apart that follow each other faster than a node
-    /// polls, which docs/coherence.md says.
+    /// The database went back: what was lost is required no more.
     pub(super) fn set_back(&self, commits: usize, sequence_ahead: i64, restored: bool) {
         let now = self.executor.now();
         let mut state = self.state.lock();
-        if state.db.set_back_at.is_some() {
-            return;
-        }
         if !state.db.set_back(commits, sequence_ahead, now) {
             return;
         }
@@ -483,7 +490,7 @@ impl World {
             {
                 found = Some((Fault::Lost, *datum, *value));
             }
-            if *value < began.required[*datum] && !overlaps {
+            if *value < began.required[*datum] && !overlaps && !state.leased_before_a_set_back(process, began, view) {
                 let returned = *value < state.required[*datum];
                 let fault = if returned {
                     Fault::StaleAfterReturn
