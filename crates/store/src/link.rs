@@ -77,13 +77,22 @@ impl Link {
 
     /// A statement's answer, or an error where the link is lost first.
     async fn answer<T>(&self, statement: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+        let answer = self.until_lost(statement).await;
+        self.heard(&answer);
+        answer
+    }
+
+    /// Notes an answer, if it is one of the database: an error of the driver or the pool says nothing about it.
+    pub(crate) fn heard<T>(&self, answer: &Result<T, DbErr>) {
+        if answer.as_ref().map_or_else(answered, |_| true) {
+            self.answered();
+        }
+    }
+
+    /// The same for what may complete before the database has answered, as a stream of rows that nothing was read of.
+    async fn until_lost<T>(&self, statement: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
         match select(pin!(statement), pin!(self.lost())).await {
-            Either::Left((answer, _)) => {
-                if answer.as_ref().map_or_else(answered, |_| true) {
-                    self.answered();
-                }
-                answer
-            }
+            Either::Left((answer, _)) => answer,
             Either::Right(_) => Err(no_answer()),
         }
     }
@@ -129,7 +138,7 @@ impl<C: TransactionTrait<Transaction = DatabaseTransaction>> Linked<C> {
 
 impl Linked<DatabaseConnection> {
     pub(crate) async fn stream_raw(&self, statement: Statement) -> Result<QueryStream, DbErr> {
-        self.link.answer(self.inner.stream_raw(statement)).await
+        self.link.until_lost(self.inner.stream_raw(statement)).await
     }
 }
 
@@ -146,7 +155,7 @@ impl Linked<DatabaseTransaction> {
         &'a self,
         statement: Statement,
     ) -> Pin<Box<dyn Future<Output = Result<TransactionStream<'a>, DbErr>> + 'a + Send>> {
-        Box::pin(self.link.answer(self.inner.stream_raw(statement)))
+        Box::pin(self.link.until_lost(self.inner.stream_raw(statement)))
     }
 }
 
@@ -174,5 +183,31 @@ impl<C: ConnectionTrait + Send + Sync> ConnectionTrait for Linked<C> {
 
     fn support_returning(&self) -> bool {
         self.inner.support_returning()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::RuntimeErr;
+
+    use super::*;
+    use crate::coherence::TokioRuntime;
+
+    fn is_silent(link: &Link) -> bool {
+        *link.silent.borrow()
+    }
+
+    #[test]
+    fn an_error_of_the_driver_does_not_end_the_silence_and_an_answer_does() {
+        let link = Link::new(Arc::new(TokioRuntime));
+        link.silent();
+        let acquire = RuntimeErr::SqlxError(Arc::new(sqlx::Error::PoolTimedOut));
+        for error in [DbErr::Conn(acquire), no_answer(), DbErr::RecordNotFound(String::new())] {
+            link.heard::<()>(&Err(error));
+            assert!(is_silent(&link));
+        }
+        link.heard(&Ok(()));
+        assert!(!is_silent(&link));
+        assert_eq!(link.answers(), 1);
     }
 }

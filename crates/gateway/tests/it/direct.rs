@@ -11,12 +11,14 @@ use crate::{
 /// What differs between two answers to one request.
 const OWN: [&str; 3] = ["date", "x-request-id", "content-length"];
 /// What differs between the events of two requests.
-const OWN_FIELDS: [&str; 8] = [
+const OWN_FIELDS: [&str; 9] = [
     "timestamp",
     "request_id",
     "trace_id",
     "span_id",
     "path",
+    // The first of two reads may be from the database.
+    "identity",
     "decision_micros",
     "upstream_micros",
     "micros",

@@ -223,9 +223,11 @@ fn a_decision_is_timed_under_where_its_identity_came_from() {
     // Memory keeps what this node has applied, and nothing newer.
     until_applied(there);
     assert_eq!(other.verdict(there.address), "200");
+    // A node stores in Redis what it has applied, as it keeps it in memory.
+    until_applied(here);
+    assert_eq!(tokens.verdict(here.address), "200");
     let before = Told::by(there.ops);
 
-    // The sign-in loaded it here, and left it in Redis.
     assert_eq!(tokens.verdict(there.address), "200");
     let more = |told: &Told, series: String| told.value(&series) - before.value(&series);
     let told = Told::by(there.ops);
@@ -237,9 +239,6 @@ fn a_decision_is_timed_under_where_its_identity_came_from() {
     assert_eq!(more(&told, timed("l1")), 1.0, "{}", told.text);
     assert_eq!(more(&told, loaded("redis")), 1.0, "{}", told.text);
 
-    // The sign-in here may have been faster than the node loop. Then memory holds nothing yet, and Redis answers.
-    until_applied(here);
-    assert_eq!(tokens.verdict(here.address), "200");
     let before = Told::by(here.ops);
     assert!(before.value(&loaded("database")) >= 1.0, "{}", before.text);
     assert_eq!(get("/direct/x").bearer(&tokens.access).to(here.address).status, 200);

@@ -140,7 +140,7 @@ impl Node {
         }
         match answer {
             Some(answer) => {
-                self.link().answered();
+                self.link().heard(&answer);
                 answer
             }
             None => {
