@@ -32,7 +32,8 @@ impl SqlChange {
     }
 
     /// Locks the rows that this connection appended and nobody has numbered yet, and returns their ids. Its transaction before this one may have left some, through an
-    /// unguarded write: those that another transaction numbers are skipped, since it waits for the commit lock while it holds them.
+    /// unguarded write or a change of the schema. A node loop may be numbering those: it holds their locks and waits for the commit lock, which this transaction does not hold yet.
+    /// So it is waited for. Their position is then before that of this transaction, and whoever waits for this one has applied them.
     async fn lock_own(&self) -> Result<&[i64], DbErr> {
         if let Some(ids) = self.own.get() {
             return Ok(ids);
@@ -51,19 +52,19 @@ impl SqlChange {
             // A statement that changes the schema has ended the transaction, and no lock outlives its statement: the numbers would not be in the order of commits.
             self.transaction.execute_unprepared("START TRANSACTION").await?;
         }
-        let ids = self.lock_free(&ids).await?;
+        let ids = self.lock(&ids, "").await?;
         Ok(self.own.get_or_init(|| ids))
     }
 
-    /// MariaDB: locks those of these rows that have no position and no lock, and returns their ids. By the primary key alone: a row that is skipped would keep its lock in
-    /// the index by which it was found, and who numbers it needs that one too.
-    async fn lock_free(&self, ids: &[i64]) -> Result<Vec<i64>, DbErr> {
+    /// MariaDB: locks those of these rows that have no position, and returns their ids. By the primary key alone: a row that is skipped would keep its lock in the index by
+    /// which it was found, and who numbers it needs that one too.
+    async fn lock(&self, ids: &[i64], of_others: &str) -> Result<Vec<i64>, DbErr> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         let which = among(ids);
         let sql = format!(
-            "SELECT id FROM identity_outbox FORCE INDEX (PRIMARY) WHERE {} AND position IS NULL ORDER BY id FOR UPDATE SKIP LOCKED",
+            "SELECT id FROM identity_outbox FORCE INDEX (PRIMARY) WHERE {} AND position IS NULL ORDER BY id FOR UPDATE {of_others}",
             which.sql
         );
         let locked = statement(self.transaction.get_database_backend(), sql, which.values);
@@ -81,6 +82,9 @@ impl SqlChange {
         }
     }
 }
+
+/// Rows that another transaction has locked are left out.
+const SKIPPED: &str = "SKIP LOCKED";
 
 /// What selects rows of the outbox, with the values of its placeholders.
 struct Condition {
@@ -167,7 +171,7 @@ impl Change for SqlChange {
         let rows = self.transaction.query_all_raw(statement(backend, sql, [])).await?;
         let ids: Vec<i64> = rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, _>>()?;
         if backend == DbBackend::MySql {
-            return self.lock_free(&ids).await;
+            return self.lock(&ids, SKIPPED).await;
         }
         Ok(ids)
     }
