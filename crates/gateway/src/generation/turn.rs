@@ -132,18 +132,20 @@ impl Turner {
                 if let Some((served, certificate)) = self.ground.served.as_ref().zip(certificate) {
                     served.replace(certificate);
                 }
-                tracing::info!(cause, generation = next.number, "the configuration was loaded again");
+                let number = next.number;
+                self.ground.gates.set(next.bekci().gate());
+                let replaced = self.current.replace(*next);
+                drop(before);
+                // After it is in force: whoever sees the number asks the new generation.
+                tracing::info!(cause, generation = number, "the configuration was loaded again");
                 metrics
                     .config_generation
                     .with([])
-                    .set(i64::try_from(next.number).unwrap_or(i64::MAX));
+                    .set(i64::try_from(number).unwrap_or(i64::MAX));
                 metrics
                     .config_loaded
                     .with([])
                     .set(self.ground.clock.now().unix_timestamp());
-                self.ground.gates.set(next.bekci().gate());
-                let replaced = self.current.replace(*next);
-                drop(before);
                 self.current.note(&[]);
                 self.settled = false;
                 self.retiring.spawn(retire(replaced));
