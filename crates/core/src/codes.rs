@@ -92,7 +92,7 @@ pub struct NewSignInCode {
     pub code: NewCode,
     /// Whose it is. Older secrets of the same purpose and owner end.
     pub owner: CodeOwner,
-    /// The mail; `None`: nobody is mailed, and the hashes are random.
+    /// The mail; `None`: no mail is sent, and the hashes are random.
     pub mail: Option<Mail>,
 }
 

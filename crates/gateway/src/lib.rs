@@ -21,6 +21,7 @@ mod seed;
 mod serve;
 mod sign_in;
 mod tenancy;
+mod timer;
 mod tls;
 mod users;
 

@@ -136,7 +136,7 @@ impl Turner {
                 self.ground.gates.set(next.bekci().gate());
                 let replaced = self.current.replace(*next);
                 drop(before);
-                // After it is in force: whoever sees the number asks the new generation.
+                // After it is in force: a reader of the number gets answers of the new generation.
                 tracing::info!(cause, generation = number, "the configuration was loaded again");
                 metrics
                     .config_generation

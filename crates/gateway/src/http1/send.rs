@@ -2,12 +2,13 @@
 
 use std::{
     io,
-    pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
+
+use crate::timer::KeptTimer;
 
 /// The time between two writes that a client takes, as `send_timeout` of nginx.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub(super) struct SendTimer {
     /// Zero: any time.
     timeout: Duration,
     waiting_since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: KeptTimer,
 }
 
 impl SendTimer {
@@ -23,7 +24,7 @@ impl SendTimer {
         Self {
             timeout,
             waiting_since: None,
-            timer: None,
+            timer: KeptTimer::default(),
         }
     }
 
@@ -35,20 +36,13 @@ impl SendTimer {
         }
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let deadline = since + self.timeout;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        while timer.as_mut().poll(cx).is_ready() {
-            if timer.deadline() >= deadline {
-                let seconds = self.timeout.as_secs();
-                tracing::info!(
-                    event = "client.send_timeout",
-                    seconds,
-                    "a client took nothing of an answer in time"
-                );
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            // It was set for a wait that has ended. So a large answer, with many short waits, sets it seldom.
-            timer.as_mut().reset(deadline);
-        }
-        Poll::Pending
+        ready!(self.timer.poll(deadline, cx));
+        let seconds = self.timeout.as_secs();
+        tracing::info!(
+            event = "client.send_timeout",
+            seconds,
+            "a client took nothing of an answer in time"
+        );
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

@@ -19,13 +19,14 @@ use actix_web::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep, sleep_until},
+    time::{Instant, Sleep, sleep},
 };
 
 use super::{
     send::SendTimer,
     state::{Connection, Interim, Phase, State, UnreadableHead},
 };
+use crate::timer::KeptTimer;
 
 /// How much of later requests is read ahead, to see whether the client is still there.
 const MAX_HELD: usize = 16 * 1024;
@@ -57,8 +58,8 @@ pub(super) struct OneRequestAtATime<T> {
     /// What came and may not pass yet.
     held: BytesMut,
     times: Times,
-    /// Fires when a client may have taken too long. It is left as it is while requests come and go, and set anew when it fires too early.
-    timer: Option<Pin<Box<Sleep>>>,
+    /// Fires when a client has taken too long.
+    timer: KeptTimer,
     /// For what the client is waited, and until when.
     wait: Wait,
     send_timer: SendTimer,
@@ -99,7 +100,7 @@ impl<T> OneRequestAtATime<T> {
             connection: Connection::default(),
             held: BytesMut::new(),
             times,
-            timer: None,
+            timer: KeptTimer::default(),
             send_timer: SendTimer::new(times.send),
             wait: Wait::Head(Instant::now() + times.head),
             refuse,
@@ -229,17 +230,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> OneRequestAtATime<T> {
                 deadline
             }
         };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
-        }
-        loop {
-            ready!(timer.as_mut().poll(cx));
-            if timer.deadline() == deadline {
-                return Poll::Ready(if has_begun { Late::Head } else { Late::Idle });
-            }
-            timer.as_mut().reset(deadline);
-        }
+        let late = if has_begun { Late::Head } else { Late::Idle };
+        self.timer.poll(deadline, cx).map(|()| late)
     }
 
     fn begin_wait(&self, has_begun: bool) -> (Wait, Instant) {

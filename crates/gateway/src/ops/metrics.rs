@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use actix_web::http::StatusCode;
 use bekci_core::{Decided, ErrorCode, GuardName, Meter, ViewSource};
 
 use super::registry::{Counter, Family, Gauge, Histogram};
@@ -168,11 +169,8 @@ impl Metrics {
     /// Notes that an upstream's server answered, or that it failed, with the status that stands for it.
     pub fn upstream_answered(&self, upstream: &str, status: u16, took: Duration) {
         // RFC 9110 section 15: anything else is no status, and there shall be no series for each number that a server makes up.
-        let mut digits = [0; 3];
-        let status = match status {
-            100..=599 => three_digits(status, &mut digits),
-            _ => "other",
-        };
+        let known = StatusCode::from_u16(status).ok().filter(|_| status <= 599);
+        let status = known.as_ref().map_or("other", StatusCode::as_str);
         self.upstream_seconds.with([upstream, status]).observe(took);
     }
 
@@ -201,16 +199,6 @@ impl Metrics {
         self.log_lost.write(&mut out);
         out
     }
-}
-
-/// A number from 100 to 999 in decimal.
-fn three_digits(number: u16, digits: &mut [u8; 3]) -> &str {
-    let mut rest = number;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        rest /= 10;
-    }
-    std::str::from_utf8(digits).unwrap_or_default()
 }
 
 impl Meter for Metrics {

@@ -3,20 +3,19 @@
 use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
-    pin::Pin,
     sync::{Arc, Weak},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use actix_web::web::BytesMut;
 use tokio::{
     net::TcpStream,
-    time::{Instant, Sleep, sleep_until, timeout},
+    time::{Instant, timeout},
 };
 
 use super::{error::ProxyError, stream::Stream, upstream::Target};
-use crate::tls;
+use crate::{timer::KeptTimer, tls};
 
 /// How many idle connections to one server a thread keeps.
 const MAX_IDLE: usize = 256;
@@ -47,34 +46,14 @@ pub(super) struct Connection {
     pub(super) input: BytesMut,
     /// Whether it has carried a request before.
     pub(super) reused: bool,
-    alarm: Alarm,
-}
-
-/// Tells when a deadline has passed. One for all requests of a connection, since a timer costs more to make and to remove than to leave: it fires at an old deadline, and is set
-/// to the one that counts then.
-#[derive(Debug, Default)]
-struct Alarm(Option<Pin<Box<Sleep>>>);
-
-impl Alarm {
-    fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
-        }
-        loop {
-            ready!(timer.as_mut().poll(cx));
-            if timer.deadline() == deadline {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
-        }
-    }
+    /// For all its requests.
+    timer: KeptTimer,
 }
 
 impl Connection {
     /// Ready when this deadline has passed.
     pub(super) fn poll_deadline(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        self.alarm.poll(deadline, cx)
+        self.timer.poll(deadline, cx)
     }
 }
 
@@ -133,7 +112,7 @@ pub(super) async fn open(target: &Target, limit: Duration) -> Result<Connection,
         stream,
         input: BytesMut::new(),
         reused: false,
-        alarm: Alarm::default(),
+        timer: KeptTimer::default(),
     })
 }
 

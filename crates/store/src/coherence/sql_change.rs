@@ -31,9 +31,9 @@ impl SqlChange {
         }
     }
 
-    /// Locks the rows that this connection appended and nobody has numbered yet, and returns their ids. Its transaction before this one may have left some, through an
+    /// Locks the rows of this connection that have no position, and returns their ids. Its transaction before this one may have left some, through an
     /// unguarded write or a change of the schema. A node loop may be numbering those: it holds their locks and waits for the commit lock, which this transaction does not hold yet.
-    /// So it is waited for. Their position is then before that of this transaction, and whoever waits for this one has applied them.
+    /// So this waits for it. Their position is then before that of this transaction. A node that has applied this one has applied them.
     async fn lock_own(&self) -> Result<&[i64], DbErr> {
         if let Some(ids) = self.own.get() {
             return Ok(ids);

@@ -159,7 +159,7 @@ impl OwnAccounts {
         Ok(row.is_some())
     }
 
-    /// Makes the account of an address that nobody has. Its address is verified by the mail that was read.
+    /// Makes the account of an address without one. Its address is verified by the mail that was read.
     async fn make_account(
         &self,
         transaction: &GuardedTransaction,

@@ -48,7 +48,7 @@ impl Node {
             },
         };
         let waiting = async { tokio::join!(self.catch_up(at.position, since), self.wait_for_others(at, since)).1 };
-        // A database that does not answer tells nobody who the others are; the writer is not kept for it.
+        // A database that does not answer cannot name the other nodes. So the writer does not wait for it.
         let is_told = match select(pin!(waiting), pin!(self.link().lost())).await {
             Either::Left((is_told, _)) => is_told,
             Either::Right(_) => false,

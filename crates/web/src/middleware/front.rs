@@ -99,9 +99,7 @@ impl Front {
                 call: None,
                 voice: &voice,
             };
-            let extensions = answer.extensions();
-            let reason = extensions.get::<record::Reason>();
-            record.tell(&*told.meter, &request, answer.status(), reason, Duration::ZERO);
+            told.tell(&record, &request, &answer, Duration::ZERO);
         }
         answer
     }
@@ -145,9 +143,7 @@ impl Front {
                 voice: &voice,
             };
             let took = told.clock.uptime().saturating_sub(began);
-            let extensions = answer.extensions();
-            let reason = extensions.get::<record::Reason>();
-            record.tell(&*told.meter, &request, answer.status(), reason, took);
+            told.tell(&record, &request, &answer, took);
         }
         match held {
             Some(held) => held.until_answered(answer),
@@ -308,6 +304,13 @@ struct Told {
 }
 
 impl Telling {
+    /// Reports an answer by the record of its request.
+    fn tell<B>(&self, record: &Record, request: &record::Request<'_>, answer: &HttpResponse<B>, took: Duration) {
+        let extensions = answer.extensions();
+        let reason = extensions.get::<record::Reason>();
+        record.tell(&*self.meter, request, answer.status(), reason, took);
+    }
+
     fn begin(self, request: &mut ServiceRequest, voice: &Voice) -> Told {
         let record = Record::begin(Trace::taken_or_made(request.headers()));
         request.extensions_mut().insert(record.clone());
@@ -331,10 +334,7 @@ impl Told {
             voice: &self.voice,
         };
         let took = self.telling.clock.uptime().saturating_sub(self.began);
-        let extensions = answer.extensions();
-        let reason = extensions.get::<record::Reason>();
-        self.record
-            .tell(&*self.telling.meter, &request, answer.status(), reason, took);
+        self.telling.tell(&self.record, &request, answer, took);
     }
 }
 

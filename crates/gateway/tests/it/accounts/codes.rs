@@ -16,7 +16,7 @@ on_every_mailing! { open;
     what_has_not_the_form_of_a_code_is_refused_and_is_no_try,
     of_64_sign_ins_with_one_code_one_succeeds,
     a_known_and_an_unknown_address_are_answered_alike_at_a_closed_guard,
-    whoever_may_not_sign_in_by_password_may_not_by_code,
+    an_account_that_a_password_does_not_sign_in_is_not_signed_in_by_code,
     a_code_is_good_at_its_guard_for_its_reference_and_its_address_alone,
     a_link_signs_in_by_a_post_and_is_spent_with_its_code,
     a_sign_in_by_code_can_set_cookies_and_not_for_another_site,
@@ -310,7 +310,7 @@ fn a_known_and_an_unknown_address_are_answered_alike_at_a_closed_guard(mailing: 
     assert!(mailing.smtp.received().iter().all(|mail| !mail.to.contains(&unknown)));
 }
 
-fn whoever_may_not_sign_in_by_password_may_not_by_code(mailing: &Mailing) {
+fn an_account_that_a_password_does_not_sign_in_is_not_signed_in_by_code(mailing: &Mailing) {
     for (status, verdict) in [
         ("banned", "403 ACCOUNT_BANNED"),
         ("suspended", "403 ACCOUNT_BANNED"),
