@@ -61,7 +61,14 @@ impl Drop for TempDir {
 
 struct Run {
     folder: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // Closing is not enough: a child between fork and exec has the same open file, and with it the lock.
+        let _ = self.lock.unlock();
+    }
 }
 
 /// The folder of this process; the first call makes it, and removes those of dead processes.
@@ -88,7 +95,7 @@ fn make_run(parent: &Path) -> Result<Run, Failure> {
         if lock_path.exists() {
             let folder = parent.join(name);
             make_folder(&folder)?;
-            return Ok(Run { folder, _lock: lock });
+            return Ok(Run { folder, lock });
         }
     }
 }
