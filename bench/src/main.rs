@@ -24,6 +24,7 @@ mod options;
 mod outside;
 mod peers;
 mod rest;
+mod scale;
 mod table;
 
 use std::{io::Write, process::ExitCode};
@@ -60,6 +61,10 @@ fn measure(options: &Options) {
     if options.wants("attack") {
         say("under attack …");
         parts.push(attack::measure(options));
+    }
+    if options.names("scale") {
+        say("how it grows …");
+        parts.push(scale::measure());
     }
     let text = parts.join("\n");
     let _written = write!(std::io::stdout().lock(), "{text}");

@@ -27,14 +27,14 @@ pub(crate) struct Options {
     pub(crate) write: bool,
 }
 
-const TABLES: [&str; 4] = ["inside", "outside", "rest", "attack"];
+const TABLES: [&str; 5] = ["inside", "outside", "rest", "attack", "scale"];
 
 const USAGE: &str = "\
-cargo run --release -p bekci-bench -- [--repetitions 7] [--seconds 3] [--only inside|outside|rest|attack]… [--write]
+cargo run --release -p bekci-bench -- [--repetitions 7] [--seconds 3] [--only inside|outside|rest|attack|scale]… [--write]
 
   --repetitions N  the median of so many
   --seconds N      how long wrk asks in one repetition
-  --only TABLE     one of the four tables alone
+  --only TABLE     one of the tables alone; `scale`, up to a million members of a role, is measured only if it is named
   --write          puts the tables into docs/performance.md, between its markers
 ";
 
@@ -76,6 +76,11 @@ impl Options {
             "a build without optimisation is not written down: cargo run --release"
         );
         Role::Measure(options)
+    }
+
+    /// Whether a table is named.
+    pub(crate) fn names(&self, table: &str) -> bool {
+        self.tables.iter().any(|wanted| wanted == table)
     }
 
     pub(crate) fn wants(&self, table: &str) -> bool {

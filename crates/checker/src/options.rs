@@ -52,6 +52,8 @@ pub(crate) struct Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DatabaseKind {
     Postgres,
+    #[value(name = "mariadb")]
+    MariaDb,
     Sqlite,
 }
 
@@ -108,7 +110,7 @@ impl Options {
         }
         let fits = |kind: &Kind| {
             (self.redis == Switch::On || !kind.needs_redis())
-                && (self.database == DatabaseKind::Postgres || !kind.needs_server())
+                && (self.database != DatabaseKind::Sqlite || !kind.needs_server())
         };
         Ok(FaultPlan::Chance(
             Kind::value_variants().iter().copied().filter(fits).collect(),

@@ -39,15 +39,22 @@ fn drop_triggers(database: &Database) {
                 .sql(&format!("ALTER TABLE {table} DISABLE TRIGGER USER"))
                 .unwrap();
         }
-        Database::Sqlite { .. } => {
-            let names = database
-                .sql(&format!(
-                    "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = '{table}'"
-                ))
-                .unwrap();
-            for name in names.lines() {
-                database.sql(&format!("DROP TRIGGER \"{name}\"")).unwrap();
-            }
-        }
+        Database::MariaDb { .. } => drop_each(
+            database,
+            &format!("SELECT trigger_name FROM information_schema.triggers WHERE event_object_table = '{table}'"),
+        ),
+        Database::Sqlite { .. } => drop_each(
+            database,
+            &format!("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = '{table}'"),
+        ),
+    }
+}
+
+/// Drops each trigger that a statement names.
+fn drop_each(database: &Database, names: &str) {
+    let names = database.sql(names).unwrap();
+    assert!(!names.is_empty(), "there is no trigger to drop");
+    for name in names.lines() {
+        database.sql(&format!("DROP TRIGGER \"{name}\"")).unwrap();
     }
 }

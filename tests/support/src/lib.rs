@@ -46,7 +46,7 @@ pub use chance::{Chance, Mutator, by_chance, corpus};
 pub use failure::Failure;
 pub use folder::TempDir;
 pub use link::Link;
-pub use mariadb::{MariaDb, mariadb_cli, try_mariadb_cli};
+pub use mariadb::{MariaDb, mariadb_cli, mariadb_shell, try_mariadb_cli};
 pub use pgbouncer::PgBouncer;
 pub use port::free_port;
 pub use postgres::{Postgres, psql, try_psql};

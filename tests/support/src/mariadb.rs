@@ -55,7 +55,7 @@ impl MariaDb {
     /// The same with further arguments for the server, such as `--log-bin`.
     #[track_caller]
     pub fn start_with(arguments: &[&str]) -> Self {
-        or_fail(Self::try_start_with(arguments))
+        or_fail(Self::try_start_on(&[], arguments))
     }
 
     /// As [`MariaDb::start`].
@@ -66,13 +66,25 @@ impl MariaDb {
         Self::try_start_with(&[])
     }
 
-    fn try_start_with(arguments: &[&str]) -> Result<Self, Failure> {
+    /// The same with variables in its environment, as those of a preloaded library that changes its clock.
+    ///
+    /// # Errors
+    /// As [`MariaDb::try_start`].
+    pub fn try_start_with(environment: &[(&str, &str)]) -> Result<Self, Failure> {
+        Self::try_start_on(environment, &[])
+    }
+
+    fn try_start_on(environment: &[(&str, &str)], arguments: &[&str]) -> Result<Self, Failure> {
         let folder = TempDir::try_new("mariadb")?;
         let user = User::instead_of_root()?;
         let data = folder.path().join("data");
         make_data_folder(folder.path(), &data, user)?;
         let server = Server::try_on_free_port(|port| {
-            Service::new("mariadbd", port, &folder)
+            let service = Service::new("mariadbd", port, &folder);
+            let set = |service: Service, (name, value): &(&str, &str)| service.env(name, value);
+            environment
+                .iter()
+                .fold(service, set)
                 .args(["--no-defaults", &format!("--port={port}")])
                 .args([&format!("--datadir={}", data.display())])
                 .args(SETTINGS)
@@ -139,6 +151,16 @@ pub fn mariadb_cli(url: &str, sql: &str) -> String {
 /// # Errors
 /// [`Failure::Refused`] with the server's message.
 pub fn try_mariadb_cli(url: &str, sql: &str) -> Result<String, Failure> {
+    let mut command = mariadb_shell(url)?;
+    command.args(["--execute", sql]);
+    Ok(run(&mut command)?.replace('\t', "|"))
+}
+
+/// The real `mariadb` program on a database, as [`mariadb_cli`] runs it: it reads statements from its standard input, and ends at the first that fails.
+///
+/// # Errors
+/// [`Failure::Missing`]
+pub fn mariadb_shell(url: &str) -> Result<Command, Failure> {
     let (address, database) = url.rsplit_once('/').unwrap_or((url, ""));
     let port = address.rsplit_once(':').map_or("", |(_, port)| port);
     let mut command = Command::new(find_program("mariadb")?);
@@ -146,6 +168,7 @@ pub fn try_mariadb_cli(url: &str, sql: &str) -> Result<String, Failure> {
     command.args([&format!("--port={port}"), &format!("--user={SUPERUSER}")]);
     command.args([
         "--batch",
+        "--unbuffered",
         "--raw",
         "--skip-column-names",
         "--default-character-set=utf8mb4",
@@ -154,11 +177,10 @@ pub fn try_mariadb_cli(url: &str, sql: &str) -> Result<String, Failure> {
         "--init-command",
         "SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES,PIPES_AS_CONCAT')",
     ]);
-    command.args(["--execute", sql]);
     if !database.is_empty() {
-        command.arg(database);
+        command.args(["--database", database]);
     }
-    Ok(run(&mut command)?.replace('\t', "|"))
+    Ok(command)
 }
 
 fn url(port: u16, database: &str) -> String {

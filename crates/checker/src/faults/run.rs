@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Fault, Kind, redis_entries};
 use crate::{
     clock::{Moment, now, pause},
-    cluster::{Database, Node},
+    cluster::Node,
     proxy::{Link, Mode},
     setup::BY_SQL,
     shell::Shell,
@@ -141,7 +141,7 @@ fn long_transaction(world: &World, fault: &Fault) -> bool {
 }
 
 fn restart_database(world: &World, fault: &Fault) -> bool {
-    let Database::Postgres { server, .. } = &world.cluster.database else {
+    let Some(server) = world.cluster.database.server() else {
         return false;
     };
     let Some(_quiet) = world.database_alone.try_lock_for(QUIET) else {
@@ -149,7 +149,7 @@ fn restart_database(world: &World, fault: &Fault) -> bool {
     };
     server.stop();
     world.rest(fault.lasts);
-    server.server().try_restart().is_ok()
+    server.try_restart().is_ok()
 }
 
 /// The documented steps: the database goes back while no node reaches it, it gets a new epoch where there is such a command, and then nodes reach it again.
@@ -176,16 +176,18 @@ fn set_back(world: &World) -> bool {
 
 fn read_only(world: &World, fault: &Fault) -> bool {
     let set = |value: &str| {
-        let sql = format!("ALTER SYSTEM SET default_transaction_read_only = {value}");
-        // Each statement by itself: ALTER SYSTEM runs in no transaction.
-        world.cluster.database.sql(&sql).is_ok() && world.cluster.database.sql("SELECT pg_reload_conf()").is_ok()
+        world
+            .cluster
+            .database
+            .make_read_only(value)
+            .iter()
+            .all(|sql| world.cluster.database.sql(sql).is_ok())
     };
     let Some(_alone) = world.database_alone.try_lock_for(QUIET) else {
         return false;
     };
     let done = set("on");
     world.rest(fault.lasts);
-    // ALTER SYSTEM is no write that a read-only transaction refuses.
     for _ in 0..50 {
         if set("off") {
             return done;

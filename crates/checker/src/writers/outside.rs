@@ -67,10 +67,13 @@ pub(super) fn steps(world: &Arc<World>) -> Vec<(u64, Step)> {
         });
     }
     if let Some((_, register)) = world.policies.get(1) {
+        let add = world.cluster.database.insert_once(
+            "INTO bekci_policies (kind, v0, v1, v2, v3, v4) VALUES ('p', 'role:customer:base', '*', '/pol/raw', 'GET', 'allow')",
+        );
         all.push(Sql {
-            write: Box::new(|n| match n {
+            write: Box::new(move |n| match n {
                 0 => "DELETE FROM bekci_policies WHERE v2 = '/pol/raw';".to_owned(),
-                _ => "INSERT INTO bekci_policies (kind, v0, v1, v2, v3, v4) VALUES ('p', 'role:customer:base', '*', '/pol/raw', 'GET', 'allow') ON CONFLICT DO NOTHING;".to_owned(),
+                _ => format!("{add};"),
             }),
             read: "SELECT count(*) FROM bekci_policies WHERE v2 = '/pol/raw';".to_owned(),
             shown: |n| n.to_string(),

@@ -61,6 +61,25 @@ fn nothing_is_stale_on_postgres_without_redis_under_every_fault() {
 }
 
 #[test]
+fn nothing_is_stale_on_mariadb_with_redis_under_every_fault() {
+    finds_nothing(&["--database", "mariadb", "--seconds", "15", "--seed", "15"]);
+}
+
+#[test]
+fn nothing_is_stale_on_mariadb_without_redis_under_every_fault() {
+    finds_nothing(&[
+        "--database",
+        "mariadb",
+        "--seconds",
+        "15",
+        "--redis",
+        "off",
+        "--seed",
+        "16",
+    ]);
+}
+
+#[test]
 fn nothing_is_stale_on_sqlite_with_redis_under_every_fault() {
     finds_nothing(&["--database", "sqlite", "--seconds", "15", "--seed", "13"]);
 }
@@ -81,7 +100,7 @@ fn nothing_is_stale_on_sqlite_without_redis_under_every_fault() {
 
 #[test]
 fn a_full_disk_is_filled_and_makes_nothing_stale() {
-    for database in ["postgres", "sqlite"] {
+    for database in ["postgres", "mariadb", "sqlite"] {
         let table = finds_nothing(&[
             "--database",
             database,
@@ -101,6 +120,7 @@ fn a_full_disk_is_filled_and_makes_nothing_stale() {
 fn writes_that_no_trigger_sees_are_found() {
     let weak = ["--weak", "no-triggers", "--faults", "none", "--redis", "off"];
     finds(&[&weak[..], &["--seconds", "6"]].concat());
+    finds(&[&weak[..], &["--seconds", "6", "--database", "mariadb"]].concat());
     finds(&[&weak[..], &["--seconds", "6", "--database", "sqlite"]].concat());
 }
 
