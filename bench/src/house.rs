@@ -118,6 +118,7 @@ fn bekci_signin_attempt() -> bekci_signin::PasswordAttempt {
         replaces: None,
         tenant: SignInTenant::None,
         verification: None,
+        language: bekci_core::mail::MailLanguage::default(),
         client: None,
     }
 }

@@ -64,7 +64,7 @@ fn measure(options: &Options) {
     }
     if options.names("scale") {
         say("how it grows …");
-        parts.push(scale::measure(options.largest));
+        parts.push(scale::measure());
     }
     let text = parts.join("\n");
     let _written = write!(std::io::stdout().lock(), "{text}");

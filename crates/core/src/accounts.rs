@@ -31,6 +31,8 @@ pub enum CodePurpose {
     ResetPassword,
     /// Signs in.
     SignIn,
+    /// Makes a temporary identity permanent.
+    Verification,
 }
 
 impl CodePurpose {
@@ -42,6 +44,7 @@ impl CodePurpose {
             Self::ChangeAddress => "change_address",
             Self::ResetPassword => "reset_password",
             Self::SignIn => "sign_in",
+            Self::Verification => "verification",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! 2. A row is bound to its reference, its guard and its address. It holds keyed hashes. An unknown address has a row too, whose hashes nothing matches.
 //! 3. One conditional statement counts a try before anything is compared. So parallel calls never get more tries than the guard allows.
 //! 4. One conditional statement spends the row, in the transaction that opens the session. Of any number of calls at once one succeeds.
+//! 5. The code of a temporary identity is a row of the same kind. Its reference is the session that stands for the identity.
 
 use std::{fmt, sync::Arc};
 
@@ -17,7 +18,7 @@ use crate::{
     mail::{EmailAddress, Mail},
     name::ModelName,
     session::SessionId,
-    signin::{NewSession, Opened, OpenedTemporary, SignInTenant, StoreError},
+    signin::{Confirmation, NewSession, Opened, OpenedTemporary, SignInTenant, StoreError},
     token::TokenId,
 };
 
@@ -180,12 +181,20 @@ pub enum Redeemed {
     Session(PrincipalKey, Opened),
     /// The same for a temporary identity.
     Waiting(PrincipalKey, OpenedTemporary),
+    /// The temporary identity of the code has ended.
+    Ended,
     /// It is not good: spent meanwhile, expired, its account is gone or has another address, or no account may be made.
     Dead,
     /// Another account got the address or the user name meanwhile; the secret is not spent.
     Taken,
     /// The table of accounts refuses the new account; the secret is not spent.
     Refused(String),
+}
+
+/// The code of a temporary identity, before the address is known that it is mailed to.
+pub trait VerificationCode: Send + Sync {
+    /// The row and the mail for this address. The code expires at `ends` at the latest, when the temporary identity does.
+    fn to(&self, address: &EmailAddress, ends: OffsetDateTime) -> (NewCode, Mail);
 }
 
 /// The store as sign-in by mail sees it.
@@ -214,4 +223,28 @@ pub trait CodeStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`StoreError`].
     async fn redeem(&self, proof: &CodeProof, entrance: &Entrance) -> Result<Redeemed, StoreError>;
+
+    /// Opens a temporary identity and mails its code, in one transaction. One that waits already is returned, and no mail is sent.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn open_temporary(
+        &self,
+        session: &NewSession,
+        expires_at: OffsetDateTime,
+        code: &dyn VerificationCode,
+    ) -> Result<OpenedTemporary, StoreError>;
+
+    /// Replaces the code of a temporary identity. `false`: the temporary identity has ended, or never had a code.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn resend(&self, proof: &CodeProof, code: &dyn VerificationCode) -> Result<bool, StoreError>;
+
+    /// Spends the code of a temporary identity that [`try_code`](Self::try_code) found right, and makes the identity permanent, in one transaction. An address that was not
+    /// verified is verified by it, except at a guard that requires a verified address.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn confirm(&self, proof: &CodeProof, order: &Confirmation) -> Result<Redeemed, StoreError>;
 }

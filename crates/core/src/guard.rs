@@ -103,6 +103,8 @@ pub enum Verification {
     /// A session.
     #[default]
     Off,
+    /// A temporary identity. A code that is mailed to the address of the account makes it permanent.
+    Email,
     /// A temporary identity. The application sends a code of its own, checks it, and says so; only then there is a session.
     Custom,
 }

@@ -115,11 +115,13 @@ pub enum MailKind {
     SignInCode,
     /// A link that signs in.
     SignInLink,
+    /// A code that completes a sign-in by password.
+    VerificationCode,
 }
 
 impl MailKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::VerifyAddress,
         Self::AddressInUse,
         Self::ResetPassword,
@@ -128,6 +130,7 @@ impl MailKind {
         Self::AddressChanged,
         Self::SignInCode,
         Self::SignInLink,
+        Self::VerificationCode,
     ];
 
     /// The name in templates, metrics and events.
@@ -142,6 +145,7 @@ impl MailKind {
             Self::AddressChanged => "address_changed",
             Self::SignInCode => "sign_in_code",
             Self::SignInLink => "sign_in_link",
+            Self::VerificationCode => "verification_code",
         }
     }
 }

@@ -233,6 +233,8 @@ fn source(kind: MailKind, language: MailLanguage) -> &'static str {
         (K::SignInCode, Turkish) => include_str!("../templates/sign_in_code.tr.txt"),
         (K::SignInLink, English) => include_str!("../templates/sign_in_link.en.txt"),
         (K::SignInLink, Turkish) => include_str!("../templates/sign_in_link.tr.txt"),
+        (K::VerificationCode, English) => include_str!("../templates/verification_code.en.txt"),
+        (K::VerificationCode, Turkish) => include_str!("../templates/verification_code.tr.txt"),
     }
 }
 

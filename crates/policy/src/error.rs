@@ -37,7 +37,6 @@ pub enum PolicyError {
 }
 
 impl PolicyError {
-    #[cfg(feature = "casbin")]
     pub(crate) fn model(line: usize, reason: impl Into<String>) -> Self {
         Self::Model {
             line,

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use bekci_core::{PrincipalKey, SessionId, TenantName, Verification, View, signin::SignInTenant};
+use bekci_core::{PrincipalKey, SessionId, TenantName, Verification, View, mail::MailLanguage, signin::SignInTenant};
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
@@ -73,6 +73,8 @@ pub struct PasswordAttempt {
     pub tenant: SignInTenant,
     /// Whether this sign-in is to be verified before it opens a session; `None`: as the guard says.
     pub verification: Option<Verification>,
+    /// The language of the mail, if a mailed code verifies the sign-in.
+    pub language: MailLanguage,
     /// The address that the client is believed to have; `None` where it is not known: then refusals are counted by account alone.
     pub client: Option<IpAddr>,
 }
@@ -97,6 +99,8 @@ pub struct IssueOrder {
     pub device_name: Option<String>,
     /// The tenant that the tokens are made for.
     pub tenant: SignInTenant,
+    /// The language of the mail, if a mailed code verifies the sign-in.
+    pub language: MailLanguage,
 }
 
 /// By what somebody was signed in.

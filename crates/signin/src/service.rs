@@ -15,6 +15,7 @@ mod beside;
 mod known;
 mod leave;
 mod limits;
+mod one_time;
 mod tokens;
 mod verification;
 
@@ -31,7 +32,9 @@ use time::OffsetDateTime;
 pub use self::{
     accounts::{
         AccountParts, Accounts, CodeAttempt, PasswordChange, RegisterAttempt, RegisterOutcome, Requester, StartedCode,
+        VerificationAttempt,
     },
+    one_time::CodeParts,
     tokens::{AccessSubject, IssuedAccess},
 };
 use self::{known::Known, limits::Named};
@@ -74,6 +77,8 @@ pub struct SignInParts {
     pub meter: Arc<dyn Meter>,
     /// Keys refresh tokens, device ids and what refusals are counted under.
     pub root: Arc<RootSecret>,
+    /// Keeps the codes of guards that verify a sign-in by mail; `None`: no mails are sent.
+    pub codes: Option<CodeParts>,
 }
 
 /// The ways in and out. Cheap to clone; built once and shared by all workers.
@@ -231,11 +236,14 @@ impl SignIn {
             tenant: attempt.tenant,
             now,
         };
-        let verification = attempt.verification.unwrap_or(guard.verification);
-        let Some(granted) = self.grant(guard, session, verification).await? else {
+        let asked = (attempt.verification.unwrap_or(guard.verification), attempt.language);
+        let Some(granted) = self.grant(guard, session, asked).await? else {
             return Ok(None);
         };
-        self.known.add_all(&marks);
+        // A client that has the password alone is not known yet.
+        if matches!(granted, Granted::Full(_)) {
+            self.known.add_all(&marks);
+        }
         if check.outdated && guard.password_rehash {
             self.rehash_later(guard, credential, attempt.password);
         }

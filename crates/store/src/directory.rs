@@ -14,6 +14,7 @@ pub(crate) mod own;
 mod provided;
 mod rows;
 pub(crate) mod values;
+mod verification;
 
 use bekci_core::{IdKind, Identity, ModelName, ModelSpec, PrincipalKey, SessionId, TokenId, signin::StoreError};
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Value};

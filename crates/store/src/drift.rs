@@ -12,12 +12,7 @@ use std::{
 use bekci_core::{PrincipalKey, signin::StoreError};
 use tokio::sync::watch;
 
-use crate::{
-    Store,
-    compared::Agreement,
-    node::Node,
-    shared::{Label, ScanPlace},
-};
+use crate::{Store, compared::Agreement, node::Node, redis_link::ScanPlace, shared::Label};
 
 /// How many names the shared cache is asked for at once.
 const PAGE: usize = 100;

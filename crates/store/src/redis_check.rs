@@ -2,7 +2,6 @@
 
 use std::{fmt, time::Duration};
 
-#[cfg(feature = "redis")]
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// Why Redis cannot be used.
@@ -28,7 +27,6 @@ impl fmt::Display for RedisProblem {
     }
 }
 
-#[cfg(feature = "redis")]
 impl RedisProblem {
     /// What an error says, of commands that were tried.
     pub(crate) fn of(commands: impl Into<String>, error: &RedisError) -> Self {

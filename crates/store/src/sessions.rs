@@ -55,7 +55,10 @@ impl Sessions {
 }
 
 /// Commits what opened a session of this principal, and gives the identity's version with it.
-async fn committed_version(transaction: GuardedTransaction, key: &PrincipalKey) -> Result<IdentityVersion, StoreError> {
+pub(crate) async fn committed_version(
+    transaction: GuardedTransaction,
+    key: &PrincipalKey,
+) -> Result<IdentityVersion, StoreError> {
     let committed = transaction.commit_with(Barrier::Auto).await?;
     committed.confirmed()?;
     committed.version_of(key).ok_or_else(|| {
@@ -64,7 +67,7 @@ async fn committed_version(transaction: GuardedTransaction, key: &PrincipalKey) 
 }
 
 /// What came out, where nothing is to be changed.
-async fn rolled_back<T>(transaction: GuardedTransaction, outcome: T) -> Result<T, StoreError> {
+pub(crate) async fn rolled_back<T>(transaction: GuardedTransaction, outcome: T) -> Result<T, StoreError> {
     sea_orm::TransactionSession::rollback(transaction)
         .await
         .map_err(unavailable)?;
@@ -205,7 +208,7 @@ impl SignInStore for Sessions {
         let ended = end_within(&transaction, key, guard, (which, now)).await?;
         if (which, guard.is_none()) == (&EndSessions::All, true) {
             // What was mailed before would open a session after.
-            let codes = "DELETE FROM bekci_codes WHERE model = $1 AND principal_id = $2 AND purpose = 'sign_in'";
+            let codes = "DELETE FROM bekci_codes WHERE model = $1 AND principal_id = $2 AND purpose IN ('sign_in', 'verification')";
             let values = [key.model().into(), key.id().into()];
             let ended = transaction
                 .execute_raw(statement(self.node().backend(), codes, values))

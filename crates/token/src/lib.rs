@@ -34,7 +34,6 @@ mod algorithm;
 mod cache;
 mod claims;
 mod compact;
-mod crypto;
 mod entropy;
 mod error;
 mod header;

@@ -4,13 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use bekci_core::{
     AuthGuard, Clock, Entropy, FindCredentials, Gate, GateParts, GuardName, GuardSettingsError, Meter, ModelName,
-    ModelSpec, NameError, PolicyCompiler, Registering, RootSecret, Unmetered, UserProvider,
+    ModelSpec, NameError, PolicyCompiler, Registering, RootSecret, Unmetered, UserProvider, Verification,
 };
+use bekci_migration::sea_orm_migration::sea_orm::{DatabaseConnection, DbBackend};
 use bekci_signin::{HasherError, PasswordHasher, SignIn, SignInParts};
-use bekci_store::{
-    OpenError, Providers, RedisSettings, Store, StoreSettings, SystemClock,
-    sea_orm::{DatabaseConnection, DbBackend},
-};
+use bekci_store::{OpenError, Providers, RedisSettings, Store, StoreSettings, SystemClock};
 use bekci_token::{KeyRing, KeyStore, KeyStoreError, OsEntropy, RingError, RingGuard, RingSettings};
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
@@ -345,11 +343,12 @@ impl Builder {
                 missing,
             };
             let registers = guard.registering != Registering::Closed;
-            let what = match (guard.require_verified_email, guard.ways.by_mail(), registers) {
-                (true, ..) => "require_verified_email",
-                (false, true, _) => "sign-in by mail",
-                (false, false, true) => "register",
-                (false, false, false) => continue,
+            let what = match guard.require_verified_email {
+                true => "require_verified_email",
+                false if guard.ways.by_mail() => "sign-in by mail",
+                false if guard.verification == Verification::Email => "verification by mail",
+                false if registers => "register",
+                false => continue,
             };
             if self.mail.is_none() {
                 return Err(fault(what, "mails: add them with .mail(..)"));
@@ -424,6 +423,10 @@ impl Builder {
             identities: store.identities(),
             clock: Arc::clone(&self.clock),
         });
+        let codes = bekci_signin::CodeParts {
+            store: store.code_store(),
+            root: code_root,
+        };
         let sign_in = SignIn::new(SignInParts {
             store: store.sign_in_store(),
             issuer: keys.clone(),
@@ -434,6 +437,7 @@ impl Builder {
             limiter: store.rate_limiter(),
             meter: self.meter.clone(),
             root: Arc::clone(&root),
+            codes: self.mail.as_ref().map(|_| codes.clone()),
         });
         let own_accounts = self
             .mail
@@ -441,8 +445,7 @@ impl Builder {
             .map(|_| bekci_signin::AccountParts {
                 sign_in: sign_in.clone(),
                 store: store.account_store(),
-                codes: store.code_store(),
-                code_root,
+                codes,
             })
             .map(bekci_signin::Accounts::new);
         let ways = Ways {
@@ -464,7 +467,6 @@ impl Builder {
         let looking = tokio::spawn(look_at_keys(Arc::clone(&keys), stopped));
         Ok(Bekci::new(Parts {
             watch,
-            #[cfg(feature = "migration")]
             database,
             store,
             sign_in,

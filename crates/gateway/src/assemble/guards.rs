@@ -150,8 +150,11 @@ pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
             ttl: seconds(section.otp_ttl_seconds),
             tries: section.otp_tries,
         },
-        // Refused in the file: nobody who could confirm a sign-in stands before the gateway alone.
-        verification: Verification::Off,
+        verification: match section.verification {
+            types::Verification::Email => Verification::Email,
+            // The file rejects `custom`: the gateway alone has no application that could confirm a sign-in.
+            types::Verification::Off | types::Verification::Custom => Verification::Off,
+        },
         temporary_ttl: seconds(section.temporary_ttl_seconds),
         registering: match section.register {
             types::Register::Open => Registering::Open,

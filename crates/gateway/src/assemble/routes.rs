@@ -92,8 +92,8 @@ fn route_rule(config: &Config, route: &types::Route, guards: &[Arc<AuthGuard>]) 
         guards: GuardChain::new(chain),
         kind: match route.kind {
             _ if route.public => RouteKind::Public,
-            // Refused in the file; and the gateway makes no temporary identities, so that nobody is let in who would not be by `authorized`.
-            types::RouteKind::Authorized | types::RouteKind::Unverified => RouteKind::Authorized,
+            types::RouteKind::Authorized => RouteKind::Authorized,
+            types::RouteKind::Unverified => RouteKind::Unverified,
             types::RouteKind::Fresh(seconds) => RouteKind::Fresh(seconds),
             types::RouteKind::Guest => RouteKind::Guest,
         },

@@ -99,6 +99,7 @@ async fn issue(desk: &Desk<'_>, wanted: &Wanted) -> Result<Answer, Failure> {
     let order = IssueOrder {
         device_name: Some("bekci token issue".to_owned()),
         tenant: tenant.map_or_else(|| desk.bekci.watch().tenancy().unnamed(), SignInTenant::Named),
+        ..IssueOrder::default()
     };
     let issued = desk.bekci.sign_in().issue(&guard, &key, order).await;
     let issued = issued.map_err(|error| Failure::coded(error.code(), format!("{key}: {error}")))?;

@@ -23,6 +23,7 @@ mod addresses;
 mod codes;
 mod passwords;
 mod registering;
+mod verification;
 mod verified;
 
 use std::sync::OnceLock;
@@ -57,6 +58,8 @@ pub struct Link {
 const OPEN: &str = "register = \"open\"\nredirect_uris = [\"https://app.bekci.test/reset\"]\nsign_in = [\"password\", \"email_otp\", \"email_link\"]\n";
 const VERIFIED: &str = "register = \"open\"\nrequire_verified_email = true\nsign_in = [\"password\", \"email_otp\"]\n";
 
+const VERIFYING: &str = "register = \"open\"\nverification = \"email\"\nsign_in = [\"password\", \"email_otp\"]\n";
+
 impl Mailing {
     fn new(kind: Kind, customer: &'static str, limits: Option<&'static str>) -> Self {
         let smtp = Smtp::start();
@@ -79,6 +82,19 @@ impl Mailing {
     /// A house of its own like the shared one, with these limits.
     pub fn open_of(kind: Kind, limits: Option<&'static str>) -> Self {
         Self::new(kind, OPEN, limits)
+    }
+
+    /// The house where a right password gives a temporary identity, and a mailed code makes it permanent.
+    pub fn verifying(kind: Kind) -> &'static Self {
+        static SHARED: [OnceLock<Mailing>; 4] = [const { OnceLock::new() }; 4];
+        SHARED[kind as usize].get_or_init(|| Self::verifying_of(kind, None))
+    }
+
+    /// A house of its own like it, with these limits.
+    pub fn verifying_of(kind: Kind, limits: Option<&'static str>) -> Self {
+        let smtp = Smtp::start();
+        let house = House::verifying(kind, smtp.port(), VERIFYING, limits);
+        Self { house, smtp }
     }
 
     /// Waits for a condition, for two minutes at most.

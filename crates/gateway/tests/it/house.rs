@@ -94,6 +94,8 @@ pub struct House {
     /// `[mail]`, and more lines of the customer's guard.
     mail: String,
     customer: &'static str,
+    /// More lines of the guard `shop` where mails are sent.
+    shop: &'static str,
 }
 
 /// So that tests which share a house, and the address 127.0.0.1, may be refused as often as they need.
@@ -138,6 +140,20 @@ impl House {
         house
     }
 
+    /// The same where the guards `customer` and `shop` verify a sign-in by mail, with a route for who is not verified yet. What this machine says of its clients' addresses is
+    /// believed.
+    pub fn verifying(kind: Kind, port: u16, customer: &'static str, limits: Option<&'static str>) -> Self {
+        let mut house = Self::mailing(kind, port, customer, limits, 0);
+        house.server = "trusted_proxies = [\"127.0.0.1/32\"]\n";
+        house.shop = "verification = \"email\"\nrequire_verified_email = true\n";
+        house.more = format!(
+            "[[routes]]\nid = \"waiting\"\npaths = [\"/waiting/**\"]\nguards = [\"customer\"]\nkind = \"unverified\"\nupstream = \"http://{}\"\n",
+            Echo::shared().address
+        );
+        house.nodes = (0..2).map(|_| house.open_node()).collect();
+        house
+    }
+
     /// One node whose log is JSON.
     pub fn logging_json(kind: Kind) -> Self {
         let mut house = Self::new(kind, 0);
@@ -176,6 +192,7 @@ impl House {
             server: "",
             mail: String::new(),
             customer: "sign_in_url = \"/sign-in\"\n",
+            shop: "",
         };
         house.furnish();
         house.nodes = (0..nodes).map(|_| house.open_node()).collect();
@@ -242,12 +259,13 @@ impl House {
             writeln!(text, "[redis]\nenabled = true\nurl = \"{}\"", redis.url()).unwrap();
         }
         let shop = match self.mail.is_empty() {
-            true => "model = \"customer\"\nauth_path = \"/shop-api/v1/auth\"\n",
-            false => {
-                "model = \"customer\"\nauth_path = \"/shop-api/v1/auth\"\nsign_in = [\"password\", \"email_otp\"]\n"
-            }
+            true => "model = \"customer\"\nauth_path = \"/shop-api/v1/auth\"\n".to_owned(),
+            false => format!(
+                "model = \"customer\"\nauth_path = \"/shop-api/v1/auth\"\nsign_in = [\"password\", \"email_otp\"]\n{}",
+                self.shop
+            ),
         };
-        for (guard, more) in [("admin", ""), ("customer", self.customer), ("shop", shop)] {
+        for (guard, more) in [("admin", ""), ("customer", self.customer), ("shop", &shop)] {
             let cost = "{ memory_kib = 7168, iterations = 1, lanes = 1 }";
             let limits = self.rate_limit;
             writeln!(

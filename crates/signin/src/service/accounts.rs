@@ -12,13 +12,13 @@ mod links;
 mod notices;
 mod passwords;
 mod requests;
+mod verification;
 
 use std::{net::IpAddr, sync::Arc};
 
 use bekci_core::{
-    AuthGuard, Limit, Registering, RootSecret, SessionId, Verification,
+    AuthGuard, Limit, Registering, SessionId, Verification,
     accounts::{AccountStore, CodePurpose, OwnChange, OwnChanged, Registered, Registration},
-    codes::CodeStore,
     mail::{EmailAddress, MailLanguage},
     signin::{NewSession, SignInTenant},
 };
@@ -29,8 +29,9 @@ use self::{background::Background, links::LinkOrder, notices::NoNotice};
 pub use self::{
     codes::{CodeAttempt, StartedCode},
     passwords::PasswordChange,
+    verification::VerificationAttempt,
 };
-use super::{PASSWORD, SignIn, limits::Named, unverified_hash};
+use super::{CodeParts, PASSWORD, SignIn, limits::Named, unverified_hash};
 use crate::{
     attempt::{Granted, tidy_device_name},
     audit,
@@ -44,8 +45,7 @@ use crate::{
 pub struct Accounts {
     sign_in: SignIn,
     store: Arc<dyn AccountStore>,
-    codes: Arc<dyn CodeStore>,
-    code_root: Arc<RootSecret>,
+    codes: CodeParts,
     background: Background,
     turns: Arc<Semaphore>,
 }
@@ -58,9 +58,7 @@ pub struct AccountParts {
     /// Keeps accounts.
     pub store: Arc<dyn AccountStore>,
     /// Keeps mailed secrets that sign in.
-    pub codes: Arc<dyn CodeStore>,
-    /// Keys the hashes of these secrets: of `secrets.otp`, or the root secret.
-    pub code_root: Arc<RootSecret>,
+    pub codes: CodeParts,
 }
 
 /// How many changes that need no session a node makes at once. The others wait here, where they hold no connection to the database: all of them could wait for one account.
@@ -115,7 +113,6 @@ impl Accounts {
             sign_in: parts.sign_in,
             store: parts.store,
             codes: parts.codes,
-            code_root: parts.code_root,
             background: Background::default(),
             turns: Arc::new(Semaphore::new(TURNS)),
         }
@@ -152,14 +149,20 @@ impl Accounts {
             .await?;
         let hasher = &self.sign_in.parts.hasher;
         let hash = hasher.hash_by(guard.password_hash, attempt.password.clone()).await?;
-        let purpose = CodePurpose::VerifyAddress;
-        let confirmation = self.new_link(guard, LinkOrder::of(purpose, &attempt.address), &attempt.requester)?;
+        // Where the code of the sign-in verifies the address, no link is mailed beside it.
+        let confirmation = match (guard.verification, guard.require_verified_email) {
+            (Verification::Email, false) => None,
+            _ => {
+                let order = LinkOrder::of(CodePurpose::VerifyAddress, &attempt.address);
+                Some(self.new_link(guard, order, &attempt.requester)?)
+            }
+        };
         let order = Registration {
             model: guard.model.clone(),
             address: attempt.address.clone(),
             attributes: attempt.attributes.clone(),
             password_hash: hash.clone(),
-            confirmation: Some(confirmation),
+            confirmation,
         };
         if guard.require_verified_email {
             self.register_later(guard, order, attempt.requester.language)?;
@@ -189,7 +192,8 @@ impl Accounts {
             now: self.sign_in.parts.clock.now(),
         };
         let mark = identifier_mark(&self.sign_in.parts.root, &guard.name, attempt.address.as_str());
-        let granted = self.sign_in.grant(guard, session, guard.verification).await;
+        let asked = (guard.verification, attempt.requester.language);
+        let granted = self.sign_in.grant(guard, session, asked).await;
         let granted = granted.and_then(|granted| granted.ok_or_else(unverified_hash));
         audit::attempt(guard, PASSWORD, &mark, &granted);
         if let Ok(Granted::Temporary(temporary)) = &granted {
@@ -247,14 +251,12 @@ impl SignIn {
         &self,
         guard: &Arc<AuthGuard>,
         session: NewSession,
-        verification: Verification,
+        (verification, language): (Verification, MailLanguage),
     ) -> Result<Option<Granted>, SignInError> {
-        match verification {
-            Verification::Off => self.signed_in(guard, session).await,
-            Verification::Custom => {
-                let temporary = self.wait_for_verification(session).await?;
-                Ok(temporary.map(|temporary| Granted::Temporary(Box::new(temporary))))
-            }
+        if verification == Verification::Off {
+            return self.signed_in(guard, session).await;
         }
+        let temporary = self.wait_for_verification(session, (verification, language)).await?;
+        Ok(temporary.map(|temporary| Granted::Temporary(Box::new(temporary))))
     }
 }

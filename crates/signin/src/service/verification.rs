@@ -3,12 +3,15 @@
 //! 1. The credential is judged as ever; wrong ones, bans and limits are answered as ever.
 //! 2. What is right gives a temporary identity, which holds no right, and a reference. The next right attempt meanwhile is given the same one, with -5.
 //! 3. The application sends a code on a channel of its own and checks it. Then it names the reference, once, and the session opens: no password, no hash.
+//! 4. At a guard with [`Verification::Email`] the code is mailed with the temporary identity, and [`Accounts::confirm_verification`](crate::Accounts::confirm_verification)
+//!    checks it.
 
 use std::sync::Arc;
 
 use bekci_core::{
-    AccessClaims, AuthGuard, PrincipalKey, SessionId, TokenKind,
-    signin::{Confirmation, NewSession, OpenedTemporary, Temporary},
+    AccessClaims, AuthGuard, PrincipalKey, SessionId, TokenKind, Verification,
+    mail::MailLanguage,
+    signin::{Confirmation, NewSession, Opened, OpenedTemporary, Temporary},
 };
 use secrecy::SecretString;
 use serde_json::Map;
@@ -30,10 +33,27 @@ impl SignIn {
     pub(super) async fn wait_for_verification(
         &self,
         session: NewSession,
+        (verification, language): (Verification, MailLanguage),
     ) -> Result<Option<TemporarySignIn>, SignInError> {
         let guard = Arc::clone(&session.guard);
         let expires_at = session.now.saturating_add(guard.temporary_ttl);
-        let opened = self.parts.store.open_temporary(&session, expires_at).await?;
+        let opened = match (verification, &self.parts.codes) {
+            (Verification::Email, Some(codes)) => {
+                let named = (session.id, session.now);
+                let code = codes.for_temporary(&*self.parts.entropy, &guard, named, language)?;
+                codes.store.open_temporary(&session, expires_at, &code).await?
+            }
+            (Verification::Email, None) => {
+                let why = format!(
+                    "guard {guard} verifies sign-ins by mail, and no mails are sent",
+                    guard = guard.name
+                );
+                return Err(SignInError::Internal(why.into()));
+            }
+            (Verification::Off | Verification::Custom, _) => {
+                self.parts.store.open_temporary(&session, expires_at).await?
+            }
+        };
         self.told_of_holding(&guard, session.key, opened)
     }
 
@@ -113,24 +133,47 @@ impl SignIn {
         verification_ref: &str,
     ) -> Result<SignedIn, SignInError> {
         let result = self.try_confirm(guard, verification_ref).await;
+        self.tell_verified(guard, &result);
+        result
+    }
+
+    pub(super) fn tell_verified(&self, guard: &AuthGuard, result: &Result<SignedIn, SignInError>) {
         let name = result
             .as_ref()
             .map_or_else(SignInError::result, |_| AttemptResult::Success);
         self.parts.meter.signed_in(&guard.name, VERIFICATION, name.name());
-        audit::verified(guard, VERIFICATION, &result);
-        result
+        audit::verified(guard, VERIFICATION, result);
     }
 
-    async fn try_confirm(&self, guard: &Arc<AuthGuard>, verification_ref: &str) -> Result<SignedIn, SignInError> {
+    /// What makes the temporary identity of a reference permanent.
+    pub(super) fn confirmation(
+        &self,
+        guard: &Arc<AuthGuard>,
+        verification_ref: &str,
+    ) -> Result<Confirmation, SignInError> {
         let named = verification_ref::parse(&self.parts.root, &guard.name, verification_ref);
-        let order = Confirmation {
+        Ok(Confirmation {
             guard: Arc::clone(guard),
             temporary: named.ok_or(SignInError::VerificationInvalid)?,
             id: self.random_id()?,
             now: self.parts.clock.now(),
-        };
+        })
+    }
+
+    async fn try_confirm(&self, guard: &Arc<AuthGuard>, verification_ref: &str) -> Result<SignedIn, SignInError> {
+        let order = self.confirmation(guard, verification_ref)?;
         let confirmed = self.parts.store.confirm_temporary(&order).await?;
-        let (key, opened) = confirmed.ok_or(SignInError::VerificationInvalid)?;
+        let confirmed = confirmed.ok_or(SignInError::VerificationInvalid)?;
+        self.permanent(&order, confirmed).await
+    }
+
+    /// The tokens of the session that came of a temporary identity.
+    pub(super) async fn permanent(
+        &self,
+        order: &Confirmation,
+        (key, opened): (PrincipalKey, Opened),
+    ) -> Result<SignedIn, SignInError> {
+        let guard = &order.guard;
         let facts = self.told_of_opening(guard, key, (order.id, order.now), opened);
         let facts = facts.map_err(|error| match error {
             // The account is gone: nothing waits for it any more.
@@ -152,8 +195,13 @@ impl SignIn {
         key: &PrincipalKey,
         order: IssueOrder,
     ) -> Result<TemporarySignIn, SignInError> {
+        // A guard without a verification leaves it to the application.
+        let asked = match guard.verification {
+            Verification::Off => (Verification::Custom, order.language),
+            verification => (verification, order.language),
+        };
         let result = match self.issued_session(guard, key, order) {
-            Ok(session) => match self.wait_for_verification(session).await {
+            Ok(session) => match self.wait_for_verification(session, asked).await {
                 Ok(opened) => opened.ok_or_else(unverified_hash),
                 Err(error) => Err(error),
             },

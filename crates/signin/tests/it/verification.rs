@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bekci_core::{AuthGuard, TokenKind, Verification, signin::SignInTenant};
+use bekci_core::{AuthGuard, TokenKind, Verification};
 use bekci_signin::{AttemptResult, IssueOrder, SignInError, SignedIn, SignedInBy, TemporarySignIn};
 use futures_util::future::join_all;
 use secrecy::ExposeSecret as _;
@@ -199,7 +199,7 @@ async fn an_application_may_open_one_for_somebody_it_vouches_for_of_this_guards_
     let world = world().await;
     let order = || IssueOrder {
         device_name: None,
-        tenant: SignInTenant::None,
+        ..IssueOrder::default()
     };
     let issue = async |guard: &Arc<AuthGuard>| {
         let who = key("customer:42");

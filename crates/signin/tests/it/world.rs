@@ -9,6 +9,7 @@ use std::{
 use bekci_core::{
     AuthGuard, Ban, GuardLimits, GuardName, IdKind, ModelName, PrincipalKey, Rate, RootSecret, SessionId, TenantName,
     VerifiedClaims,
+    mail::MailLanguage,
     signin::SignInTenant,
     testing::{CountingEntropy, FakeClock},
 };
@@ -64,6 +65,7 @@ pub(crate) fn attempt(identifier: &str, password: &str) -> PasswordAttempt {
         replaces: None,
         tenant: SignInTenant::None,
         verification: None,
+        language: MailLanguage::English,
         client: Some(CLIENT),
     }
 }
@@ -136,6 +138,7 @@ impl World {
             limiter: Arc::clone(&limiter) as _,
             meter: Arc::clone(&meter) as _,
             root: Arc::new(root()),
+            codes: None,
         });
         let mut customer = guard("customer");
         change(&mut customer);

@@ -8,9 +8,11 @@ use async_trait::async_trait;
 use bekci_core::{
     ModelSpec, PrincipalKey, SessionId,
     accounts::{Addressee, CodeProof},
-    codes::{CODE_HASH_BYTES, CodeOwner, CodeStore, CodeTry, Entrance, FoundCode, NewSignInCode, Redeemed},
+    codes::{
+        CODE_HASH_BYTES, CodeOwner, CodeStore, CodeTry, Entrance, FoundCode, NewSignInCode, Redeemed, VerificationCode,
+    },
     identifier::is_same,
-    signin::{Opened, OpenedTemporary, StoreError, Temporary},
+    signin::{Confirmation, NewSession, Opened, OpenedTemporary, StoreError, Temporary},
 };
 use sea_orm::{
     ConnectionTrait as _, DbErr, TransactionSession as _,
@@ -18,6 +20,7 @@ use sea_orm::{
 };
 use serde_json::json;
 use subtle::ConstantTimeEq as _;
+use time::OffsetDateTime;
 
 use super::{
     AccountChange, DirectoryError,
@@ -39,7 +42,7 @@ const USERNAME: &str = "username";
 const MOST_NUMBERS: u32 = 50;
 
 /// Why nothing was done.
-enum Undone {
+pub(super) enum Undone {
     Told(Redeemed),
     Error(StoreError),
 }
@@ -62,19 +65,20 @@ impl From<DirectoryError> for Undone {
 }
 
 /// What was done within the transaction.
-struct Done {
-    key: PrincipalKey,
-    is_new: bool,
-    change: AccountChange,
-    ended: Vec<SessionId>,
-    entered: Entered,
+pub(super) struct Done {
+    pub(super) key: PrincipalKey,
+    pub(super) is_new: bool,
+    pub(super) change: AccountChange,
+    pub(super) ended: Vec<SessionId>,
+    pub(super) entered: Entered,
 }
 
-enum Entered {
+pub(super) enum Entered {
     Session(Option<bekci_core::TenantName>, Vec<SessionId>),
     /// It waited before, and is given again.
     Waits(Temporary),
-    Begun(Option<bekci_core::TenantName>),
+    /// It waits from now on, until then.
+    Begun(SessionId, Option<bekci_core::TenantName>, OffsetDateTime),
 }
 
 /// The row of a reference, of its purpose and guard.
@@ -110,7 +114,7 @@ fn is_one_of(held: &[u8], presented: &[u8]) -> bool {
 }
 
 impl OwnAccounts {
-    async fn spend_live(transaction: &GuardedTransaction, proof: &CodeProof) -> Result<bool, DbErr> {
+    pub(super) async fn spend_live(transaction: &GuardedTransaction, proof: &CodeProof) -> Result<bool, DbErr> {
         let update = Query::update()
             .table(CODES)
             .value("spent_at", micros(proof.now))
@@ -243,7 +247,7 @@ impl OwnAccounts {
             Some(until) => match sessions.hold_within(transaction, &session, until).await? {
                 Held::Refused(refused) => return Err(Undone::Told(Redeemed::Waiting(key, refused))),
                 Held::Waits(temporary) => Entered::Waits(temporary),
-                Held::Begun(tenant) => Entered::Begun(tenant),
+                Held::Begun(tenant) => Entered::Begun(entrance.id, tenant, until),
             },
         };
         Ok(Done {
@@ -255,12 +259,31 @@ impl OwnAccounts {
         })
     }
 
+    /// Commits what was done, or takes it back.
+    pub(super) async fn ended(
+        &self,
+        transaction: GuardedTransaction,
+        spec: &ModelSpec,
+        done: Result<Done, Undone>,
+    ) -> Result<Redeemed, StoreError> {
+        match done {
+            Ok(done) => self.redeemed(transaction, spec, done).await,
+            Err(undone) => {
+                transaction.rollback().await.map_err(unavailable)?;
+                match undone {
+                    Undone::Told(told) => Ok(told),
+                    Undone::Error(error) => Err(error),
+                }
+            }
+        }
+    }
+
     /// Commits, reports, and gives what the sign-in needs.
     async fn redeemed(
         &self,
         transaction: GuardedTransaction,
         spec: &ModelSpec,
-        (done, entrance): (Done, &Entrance),
+        done: Done,
     ) -> Result<Redeemed, StoreError> {
         let key = done.key;
         let changes = done.is_new || done.change.verified.is_some();
@@ -291,13 +314,13 @@ impl OwnAccounts {
                 },
             ),
             Entered::Waits(temporary) => Redeemed::Waiting(key, OpenedTemporary::Open(temporary)),
-            Entered::Begun(tenant) => Redeemed::Waiting(
+            Entered::Begun(id, tenant, expires_at) => Redeemed::Waiting(
                 key,
                 OpenedTemporary::Open(Temporary {
-                    id: entrance.id,
+                    id,
                     version: version?,
                     tenant,
-                    expires_at: entrance.waits_until.unwrap_or(entrance.now),
+                    expires_at,
                     was_there: false,
                 }),
             ),
@@ -391,15 +414,23 @@ impl CodeStore for OwnAccounts {
         let begun = self.0.begin_change(Locks::Principal, found.account.as_ref()).await?;
         let transaction = begun.transaction;
         let done = self.redeem_within(&transaction, &spec, (&found, proof, entrance)).await;
-        match done {
-            Ok(done) => self.redeemed(transaction, &spec, (done, entrance)).await,
-            Err(undone) => {
-                transaction.rollback().await.map_err(unavailable)?;
-                match undone {
-                    Undone::Told(told) => Ok(told),
-                    Undone::Error(error) => Err(error),
-                }
-            }
-        }
+        self.ended(transaction, &spec, done).await
+    }
+
+    async fn open_temporary(
+        &self,
+        session: &NewSession,
+        expires_at: OffsetDateTime,
+        code: &dyn VerificationCode,
+    ) -> Result<OpenedTemporary, StoreError> {
+        self.hold_with_code(session, expires_at, code).await
+    }
+
+    async fn resend(&self, proof: &CodeProof, code: &dyn VerificationCode) -> Result<bool, StoreError> {
+        self.mail_again(proof, code).await
+    }
+
+    async fn confirm(&self, proof: &CodeProof, order: &Confirmation) -> Result<Redeemed, StoreError> {
+        self.confirm_by_code(proof, order).await
     }
 }

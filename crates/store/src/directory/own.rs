@@ -169,8 +169,11 @@ impl OwnAccounts {
     ) -> Result<(), DbErr> {
         let older = Query::delete()
             .from_table(CODES)
-            .cond_where(owned_by(owner))
-            .and_where(Expr::col("purpose").eq(code.purpose.as_str()))
+            .cond_where(match code.purpose {
+                // An account can have several temporary identities, each with a code of its own.
+                CodePurpose::Verification => Cond::all().add(Expr::col("id").eq(code.id.to_string())),
+                _ => owned_by(owner).add(Expr::col("purpose").eq(code.purpose.as_str())),
+            })
             .take();
         transaction.execute(&older).await?;
         let swept = Query::delete()

@@ -5,7 +5,7 @@
 //! conditional statement (`… WHERE way = 'temporary' AND ended_at IS NULL AND expires_at > now`); whoever comes second matches nothing.
 
 use bekci_core::{
-    IdentityVersion, PrincipalKey, SessionId, TEMPORARY, TenantName,
+    GuardName, IdentityVersion, PrincipalKey, SessionId, TEMPORARY, TenantName,
     signin::{Confirmation, NewSession, Opened, OpenedTemporary, SignInTenant, StoreError, Temporary},
 };
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, TransactionTrait, Value};
@@ -29,6 +29,9 @@ pub(crate) enum Held {
     /// It is written, for this tenant.
     Begun(Option<TenantName>),
 }
+
+/// The session that comes of one: its tenant, and the sessions that it ended.
+pub(crate) type Permanent = (Option<TenantName>, Vec<SessionId>);
 
 /// What a waiting row says of the session that comes of it.
 struct Waiting {
@@ -188,9 +191,25 @@ impl Sessions {
         order: &Confirmation,
     ) -> Result<Option<(PrincipalKey, Opened)>, StoreError> {
         let transaction = self.connection.begin().await.map_err(unavailable)?;
-        let taken = self.take_waiting(&transaction, order).await.map_err(unavailable)?;
-        let Some(waiting) = taken else {
-            return rolled_back(transaction, None).await;
+        let confirmed = self.confirm_within(&transaction, order).await.map_err(unavailable)?;
+        match confirmed {
+            None => rolled_back(transaction, None).await,
+            Some((key, Ok((tenant, ended)))) => {
+                let version = committed_version(transaction, &key).await?;
+                Ok(Some((key, Opened::Open { version, tenant, ended })))
+            }
+            Some((key, Err(refused))) => rolled_back(transaction, Some((key, refused))).await,
+        }
+    }
+
+    /// The same within a transaction. `None`: it does not wait. Inner error: why there is no session.
+    pub(crate) async fn confirm_within(
+        &self,
+        transaction: &GuardedTransaction,
+        order: &Confirmation,
+    ) -> Result<Option<(PrincipalKey, Result<Permanent, Opened>)>, DbErr> {
+        let Some(waiting) = self.take_waiting(transaction, order).await? else {
+            return Ok(None);
         };
         let session = NewSession {
             guard: order.guard.clone(),
@@ -205,14 +224,29 @@ impl Sessions {
             tenant: waiting.tenant,
             now: order.now,
         };
-        let opened = self.open_within(&transaction, &session).await.map_err(unavailable)?;
-        match opened {
-            Ok((tenant, ended)) => {
-                let version = committed_version(transaction, &session.key).await?;
-                Ok(Some((session.key, Opened::Open { version, tenant, ended })))
-            }
-            Err(refused) => rolled_back(transaction, Some((session.key, refused))).await,
-        }
+        let opened = self.open_within(transaction, &session).await?;
+        Ok(Some((session.key, opened)))
+    }
+
+    /// When the temporary identity of this session ends; `None`: it does not wait at this guard.
+    pub(crate) async fn waits_until(
+        &self,
+        transaction: &GuardedTransaction,
+        (id, guard): (SessionId, &GuardName),
+        now: OffsetDateTime,
+    ) -> Result<Option<OffsetDateTime>, DbErr> {
+        let sql = "SELECT expires_at FROM bekci_sessions WHERE id = $1 AND guard = $2 AND way = $3 AND ended_at IS NULL AND expires_at > $4";
+        let values: [Value; 4] = [
+            id.to_string().into(),
+            guard.as_str().into(),
+            TEMPORARY.into(),
+            micros(now).into(),
+        ];
+        let row = transaction
+            .query_one_raw(statement(self.node().backend(), sql, values))
+            .await?;
+        row.map(|row| Ok(from_micros(row.try_get("", "expires_at")?)))
+            .transpose()
     }
 
     /// Ends the one that waits, if it does still, and gives what it waited for.

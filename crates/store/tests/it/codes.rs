@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use bekci_core::{
-    Clock as _, Entropy as _, ModelName, PrincipalKey, TokenId,
+    Clock as _, Entropy as _, GuardName, ModelName, PrincipalKey, SessionId, TokenId,
     accounts::{CodeAbout, CodeProof, CodePurpose, NewCode},
-    codes::{CodeOwner, CodeStore, CodeTry, Entrance, NewSignInCode, Redeemed},
-    mail::EmailAddress,
-    signin::{EndSessions, Opened, SignInTenant},
+    codes::{CodeOwner, CodeStore, CodeTry, Entrance, NewSignInCode, Redeemed, VerificationCode},
+    mail::{EmailAddress, Mail, MailKind, MailLanguage},
+    signin::{Confirmation, EndSessions, Opened, OpenedTemporary, SignInTenant},
 };
 use bekci_store::{Store, SystemClock};
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
-use crate::scene::{Chance, Scene, key, on_every_store};
+use crate::scene::{Chance, Scene, key, new_session, on_every_store};
 
 on_every_store! {
     of_64_calls_at_once_with_the_right_secret_one_opens_a_session,
@@ -20,6 +20,7 @@ on_every_store! {
     of_8_secrets_for_one_address_at_once_one_lives,
     a_secret_opens_nothing_after_its_time_its_account_its_address_or_a_sign_out_everywhere,
     the_account_of_a_new_address_is_made_once_with_a_user_name_of_its_own,
+    of_64_confirmations_at_once_one_makes_a_temporary_identity_permanent,
 }
 
 const RIGHT: [u8; 32] = [7; 32];
@@ -261,4 +262,92 @@ async fn the_account_of_a_new_address_is_made_once_with_a_user_name_of_its_own(s
     // Another one whose address got an account meanwhile.
     let late = opened(&scene, &*codes, (of_address("new"), "new@example.com")).await;
     assert_eq!(codes.redeem(&late, &entrance(&scene)).await.unwrap(), Redeemed::Taken);
+}
+
+/// A code of a temporary identity, with this hash.
+struct Mailed(GuardName, SessionId, [u8; 32]);
+
+impl VerificationCode for Mailed {
+    fn to(&self, address: &EmailAddress, ends: OffsetDateTime) -> (NewCode, Mail) {
+        let code = NewCode {
+            id: self.1,
+            purpose: CodePurpose::Verification,
+            guard: self.0.clone(),
+            hash: self.2.to_vec(),
+            about: CodeAbout {
+                address: address.clone(),
+                session: Some(self.1),
+            },
+            expires_at: ends,
+            now: SystemClock.now(),
+        };
+        let mail = Mail {
+            kind: MailKind::VerificationCode,
+            to: address.clone(),
+            language: MailLanguage::English,
+            values: [].into(),
+            expires_at: ends,
+        };
+        (code, mail)
+    }
+}
+
+async fn of_64_confirmations_at_once_one_makes_a_temporary_identity_permanent(scene: Scene) {
+    let nodes = [scene.node().await, scene.node().await];
+    let (who, guard) = (key("customer:1"), Arc::clone(&scene.customer));
+    let session = new_session(&guard, &who);
+    let ends = session.now + Duration::minutes(5);
+    let mailed = |hash| Mailed(guard.name.clone(), session.id, hash);
+    let codes = nodes[0].code_store();
+    let held = codes.open_temporary(&session, ends, &mailed(WRONG)).await.unwrap();
+    assert!(
+        matches!(&held, OpenedTemporary::Open(temporary) if !temporary.was_there),
+        "{held:?}"
+    );
+    // The next attempt is given the one that waits, and its code stays.
+    let next = new_session(&guard, &who);
+    let again = nodes[1].code_store();
+    let again = again
+        .open_temporary(&next, ends, &Mailed(guard.name.clone(), next.id, RIGHT))
+        .await;
+    assert!(matches!(again.unwrap(), OpenedTemporary::Open(waits) if waits.was_there && waits.id == session.id));
+    let proof = |hash: [u8; 32]| CodeProof {
+        id: session.id,
+        purpose: CodePurpose::Verification,
+        guard: guard.name.clone(),
+        hash: hash.to_vec(),
+        now: SystemClock.now(),
+    };
+    assert!(codes.resend(&proof(RIGHT), &mailed(RIGHT)).await.unwrap());
+    assert_eq!(codes.try_code(&proof(WRONG), 5).await.unwrap(), CodeTry::Wrong);
+    // As a code that signs in it is worth nothing.
+    let as_sign_in = CodeProof {
+        purpose: CodePurpose::SignIn,
+        ..proof(RIGHT)
+    };
+    assert_eq!(codes.try_code(&as_sign_in, 5).await.unwrap(), CodeTry::Dead);
+    assert_eq!(
+        codes.redeem(&as_sign_in, &entrance(&scene)).await.unwrap(),
+        Redeemed::Dead
+    );
+    let calls = (0..64).map(|n| {
+        let (codes, proof) = (nodes[n % 2].code_store(), proof(RIGHT));
+        let order = Confirmation {
+            guard: Arc::clone(&guard),
+            temporary: session.id,
+            id: random(),
+            now: SystemClock.now(),
+        };
+        tokio::spawn(async move { codes.confirm(&proof, &order).await.unwrap() })
+    });
+    let calls: Vec<_> = calls.collect();
+    let mut opened = 0;
+    for call in calls {
+        match call.await.unwrap() {
+            Redeemed::Session(owner, Opened::Open { .. }) if owner == who => opened += 1,
+            other => assert_eq!(other, Redeemed::Dead),
+        }
+    }
+    assert_eq!((opened, live(&nodes[1], &who).await), (1, 1));
+    assert!(!codes.resend(&proof(RIGHT), &mailed(RIGHT)).await.unwrap());
 }

@@ -20,7 +20,7 @@ use super::{
     body::{self, Secret, Transport, invalid},
     credentials::{Presented, admitted},
     own,
-    sign_in::{granted, refused_attempt, tenant_of},
+    sign_in::{check_transport, granted, refused_attempt, tenant_of},
 };
 use crate::{
     Reading, Record, Who,
@@ -119,7 +119,7 @@ pub(super) fn requester(
     })
 }
 
-fn language(mounted: &Mounted, request: &HttpRequest) -> MailLanguage {
+pub(super) fn language(mounted: &Mounted, request: &HttpRequest) -> MailLanguage {
     match named_language(request.headers()) {
         Some(Language::English) => MailLanguage::English,
         Some(Language::Turkish) => MailLanguage::Turkish,
@@ -128,7 +128,7 @@ fn language(mounted: &Mounted, request: &HttpRequest) -> MailLanguage {
 }
 
 /// What every call answers that has sent a mail, or has not.
-fn mailed() -> Success {
+pub(super) fn mailed() -> Success {
     Success::new(StatusCode::ACCEPTED, json!({"sent": true}))
 }
 
@@ -153,14 +153,8 @@ async fn try_register(mounted: &Mounted, request: &HttpRequest, payload: Payload
     }
     let body: Register = body::read(request, payload, mounted.bekci.body_bytes()).await?;
     let accounts = accounts(mounted)?;
-    if body.transport == Transport::Cookie && !mounted.guard.sources.cookie {
-        return Err(invalid("transport", "this guard takes no cookies"));
-    }
     let presented = Presented::new(&reading, mounted);
-    if body.transport == Transport::Cookie && presented.is_cross_site() {
-        // A page of another site must not sign its visitor in to an account of its own.
-        return Err(AuthError::CsrfRejected.into());
-    }
+    check_transport(mounted, &presented, body.transport)?;
     if body.invite_token.is_some() {
         return Err(invalid("inviteToken", "is not available here"));
     }

@@ -32,6 +32,7 @@ pub(super) fn operations(names_tenant: bool, shape: AnswerShape) -> Vec<Operatio
 fn in_envelopes(names_tenant: bool, login: Schema, signed_in: Schema) -> Vec<Operation> {
     let mut operations = account_operations(signed_in);
     operations.extend(code_operations(names_tenant, signed_in));
+    operations.extend(verification_operations(signed_in));
     operations.extend(vec![
         Operation::new(Method::POST, "/login", |route| route.to(sign_in::login))
             .named("login", "Signs in by password.")
@@ -152,6 +153,53 @@ fn code_operations(names_tenant: bool, signed_in: Schema) -> Vec<Operation> {
                 E::StoreUnavailable,
             ]),
     ]
+}
+
+/// Verification of a sign-in by mail.
+fn verification_operations(signed_in: Schema) -> Vec<Operation> {
+    vec![
+        Operation::new(Method::POST, "/verification/confirm", |route| route.to(codes::confirm))
+            .named(
+                "confirmVerification",
+                "Completes a sign-in by the code that was mailed for it.",
+            )
+            .body(Body::Required(confirmation))
+            .answers(Answers::Data(signed_in))
+            .refuses(&[
+                E::OtpInvalid,
+                E::OtpExpired,
+                E::TokenInvalid,
+                E::AccountBanned,
+                E::AccountInactive,
+                E::Unverified,
+                E::CsrfRejected,
+                E::Forbidden,
+                E::NotFound,
+                E::RateLimited,
+                E::StoreUnavailable,
+            ]),
+        Operation::new(Method::POST, "/verification/resend", |route| route.to(codes::resend))
+            .named(
+                "resendVerification",
+                "Mails a new code for a sign-in. The code before it ends.",
+            )
+            .body(Body::Required(|| {
+                among(&["verificationRef"], &[("verificationRef", text())])
+            }))
+            .accepts("A mail is sent.", mailed)
+            .refuses(&[E::TokenInvalid, E::NotFound, E::RateLimited, E::StoreUnavailable]),
+    ]
+}
+
+fn confirmation() -> Value {
+    among(
+        &["verificationRef", "code"],
+        &[
+            ("verificationRef", text()),
+            ("code", text()),
+            ("transport", one_of(&["body", "cookie"])),
+        ],
+    )
 }
 
 fn started() -> Value {

@@ -1,4 +1,4 @@
-//! `POST …/email/start` and `POST …/email/verify`: sign-in by a mailed code or link.
+//! `POST …/email/start` and `…/email/verify`: sign-in by a mailed code or link. `POST …/verification/confirm` and `…/resend`: the code of a temporary identity.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -6,17 +6,18 @@ use actix_web::{
     web::{Data, Payload},
 };
 use bekci_core::AuthError;
-use bekci_signin::CodeAttempt;
+use bekci_signin::{CodeAttempt, Granted, VerificationAttempt};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{
     Mounted,
-    accounts::{accounts, address, requester},
+    accounts::{accounts, address, mailed, requester},
     answer::{Success, told},
-    body::{self, Secret, Transport, invalid},
+    body::{self, Secret, Transport},
+    cookies,
     credentials::Presented,
-    sign_in::{granted, refused_attempt, tenant_of},
+    sign_in::{check_transport, granted, refused_attempt, tenant_of},
 };
 use crate::{Reading, Record, respond::Refusal};
 
@@ -37,6 +38,21 @@ struct Verify {
     tenant: Option<String>,
     #[serde(default)]
     transport: Transport,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Confirm {
+    verification_ref: String,
+    code: Secret,
+    #[serde(default)]
+    transport: Transport,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Resend {
+    verification_ref: String,
 }
 
 pub(super) async fn start(mounted: Data<Mounted>, request: HttpRequest, payload: Payload) -> HttpResponse {
@@ -68,14 +84,8 @@ pub(super) async fn verify(mounted: Data<Mounted>, request: HttpRequest, payload
 async fn try_verify(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> Result<Success, Refusal> {
     let reading = Reading::of(request).map_err(AuthError::from)?;
     let body: Verify = body::read(request, payload, mounted.bekci.body_bytes()).await?;
-    if body.transport == Transport::Cookie && !mounted.guard.sources.cookie {
-        return Err(invalid("transport", "this guard takes no cookies"));
-    }
     let presented = Presented::new(&reading, mounted);
-    if body.transport == Transport::Cookie && presented.is_cross_site() {
-        // A page of another site must not sign its visitor in to an account of its own.
-        return Err(AuthError::CsrfRejected.into());
-    }
+    check_transport(mounted, &presented, body.transport)?;
     let attempt = CodeAttempt {
         reference: body.otp_ref,
         secret: body.otp.0,
@@ -89,4 +99,42 @@ async fn try_verify(mounted: &Mounted, request: &HttpRequest, payload: Payload) 
     let outcome = verified.map_err(refused_attempt)?;
     Record::of(request).acted(&mounted.guard, outcome.key(), outcome.session());
     granted(mounted, &outcome, body.transport)
+}
+
+pub(super) async fn confirm(mounted: Data<Mounted>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let result = try_confirm(&mounted, &request, payload).await;
+    told(&request, result)
+}
+
+async fn try_confirm(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> Result<Success, Refusal> {
+    let reading = Reading::of(request).map_err(AuthError::from)?;
+    let body: Confirm = body::read(request, payload, mounted.bekci.body_bytes()).await?;
+    check_transport(mounted, &Presented::new(&reading, mounted), body.transport)?;
+    let attempt = VerificationAttempt {
+        reference: body.verification_ref,
+        code: body.code.0,
+        client: mounted.bekci.client_of(request),
+    };
+    let confirmed = accounts(mounted)?.confirm_verification(&mounted.guard, attempt).await;
+    let outcome = Granted::Full(Box::new(confirmed.map_err(refused_attempt)?));
+    Record::of(request).acted(&mounted.guard, outcome.key(), outcome.session());
+    let mut success = granted(mounted, &outcome, body.transport)?;
+    if body.transport == Transport::Cookie {
+        cookies::clear_temporary(&mut success.answer, mounted);
+    }
+    Ok(success)
+}
+
+pub(super) async fn resend(mounted: Data<Mounted>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let result = try_resend(&mounted, &request, payload).await;
+    told(&request, result)
+}
+
+async fn try_resend(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> Result<Success, Refusal> {
+    let body: Resend = body::read(request, payload, mounted.bekci.body_bytes()).await?;
+    let requester = requester(mounted, request, None)?;
+    accounts(mounted)?
+        .resend_verification(&mounted.guard, &body.verification_ref, &requester)
+        .await?;
+    Ok(mailed())
 }

@@ -77,6 +77,12 @@ pub(super) fn set_temporary(
     Ok(())
 }
 
+/// Removes the token of a temporary identity.
+pub(super) fn clear_temporary(answer: &mut HttpResponseBuilder, mounted: &Mounted) {
+    let (jar, names) = (Jar { mounted }, &mounted.guard.cookies);
+    answer.cookie(jar.cookie(&names.temporary, String::new(), "/", Duration::ZERO));
+}
+
 /// Removes the guard's cookies: a browser takes away what has the same name and path.
 pub(super) fn clear(answer: &mut HttpResponseBuilder, mounted: &Mounted) {
     let gone = || (String::new(), Duration::ZERO);

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Mounted,
+    accounts::language,
     answer::{Success, told},
     body::{self, Login, Refresh, Transport, invalid},
     cookies,
@@ -54,14 +55,8 @@ async fn try_login(mounted: &Mounted, request: &HttpRequest, payload: Payload) -
         return Err(SignInError::NotOffered.into());
     }
     let login: Login = body::read(request, payload, mounted.bekci.body_bytes()).await?;
-    if login.transport == Transport::Cookie && !mounted.guard.sources.cookie {
-        return Err(invalid("transport", "this guard takes no cookies"));
-    }
     let presented = Presented::new(&reading, mounted);
-    if login.transport == Transport::Cookie && presented.is_cross_site() {
-        // A page of another site must not sign its visitor in to an account of its own.
-        return Err(AuthError::CsrfRejected.into());
-    }
+    check_transport(mounted, &presented, login.transport)?;
     let (identifier, password) = login.credentials()?;
     let attempt = PasswordAttempt {
         identifier,
@@ -71,12 +66,28 @@ async fn try_login(mounted: &Mounted, request: &HttpRequest, payload: Payload) -
         replaces: presented.replaced()?,
         tenant: tenant_of(mounted, request, login.tenant)?,
         verification: None,
+        language: language(mounted, request),
         client: mounted.bekci.client_of(request),
     };
     let granted = mounted.bekci.sign_in().password(&mounted.guard, attempt).await;
     let granted = granted.map_err(refused_attempt)?;
     Record::of(request).acted(&mounted.guard, granted.key(), granted.session());
     self::granted(mounted, &granted, login.transport)
+}
+
+/// Whether the guard may answer a sign-in with cookies.
+pub(super) fn check_transport(
+    mounted: &Mounted,
+    presented: &Presented<'_>,
+    transport: Transport,
+) -> Result<(), Refusal> {
+    match transport {
+        Transport::Body => Ok(()),
+        Transport::Cookie if !mounted.guard.sources.cookie => Err(invalid("transport", "this guard takes no cookies")),
+        // A page of another site must not sign its visitor in to an account of its own.
+        Transport::Cookie if presented.is_cross_site() => Err(AuthError::CsrfRejected.into()),
+        Transport::Cookie => Ok(()),
+    }
 }
 
 /// What a right credential is answered with.

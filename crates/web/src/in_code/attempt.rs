@@ -2,7 +2,9 @@
 
 use std::{future::IntoFuture, net::IpAddr, sync::Arc};
 
-use bekci_core::{AuthGuard, BoxFuture, ErrorCode, SessionId, TenantName, Verification, signin::SignInTenant};
+use bekci_core::{
+    AuthGuard, BoxFuture, ErrorCode, SessionId, TenantName, Verification, mail::MailLanguage, signin::SignInTenant,
+};
 use bekci_signin::{AttemptResult, Granted, Identifier, PasswordAttempt, SignInError, SignedIn, TemporarySignIn};
 use secrecy::SecretString;
 
@@ -132,7 +134,7 @@ impl<'a> Attempt<'a> {
         self
     }
 
-    /// The language of the messages; English where nobody says.
+    /// The language of the messages, and of a mail that carries a code. The default is English.
     pub fn language(mut self, language: Language) -> Self {
         self.language = language;
         self
@@ -151,6 +153,10 @@ impl<'a> Attempt<'a> {
                 .tenant
                 .map_or_else(|| self.bekci.watch().tenancy().unnamed(), SignInTenant::Named),
             verification: self.verification,
+            language: match self.language {
+                Language::English => MailLanguage::English,
+                Language::Turkish => MailLanguage::Turkish,
+            },
             client: self.credentials.client(),
         };
         let messages = self.bekci.watch().messages();

@@ -3,7 +3,7 @@
 use super::Findings;
 use crate::config::sections::{
     Config,
-    guard::{Guard, Register, Source, Way},
+    guard::{Guard, Register, Source, Verification, Way},
 };
 
 pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
@@ -38,11 +38,12 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
             let message = "names email_link alone: its page can give no tokens without `cookie` among sources; name a page in redirect_uris";
             findings.add(&["guards", name, "sign_in"], message);
         }
-        let key = match (guard.require_verified_email, signs_in_by_mail(guard), registers) {
-            (true, ..) => "require_verified_email",
-            (false, true, _) => "sign_in",
-            (false, false, true) => "register",
-            (false, false, false) => continue,
+        let key = match guard.require_verified_email {
+            true => "require_verified_email",
+            false if signs_in_by_mail(guard) => "sign_in",
+            false if guard.verification == Verification::Email => "verification",
+            false if registers => "register",
+            false => continue,
         };
         let key = ["guards", name, key];
         let is_address = |column: &str| column.to_ascii_lowercase().contains("mail");

@@ -7,7 +7,7 @@ use bekci_core::{GuardName, RouteRule};
 use super::{Findings, guards::is_at_or_below};
 use crate::{
     assemble::host_pattern,
-    config::types::{Config, PathPattern, Route, RouteKind, Segment},
+    config::types::{Config, PathPattern, Route, RouteKind, Segment, Verification},
     routes::{RouteSpec, RouteTable},
 };
 
@@ -22,6 +22,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
                 config.guards.keys().map(GuardName::as_str),
             );
         }
+        before_verification(id, route, config, findings);
         beside_calls(id, route, config, findings);
         lets_in(id, route, findings);
         what_is_held(id, route, findings);
@@ -43,6 +44,21 @@ fn apart(config: &Config, findings: &mut Findings<'_>) {
     });
     for problem in RouteTable::new(specs).err().unwrap_or_default() {
         findings.add(&["routes", problem.route(), "paths"], problem.to_string());
+    }
+}
+
+/// A route for temporary identities needs a guard that has them, and a temporary identity holds no right.
+fn before_verification(id: &str, route: &Route, config: &Config, findings: &mut Findings<'_>) {
+    if route.kind != RouteKind::Unverified {
+        return;
+    }
+    let verifies = |name: &GuardName| {
+        let guard = config.guards.get(name);
+        guard.is_some_and(|guard| guard.verification == Verification::Email)
+    };
+    if !route.guards.iter().any(verifies) {
+        let message = "needs a guard with verification = \"email\": no other guard has temporary identities";
+        findings.add(&["routes", id, "kind"], message);
     }
 }
 
@@ -102,6 +118,11 @@ fn what_is_held(id: &str, route: &Route, findings: &mut Findings<'_>) {
             findings.add(
                 &["routes", id, key],
                 "asks for rights, and public = true lets in anyone",
+            );
+        } else if route.kind == RouteKind::Unverified {
+            findings.add(
+                &["routes", id, key],
+                "requires rights, which a temporary identity does not have",
             );
         } else if route.kind == RouteKind::Guest {
             findings.add(

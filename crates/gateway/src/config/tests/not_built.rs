@@ -66,12 +66,16 @@ carry_session_data = true
             "bekci.toml:2:16: guards.customer.verification: needs an application that checks its own code and confirms the sign-in (`confirm_verified`), which the gateway alone does not have",
         ),
         (
-            "[guards.customer]\nverification = 'email'\n",
-            "guards.customer.verification: needs one-time codes by mail, which this version",
+            "[[routes]]\nid = 'a'\npaths = ['/']\nguards = ['customer']\nkind = 'unverified'\n",
+            "bekci.toml:5:8: routes.a.kind: needs a guard with verification = \"email\"",
         ),
         (
-            "[[routes]]\nid = 'a'\npaths = ['/']\nguards = ['customer']\nkind = 'unverified'\n",
-            "bekci.toml:5:8: routes.a.kind: needs an application that confirms sign-ins",
+            "[[routes]]\nid = 'a'\npaths = ['/']\nguards = ['customer']\nkind = 'unverified'\nroles = ['buyer']\n[guards.customer]\nverification = 'email'\n",
+            "bekci.toml:6:9: routes.a.roles: requires rights, which a temporary identity does not have",
+        ),
+        (
+            "[guards.customer]\nverification = 'email'\n[models.customer]\nidentifiers = ['username']\n",
+            "guards.customer.verification: needs an e-mail address among the identifiers",
         ),
     ] {
         let problems = refused(text);

@@ -11,7 +11,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bekci_core::{
-    AuthGuard, Entropy, Limit, Purpose, Registering, SessionId, TokenId, Verification,
+    AuthGuard, Limit, Registering, SessionId, TokenId, Verification,
     accounts::{CodeAbout, CodeProof, CodePurpose, NewCode},
     codes::{CODE_HASH_BYTES, CodeOwner, CodeTry, Entrance, FoundCode, NewSignInCode, Redeemed},
     identifier::is_same,
@@ -25,8 +25,13 @@ use crate::{
     attempt::{Granted, SignedInBy, tidy_device_name},
     audit,
     error::SignInError,
-    keyed::{account_hash, device_hash, identifier_mark, keyed},
-    service::{FIRST_GENERATION, known, limits::Named, unverified_hash},
+    keyed::{account_hash, device_hash, identifier_mark},
+    service::{
+        FIRST_GENERATION, known,
+        limits::Named,
+        one_time::{digits, minutes, no_entropy},
+        unverified_hash,
+    },
 };
 
 /// The name of sign-in by code.
@@ -74,26 +79,6 @@ struct Secrets {
     link: Option<String>,
     /// What stands in the row for a secret that there is none of.
     chance: [u8; 2 * CODE_HASH_BYTES],
-}
-
-fn no_entropy(error: String) -> SignInError {
-    SignInError::Internal(error.into())
-}
-
-/// So many digits, each number as likely as any other; leading zeros are kept.
-fn digits(entropy: &dyn Entropy, length: u32) -> Result<String, SignInError> {
-    let bound = 10_u64.saturating_pow(length);
-    // What is left over at the end of the range would make small numbers more likely.
-    let limit = u64::MAX - u64::MAX % bound;
-    loop {
-        let mut bytes = [0; 8];
-        entropy.fill(&mut bytes).map_err(no_entropy)?;
-        let number = u64::from_le_bytes(bytes);
-        if number < limit {
-            let width = usize::try_from(length).unwrap_or_default();
-            return Ok(format!("{:0width$}", number % bound));
-        }
-    }
 }
 
 /// By which way a secret of this form signs in at the guard; `None`: it has the form of neither.
@@ -182,7 +167,7 @@ impl Accounts {
             }
         };
         let order = self.sign_in_code(guard, (owner, to, address), (secrets, requester));
-        Ok(self.codes.open_sign_in(&order).await?)
+        Ok(self.codes.store.open_sign_in(&order).await?)
     }
 
     /// The row and the mail of a sign-in. A row without a mail has hashes that nothing matches.
@@ -215,11 +200,11 @@ impl Accounts {
             let kind = CodePurpose::SignIn.as_str();
             format!("{}#kind={kind}&ref={}&code={link}", requester.page, secrets.id)
         });
-        let minutes = guard.otp.ttl.whole_seconds().saturating_add(59) / 60;
+        let minutes = minutes(guard.otp.ttl);
         let values = [
             ("code", secrets.code.clone()),
             ("link", link),
-            ("minutes", Some(minutes.to_string())),
+            ("minutes", Some(minutes)),
         ];
         let mail = Mail {
             kind: match secrets.code {
@@ -245,16 +230,12 @@ impl Accounts {
     fn hashes(&self, guard: &AuthGuard, secrets: &Secrets, address: &EmailAddress) -> Vec<u8> {
         let (of_code, of_link) = secrets.chance.split_at(CODE_HASH_BYTES);
         let hashed = |secret: &Option<String>, chance: &[u8]| match secret {
-            Some(secret) => self.secret_hash(guard, (secrets.id, address), secret),
+            Some(secret) => self
+                .codes
+                .hash(guard, CodePurpose::SignIn, (secrets.id, address), secret),
             None => chance.to_vec(),
         };
         [hashed(&secrets.code, of_code), hashed(&secrets.link, of_link)].concat()
-    }
-
-    fn secret_hash(&self, guard: &AuthGuard, (id, address): (TokenId, &EmailAddress), secret: &str) -> Vec<u8> {
-        let text = format!("{id}\0{}\0{secret}", address.as_str());
-        let key = (&*self.code_root, Purpose::Code, &guard.name);
-        keyed(key, b"sign_in\0", text.as_bytes()).to_vec()
     }
 
     /// Signs in by a code, or by the secret of a link. The first one for an address without an account makes the account, if registration is open.
@@ -277,7 +258,7 @@ impl Accounts {
             hash: Vec::new(),
             now: self.sign_in.parts.clock.now(),
         };
-        let found = self.codes.find_code(&proof).await?;
+        let found = self.codes.store.find_code(&proof).await?;
         let name = found
             .as_ref()
             .map_or(&*attempt.reference, |found| found.address.as_str());
@@ -314,7 +295,7 @@ impl Accounts {
     }
 
     /// An attempt that counts as a sign-in by password does.
-    async fn under_limits<T>(
+    pub(super) async fn under_limits<T>(
         &self,
         guard: &AuthGuard,
         found: &FoundCode,
@@ -331,7 +312,7 @@ impl Accounts {
     }
 
     /// A try under the account's budget of wrong codes. `known`: what this client is recognised by.
-    async fn tried(
+    pub(super) async fn tried(
         &self,
         guard: &AuthGuard,
         (found, proof): (&FoundCode, &CodeProof),
@@ -347,7 +328,7 @@ impl Accounts {
         };
         let counted = self.sign_in.counted(guard, Limit::Otp, None, Some(budget))?;
         let tried = async {
-            match self.codes.try_code(proof, guard.otp.tries).await? {
+            match self.codes.store.try_code(proof, guard.otp.tries).await? {
                 CodeTry::Wrong => Err(SignInError::OtpInvalid),
                 tried => Ok(tried),
             }
@@ -373,12 +354,17 @@ impl Accounts {
             (attempt.client, device.as_deref()),
         );
         let proof = CodeProof {
-            hash: self.secret_hash(guard, (proof.id, &found.address), attempt.secret.expose_secret()),
+            hash: self.codes.hash(
+                guard,
+                proof.purpose,
+                (proof.id, &found.address),
+                attempt.secret.expose_secret(),
+            ),
             ..proof
         };
         let tried = match way.1 {
             // The secret of a link cannot be guessed, so it has no budget that a stranger could use up.
-            SignedInBy::EmailLink => self.codes.try_code(&proof, guard.otp.tries).await?,
+            SignedInBy::EmailLink => self.codes.store.try_code(&proof, guard.otp.tries).await?,
             _ => self.tried(guard, (found, &proof), &marks).await?,
         };
         match tried {
@@ -400,7 +386,8 @@ impl Accounts {
     ) -> Result<Granted, SignInError> {
         let now = proof.now;
         let waits_until = match guard.verification {
-            Verification::Off => None,
+            // The mail was read: a second code to the same address would prove nothing more.
+            Verification::Off | Verification::Email => None,
             Verification::Custom => Some(now.saturating_add(guard.temporary_ttl)),
         };
         let entrance = Entrance {
@@ -416,9 +403,9 @@ impl Accounts {
             now,
         };
         for _ in 0..MOST_REDEEMED {
-            return match self.codes.redeem(proof, &entrance).await? {
+            return match self.codes.store.redeem(proof, &entrance).await? {
                 Redeemed::Taken => continue,
-                Redeemed::Dead => Err(SignInError::OtpInvalid),
+                Redeemed::Dead | Redeemed::Ended => Err(SignInError::OtpInvalid),
                 Redeemed::Refused(why) => Err(SignInError::Refused(why.into())),
                 Redeemed::Session(key, opened) => {
                     let facts = self.sign_in.told_of_opening(guard, key, (entrance.id, now), opened);
@@ -441,77 +428,5 @@ fn gone(error: SignInError) -> SignInError {
     match error {
         SignInError::CredentialInvalid => SignInError::OtpInvalid,
         other => other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use super::*;
-
-    /// Numbers that are spread over the whole range (a Weyl sequence, mixed as in SplitMix64).
-    #[derive(Debug)]
-    struct Spread(AtomicU64);
-
-    impl Entropy for Spread {
-        fn fill(&self, buffer: &mut [u8]) -> Result<(), String> {
-            for bytes in buffer.chunks_mut(8) {
-                let step = self.0.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
-                let mixed = (step ^ (step >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-                let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-                let mixed = (mixed ^ (mixed >> 31)).to_le_bytes();
-                bytes.iter_mut().zip(mixed).for_each(|(to, from)| *to = from);
-            }
-            Ok(())
-        }
-    }
-
-    /// Always the same bytes, then one that fits.
-    #[derive(Debug)]
-    struct Top(AtomicU64);
-
-    impl Entropy for Top {
-        fn fill(&self, buffer: &mut [u8]) -> Result<(), String> {
-            let byte = if self.0.fetch_add(1, Ordering::Relaxed) < 3 {
-                0xFF
-            } else {
-                0
-            };
-            buffer.fill(byte);
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn codes_are_uniform_by_chi_square_and_keep_leading_zeros() {
-        let entropy = Spread(AtomicU64::new(1));
-        let mut counts = [[0_u32; 10]; 6];
-        let mut leading = 0;
-        for _ in 0..100_000 {
-            let code = digits(&entropy, 6).unwrap();
-            assert_eq!(code.len(), 6);
-            leading += u32::from(code.starts_with('0'));
-            for (place, digit) in counts.iter_mut().zip(code.bytes()) {
-                place[usize::from(digit - b'0')] += 1;
-            }
-        }
-        assert!(leading > 9_000, "{leading}");
-        for place in counts {
-            let chi: f64 = place
-                .iter()
-                .map(|count| (f64::from(*count) - 10_000.0).powi(2) / 10_000.0)
-                .sum();
-            // Nine degrees of freedom: larger once in 10,000.
-            assert!(chi < 33.7, "{chi} {place:?}");
-        }
-    }
-
-    #[test]
-    fn what_would_make_small_numbers_likelier_is_drawn_again() {
-        let entropy = Top(AtomicU64::new(0));
-        assert_eq!(digits(&entropy, 6).unwrap(), "000000");
-        assert_eq!(entropy.0.load(Ordering::Relaxed), 4);
-        assert_eq!(digits(&entropy, 10).unwrap().len(), 10);
     }
 }

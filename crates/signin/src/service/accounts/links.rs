@@ -53,7 +53,7 @@ impl Accounts {
             CodePurpose::VerifyAddress => (MailKind::VerifyAddress, CONFIRM),
             CodePurpose::ChangeAddress => (MailKind::ChangeAddress, CONFIRM),
             CodePurpose::ResetPassword => (MailKind::ResetPassword, RESET),
-            CodePurpose::SignIn => (MailKind::SignInLink, guard.otp.ttl),
+            CodePurpose::SignIn | CodePurpose::Verification => (MailKind::SignInLink, guard.otp.ttl),
         };
         let link = format!(
             "{}#kind={}&ref={id}&code={secret}",
