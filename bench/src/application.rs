@@ -8,7 +8,7 @@ use bekci_token::Algorithm;
 
 use crate::house::House;
 
-async fn hello() -> HttpResponse {
+pub(crate) async fn hello() -> HttpResponse {
     HttpResponse::Ok().body("hello")
 }
 

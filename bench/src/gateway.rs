@@ -129,7 +129,7 @@ fn ask(port: u16, method: &str, path: &str, body: &str) -> String {
 }
 
 /// `/api/**` asks for all that can be asked: a token, an identity, a role, a permission and casbin.
-const CONFIG: &str = r#"
+pub(crate) const CONFIG: &str = r#"
 [server]
 listen = "127.0.0.1:{port}"
 ops_listen = "127.0.0.1:{ops}"

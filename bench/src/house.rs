@@ -56,15 +56,8 @@ impl House {
             .await
             .unwrap();
         bekci.migrate().await.unwrap();
-        let key = Self::account(&bekci, &guard, &model).await;
+        let (key, bearer) = admin(&bekci).await;
         let guard = bekci.watch().guard("admin").map(Arc::clone).unwrap();
-        let attempt = bekci_signin_attempt();
-        let granted = bekci.sign_in().password(&guard, attempt).await.unwrap();
-        let signed_in = granted.full().unwrap();
-        let bearer = format!("Bearer {}", signed_in.access.expose_secret());
-        while !bekci.store().is_trusted() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
         Self {
             bekci,
             guard,
@@ -73,30 +66,45 @@ impl House {
             _folder: folder,
         }
     }
+}
 
-    async fn account(bekci: &Bekci, guard: &GuardName, model: &ModelName) -> PrincipalKey {
-        let hash = bekci.passwords().hash(SecretString::from(PASSWORD)).await.unwrap();
-        let account = AccountChange {
-            columns: vec![("email".to_owned(), EMAIL.into()), ("name".to_owned(), "Ada".into())],
-            password_hash: Some(hash),
-            verified: Some(true),
-        };
-        let (key, _) = bekci.store().directory().add(model, &account).await.unwrap();
-        let (scope, role) = (Scope::global(guard.clone()), RoleName::new("super-admin").unwrap());
-        let many: Vec<Permission> = (0..30)
-            .map(|n| Permission::new(&format!("area{n}.view")).unwrap())
-            .chain([Permission::new("*").unwrap()])
-            .collect();
-        bekci.store().rights().put_role(&scope, &role, &many).await.unwrap();
-        bekci.store().rights().assign_role(&key, &scope, &[role]).await.unwrap();
-        let seed = bekci::parse_csv(&seed())
-            .unwrap()
-            .into_iter()
-            .map(|numbered| numbered.line)
-            .collect::<Vec<_>>();
-        bekci.store().policies().seed(&seed).await.unwrap();
-        key
+/// Makes an admin who may do anything, and signs them in: the account, and the value of `Authorization`.
+pub(crate) async fn admin(bekci: &Bekci) -> (PrincipalKey, String) {
+    let key = account(bekci).await;
+    let guard = bekci.watch().guard("admin").map(Arc::clone).unwrap();
+    let attempt = bekci_signin_attempt();
+    let granted = bekci.sign_in().password(&guard, attempt).await.unwrap();
+    let signed_in = granted.full().unwrap();
+    let bearer = format!("Bearer {}", signed_in.access.expose_secret());
+    while !bekci.store().is_trusted() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
+    (key, bearer)
+}
+
+async fn account(bekci: &Bekci) -> PrincipalKey {
+    let (guard, model) = (GuardName::new("admin").unwrap(), ModelName::new("admin").unwrap());
+    let hash = bekci.passwords().hash(SecretString::from(PASSWORD)).await.unwrap();
+    let account = AccountChange {
+        columns: vec![("email".to_owned(), EMAIL.into()), ("name".to_owned(), "Ada".into())],
+        password_hash: Some(hash),
+        verified: Some(true),
+    };
+    let (key, _) = bekci.store().directory().add(&model, &account).await.unwrap();
+    let (scope, role) = (Scope::global(guard), RoleName::new("super-admin").unwrap());
+    let many: Vec<Permission> = (0..30)
+        .map(|n| Permission::new(&format!("area{n}.view")).unwrap())
+        .chain([Permission::new("*").unwrap()])
+        .collect();
+    bekci.store().rights().put_role(&scope, &role, &many).await.unwrap();
+    bekci.store().rights().assign_role(&key, &scope, &[role]).await.unwrap();
+    let seed = bekci::parse_csv(&seed())
+        .unwrap()
+        .into_iter()
+        .map(|numbered| numbered.line)
+        .collect::<Vec<_>>();
+    bekci.store().policies().seed(&seed).await.unwrap();
+    key
 }
 
 const EMAIL: &str = "ada@example.com";

@@ -15,6 +15,7 @@
 
 mod application;
 mod attack;
+mod counts;
 mod gateway;
 mod house;
 mod inside;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     match Options::of_this_process() {
         Role::Application { port, plain: true } => application::run_plain(port),
         Role::Application { port, plain: false } => application::run_guarded(port),
+        Role::Count(scene, requests) => counts::ask(&scene, requests),
         Role::Gateway => return bekci_gateway::run(),
         Role::Measure(options) => measure(&options),
     }

@@ -6,6 +6,8 @@ pub(crate) enum Role {
     Measure(Options),
     /// It is `bekci`, which reads the command line by itself.
     Gateway,
+    /// It asks so many requests of a kind, one after the other, for what counts instructions.
+    Count(String, u32),
     /// It is an Actix application that is measured by another process of this program.
     Application {
         /// Where it listens, on 127.0.0.1.
@@ -64,6 +66,10 @@ impl Options {
                         port: value().parse().unwrap(),
                         plain: argument == "serve-plain",
                     };
+                }
+                "count" => {
+                    let scene = value();
+                    return Role::Count(scene, value().parse().unwrap());
                 }
                 _ => panic!("{argument}?\n{USAGE}"),
             }

@@ -9,6 +9,7 @@ pub mod echo;
 mod gatekeeper;
 mod generation;
 mod http1;
+pub mod in_process;
 mod internal_token;
 mod log;
 mod lookout;

@@ -121,6 +121,13 @@ impl Sink {
         sink
     }
 
+    /// A writer that takes each line at once, with threads gathering as for a file.
+    pub(crate) fn to_writer(out: impl Write + Send + 'static, lost: Arc<Counter>, refuses: Arc<AtomicBool>) -> Self {
+        let sink = Self::at_once(out, (lost, refuses));
+        sink.gather();
+        sink
+    }
+
     /// From now on events about requests are gathered.
     fn gather(&self) {
         let giving = self.clone();

@@ -138,7 +138,7 @@ pub(crate) fn own_paths(bekci: &Bekci) -> impl Iterator<Item = String> {
 }
 
 /// What answers on the public listener.
-fn public_app(
+pub(crate) fn public_app(
     generation: &Generation,
 ) -> App<
     impl ServiceFactory<
@@ -182,7 +182,7 @@ pub(crate) fn certificate(config: &Config) -> Result<Option<Certificate>, TlsPro
 }
 
 /// The bounds of the listeners that clients reach.
-fn bounds(config: &Config) -> Bounds {
+pub(crate) fn bounds(config: &Config) -> Bounds {
     let limits = &config.limits;
     Bounds {
         workers: workers(config),
@@ -205,7 +205,7 @@ fn tls_of(served: Option<&Served>) -> Result<Option<rustls::ServerConfig>, Assem
 }
 
 /// Answers heads that cannot be read, as the current generation answers.
-fn refuse(current: &Current) -> impl Fn(UnreadableHead) -> HttpResponse + Send + Clone + 'static + use<> {
+pub(crate) fn refuse(current: &Current) -> impl Fn(UnreadableHead) -> HttpResponse + Send + Clone + 'static + use<> {
     let current = current.clone();
     move |why| {
         let mut answer = current.now().front.refuse_head(&why.refusal());

@@ -274,7 +274,7 @@ fn log_to_stderr(level: &str, format: LogFormat) {
     log_to(std::io::stderr, level, format);
 }
 
-fn log_to<W>(writer: W, level: &str, format: LogFormat)
+pub(crate) fn log_to<W>(writer: W, level: &str, format: LogFormat)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, marker::PhantomData, net::SocketAddr, rc::Rc, time::Duration};
 
-use actix_http::{HttpService, KeepAlive, Protocol, Request, Response};
+use actix_http::{HttpService, KeepAlive, Protocol, Request, Response, error::DispatchError};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, fn_service};
 use actix_tls::accept::{
@@ -10,6 +10,8 @@ use actix_tls::accept::{
     rustls_0_23::{Acceptor, TlsStream, reexports::ServerConfig},
 };
 use actix_web::{HttpResponse, body::MessageBody, dev::AppConfig, rt::net::TcpStream};
+
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     body::UploadLimits,
@@ -51,6 +53,73 @@ pub(crate) struct Bounds {
     pub(crate) shutdown_seconds: u64,
 }
 
+impl Bounds {
+    pub(super) fn times(&self) -> Times {
+        Times {
+            head: self.head_timeout,
+            idle: self.keep_alive,
+            send: self.send_timeout,
+        }
+    }
+}
+
+/// What an application sees of its listener.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown {
+    pub(super) is_tls: bool,
+    pub(super) address: SocketAddr,
+}
+
+/// The service of a listener's connections, of any transport. `stopping` ends when the listener stops.
+pub(super) fn http<T, F, S, B, W, N>(
+    applications: F,
+    bounds: Bounds,
+    shown: Shown,
+    stopping: W,
+) -> impl ServiceFactory<
+    (OneRequestAtATime<T>, Protocol, Option<SocketAddr>),
+    Config = (),
+    Response = (),
+    Error = DispatchError,
+    InitError = (),
+> + use<T, F, S, B, W, N>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    F: ServiceFactory<Request, Config = AppConfig, Service = S> + 'static,
+    F::Future: 'static,
+    F::Error: Into<actix_web::Error> + 'static,
+    F::InitError: fmt::Debug,
+    F::Response: Into<Response<B>> + 'static,
+    S: Service<Request, Response = F::Response, Error = F::Error> + 'static,
+    S::Future: 'static,
+    B: MessageBody + 'static,
+    W: Fn() -> N + 'static,
+    N: Future<Output = ()> + 'static,
+{
+    HttpService::<OneRequestAtATime<T>, _, _>::build()
+        .graceful_shutdown_signal(stopping)
+        // The transport closes idle connections, by a timer that it keeps.
+        .keep_alive(match bounds.keep_alive {
+            Duration::ZERO => KeepAlive::Disabled,
+            _ => KeepAlive::Os,
+        })
+        // It has a timer for every head, not for the first alone.
+        .client_request_timeout(Duration::ZERO)
+        .client_disconnect_timeout(DISCONNECT)
+        .h1_allow_half_closed(false)
+        .local_addr(shown.address)
+        .on_connect_ext(|io: &OneRequestAtATime<T>, data| {
+            data.insert::<Connection>(io.connection.clone());
+        })
+        .finish(Answering {
+            applications,
+            is_tls: shown.is_tls,
+            address: shown.address,
+            limits: bounds.uploads,
+            body: PhantomData,
+        })
+}
+
 /// Listens on an address, with TLS if there is a configuration for it. `refuse` answers heads that cannot be read. Gives the server and the address that it has.
 ///
 /// # Errors
@@ -89,44 +158,14 @@ where
         .max_concurrent_connections(bounds.max_connections)
         .shutdown_timeout(bounds.shutdown_seconds)
         .disable_signals();
-    let stopping = builder.graceful_shutdown_signal();
-    let is_tls = tls.is_some();
-    let times = Times {
-        head: bounds.head_timeout,
-        idle: bounds.keep_alive,
-        send: bounds.send_timeout,
+    let signal = builder.graceful_shutdown_signal();
+    let stopping = move || {
+        let signal = signal.clone();
+        async move { signal.notified().await }
     };
-    // A macro, since the service's type has the transport in it and no name.
-    macro_rules! service {
-        ($transport:ty) => {{
-            let signal = stopping.clone();
-            HttpService::<OneRequestAtATime<$transport>, _, _>::build()
-                .graceful_shutdown_signal(move || {
-                    let signal = signal.clone();
-                    async move { signal.notified().await }
-                })
-                // The transport closes idle connections, by a timer that it keeps.
-                .keep_alive(match bounds.keep_alive {
-                    Duration::ZERO => KeepAlive::Disabled,
-                    _ => KeepAlive::Os,
-                })
-                // It has a timer for every head, not for the first alone.
-                .client_request_timeout(Duration::ZERO)
-                .client_disconnect_timeout(DISCONNECT)
-                .h1_allow_half_closed(false)
-                .local_addr(bound)
-                .on_connect_ext(|io: &OneRequestAtATime<$transport>, data| {
-                    data.insert::<Connection>(io.connection.clone());
-                })
-                .finish(Answering {
-                    applications: applications().into_factory(),
-                    is_tls,
-                    address: bound,
-                    limits: bounds.uploads,
-                    body: PhantomData,
-                })
-        }};
-    }
+    let is_tls = tls.is_some();
+    let times = bounds.times();
+    let shown = Shown { is_tls, address: bound };
     let name = format!("bekci-{bound}");
     let builder = match tls {
         None => builder.listen(name, listener, move || {
@@ -139,7 +178,7 @@ where
                     Ok((OneRequestAtATime::new(io, times, refuse), Protocol::Http1, peer))
                 }
             })
-            .and_then(service!(TcpStream))
+            .and_then(http(applications().into_factory(), bounds, shown, stopping.clone()))
         })?,
         Some(mut tls) => {
             tls.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -157,7 +196,9 @@ where
                             Ok((OneRequestAtATime::new(io, times, refuse), Protocol::Http1, peer))
                         }
                     })
-                    .and_then(service!(TlsStream<TcpStream>).map_err(TlsError::Service))
+                    .and_then(
+                        http(applications().into_factory(), bounds, shown, stopping.clone()).map_err(TlsError::Service),
+                    )
             })?
         }
     };

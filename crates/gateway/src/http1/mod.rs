@@ -10,6 +10,7 @@
 
 mod body;
 mod framing;
+mod hand;
 mod listen;
 mod send;
 mod service;
@@ -18,5 +19,6 @@ mod target;
 mod transport;
 
 pub(crate) use body::UploadLimits;
+pub(crate) use hand::{Handed, hand};
 pub(crate) use listen::{Bounds, listen};
 pub(crate) use state::UnreadableHead;
