@@ -1,6 +1,9 @@
 //! The pipeline: the only caller of the four steps.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use crate::{
     authorize::Permit,
@@ -10,7 +13,8 @@ use crate::{
     identity::source::{IdentitySource, Need, View, ViewSource},
     name::TenantName,
     principal::{Principal, confirm},
-    request::RequestHead,
+    remembered::{self, Kept, Question},
+    request::{HeaderCredential, RequestHead},
     rule::{Consistency, RouteKind, RouteRule},
     token::{TokenVerifier, VerifiedClaims},
 };
@@ -33,7 +37,12 @@ pub struct GateParts {
 #[derive(Clone, Debug)]
 pub struct Gate {
     parts: GateParts,
+    /// What its remembered admissions are known by; clones have the same.
+    serial: u64,
 }
+
+/// The serial of the next gate. 0 is of none.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// What came out for a request that is let through.
 #[derive(Clone, Debug)]
@@ -76,7 +85,16 @@ impl Gate {
     /// A gate over these ports.
     #[must_use]
     pub fn new(parts: GateParts) -> Self {
-        Self { parts }
+        Self {
+            parts,
+            serial: NEXT.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// A gate over the same ports that remembers none of the admissions of this one.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self::new(self.parts.clone())
     }
 
     /// The ports.
@@ -164,6 +182,39 @@ impl Gate {
             }
             tries += 1;
         }
+    }
+
+    /// As [`Gate::decide`], and where this thread remembers an admission of the same kind that still counts, by that one. See the module `remembered` of this crate.
+    ///
+    /// # Errors
+    /// As [`Gate::admit`].
+    pub async fn decide_again(&self, head: &RequestHead<'_>, rule: &Arc<RouteRule>) -> Result<Admission, Denial> {
+        let Some(question) = Question::of(self.serial, head, rule) else {
+            return self.decide(head, rule).await;
+        };
+        if let Some(admission) = remembered::find(&question, |kept| self.is_good(kept)) {
+            return Ok(admission);
+        }
+        let admission = self.decide(head, rule).await?;
+        if let Some(principal) = &admission.principal
+            && principal.view.source == ViewSource::L1
+            && let HeaderCredential::Bearer(token) = head.authorization
+            && let Some(standing) = self.parts.verifier.standing(token, &principal.claims)
+        {
+            remembered::keep(&question, &admission, standing);
+        }
+        Ok(admission)
+    }
+
+    /// Whether a new decision would come to the same, as far as memory can tell. Then its use is noted.
+    fn is_good(&self, kept: &Kept) -> bool {
+        let Some(principal) = &kept.admission.principal else {
+            return false;
+        };
+        let (claims, identities) = (&principal.claims, &self.parts.identities);
+        self.parts.verifier.stands(&kept.standing)
+            && confirm(&principal.view.identity, claims, self.parts.clock.now()).is_ok()
+            && identities.used_again(&principal.view, claims.session, claims.generation)
     }
 
     /// The first step.

@@ -31,6 +31,7 @@ mod password;
 mod path;
 pub mod principal;
 mod provider;
+mod remembered;
 mod request;
 mod rights;
 mod rule;
@@ -64,13 +65,15 @@ pub use password::HashScheme;
 pub use path::{BadPath, canonical_path, is_canonical_path, is_encoded_twice, other_spelling};
 pub use principal::{Principal, is_banned};
 pub use provider::{Account, AccountsAsked, FindCredentials, ProviderUnavailable, UserProvider};
+pub use remembered::Remembered;
 pub use request::{AskedTenant, CookieLookup, HeaderCredential, RequestHead, cookie};
 pub use rights::{Explanation, Held, RoleTable, RoleView};
 pub use rule::{Consistency, RouteKind, RouteRule};
 pub use secret::{Purpose, RootSecret, WeakSecret};
 pub use session::{RefreshOutcome, RefreshRules, SessionId, SessionState, TEMPORARY, judge_refresh};
 pub use token::{
-    AccessClaims, BearerToken, IssueError, TokenFault, TokenId, TokenIssuer, TokenKind, TokenVerifier, VerifiedClaims,
+    AccessClaims, BearerToken, IssueError, Standing, TokenFault, TokenId, TokenIssuer, TokenKind, TokenVerifier,
+    VerifiedClaims,
 };
 pub use weak::guessable;
 

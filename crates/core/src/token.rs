@@ -221,6 +221,17 @@ pub enum IssueError {
     Signing(String),
 }
 
+/// For how long a verifier gives the same answer about a token that it has accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// By which reading of the keys.
+    pub reading: u64,
+    /// From this second since 1970 on: the clock may be set back.
+    pub from: i64,
+    /// Before this one.
+    pub until: i64,
+}
+
 /// Judges tokens.
 pub trait TokenVerifier: Send + Sync + fmt::Debug {
     /// The guard whose key the token's `kid` names, without believing anything of it.
@@ -239,6 +250,16 @@ pub trait TokenVerifier: Send + Sync + fmt::Debug {
         kind: TokenKind,
         token: BearerToken<'_>,
     ) -> Result<Arc<VerifiedClaims>, TokenFault>;
+
+    /// For how long the answer holds that this token says these claims. `None`: it has to be verified each time.
+    fn standing(&self, _token: BearerToken<'_>, _claims: &Arc<VerifiedClaims>) -> Option<Standing> {
+        None
+    }
+
+    /// Whether the token with this standing would be accepted now.
+    fn stands(&self, _standing: &Standing) -> bool {
+        false
+    }
 }
 
 /// Makes tokens.

@@ -219,7 +219,7 @@ impl Gatekeeper {
         };
         let head = reading.head(asked.tenant());
         loop {
-            let admission = self.gate.decide(&head, &route.rule).await?;
+            let admission = self.gate.decide_again(&head, &route.rule).await?;
             // Trust may have run out, or something changed, since the decision was made: then it is made again.
             if self.gate.still_stands(&admission) {
                 return Ok(admission);

@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
 };
 
-use bekci_core::{TokenFault, VerifiedClaims};
+use bekci_core::{Standing, TokenFault, VerifiedClaims};
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 
@@ -44,6 +44,16 @@ impl Verified {
             return Err(TokenFault::Expired);
         }
         Ok(())
+    }
+
+    /// The seconds for which [`judge`](Self::judge) accepts it.
+    pub(crate) fn standing(&self, reading: u64, leeway: i64) -> Standing {
+        let begins = self.claims.issued_at.max(self.not_before.unwrap_or(i64::MIN));
+        Standing {
+            reading,
+            from: begins.saturating_sub(leeway),
+            until: self.claims.expires_at.saturating_add(leeway),
+        }
     }
 }
 

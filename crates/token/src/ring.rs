@@ -22,8 +22,8 @@ use std::{
 };
 
 use bekci_core::{
-    AccessClaims, BearerToken, Clock, GuardName, IssueError, TokenFault, TokenIssuer, TokenKind, TokenVerifier,
-    VerifiedClaims,
+    AccessClaims, BearerToken, Clock, GuardName, IssueError, Standing, TokenFault, TokenIssuer, TokenKind,
+    TokenVerifier, VerifiedClaims,
 };
 use parking_lot::{Mutex, RwLock};
 use secrecy::SecretString;
@@ -180,7 +180,8 @@ impl KeyRing {
 
     fn exchange(&self, state: RingState) {
         *self.state.write() = Arc::new(state);
-        self.readings.fetch_add(1, Ordering::Relaxed);
+        // After the state: who finds this number has found no older state.
+        self.readings.fetch_add(1, Ordering::SeqCst);
     }
 
     fn state(&self) -> Arc<RingState> {
@@ -409,6 +410,20 @@ impl TokenVerifier for KeyRing {
         // Into the reading that it was judged by: where that is the current one no more, nobody asks it again.
         state.cache.put(text, verified.clone());
         Ok(verified.claims)
+    }
+
+    fn standing(&self, token: BearerToken<'_>, claims: &Arc<VerifiedClaims>) -> Option<Standing> {
+        // Before the look: a reading that comes in between makes it the standing of one that is gone.
+        let reading = self.readings.load(Ordering::SeqCst);
+        let state = self.state.read();
+        let found = state.cache.get(token.expose())?;
+        let leeway = state.settings.leeway.whole_seconds();
+        Arc::ptr_eq(&found.claims, claims).then(|| found.standing(reading, leeway))
+    }
+
+    fn stands(&self, standing: &Standing) -> bool {
+        let now = self.clock.now().unix_timestamp();
+        standing.from <= now && now < standing.until && self.readings.load(Ordering::SeqCst) == standing.reading
     }
 }
 

@@ -13,7 +13,6 @@ use std::{
     future::{Ready, ready},
     marker::PhantomData,
     ops::Deref,
-    rc::Rc,
     sync::Arc,
 };
 
@@ -32,7 +31,7 @@ use crate::{GuardType, Watch, Who, respond::Refusal};
 pub(crate) struct Admitted {
     who: Option<Who>,
     permit: Permit,
-    rule: Rc<RouteRule>,
+    rule: Arc<RouteRule>,
 }
 
 /// What all of them left, the innermost last.
@@ -40,7 +39,7 @@ pub(crate) struct Admitted {
 struct AllAdmitted(SmallVec<[Admitted; 1]>);
 
 impl Admitted {
-    pub(crate) fn new(admission: Admission, rule: Rc<RouteRule>, watch: Watch) -> Self {
+    pub(crate) fn new(admission: Admission, rule: Arc<RouteRule>, watch: Watch) -> Self {
         Self {
             who: admission
                 .principal

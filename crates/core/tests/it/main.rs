@@ -8,6 +8,7 @@
 mod inputs;
 mod lasting;
 mod ports;
+mod remembered;
 mod tenants;
 mod unverified;
 

@@ -2,21 +2,40 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 
 use bekci_core::{
-    AuthGuard, Authorizer, BearerToken, BoxFuture, CsrfKey, Gate, GateParts, GuardName, IdKind, Identity,
+    AuthGuard, Authorizer, BearerToken, BoxFuture, Clock as _, CsrfKey, Gate, GateParts, GuardName, IdKind, Identity,
     IdentitySource, IdentityVersion, LiveSession, ModelName, Need, Permission, PrincipalKey, RoleTable, RoleView,
-    RootSecret, ScopedRights, SessionId, SourceUnavailable, Stamp, TEMPORARY, TenantName, Ticket, TokenFault, TokenId,
-    TokenKind, TokenVerifier, VerifiedClaims, View, ViewSource, testing::FakeClock,
+    RootSecret, ScopedRights, SessionId, SourceUnavailable, Stamp, Standing, TEMPORARY, TenantName, Ticket, TokenFault,
+    TokenId, TokenKind, TokenVerifier, VerifiedClaims, View, ViewSource, testing::FakeClock,
 };
 
 const SESSION: SessionId = TokenId([5; 16]);
 
 /// Reads tokens of the form `<key>.<model>.<id>[_<tenant>]`: `a` is the admins' key, `c` the customers', `t` the customers' for temporary identities, `x` nobody's, `bad` does not fit, `u` may be one that cannot be read.
 #[derive(Debug)]
-struct Verifier;
+struct Verifier(Arc<Keys>);
+
+/// By what tokens are judged.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    reading: AtomicU64,
+    until: AtomicI64,
+    clock: Arc<FakeClock>,
+}
+
+impl Keys {
+    pub(crate) fn read_again(&self) {
+        self.reading.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Tokens of everybody end at this second.
+    pub(crate) fn accept_before(&self, second: i64) {
+        self.until.store(second, Ordering::SeqCst);
+    }
+}
 
 fn parts(token: BearerToken<'_>) -> (String, String) {
     let mut parts = token.expose().split('.');
@@ -44,6 +63,10 @@ impl TokenVerifier for Verifier {
         if key == "bad" {
             return Err(TokenFault::Signature);
         }
+        let until = self.0.until.load(Ordering::SeqCst);
+        if self.0.clock.now().unix_timestamp() >= until {
+            return Err(TokenFault::Expired);
+        }
         if self.guard_of(token)? != *guard {
             return Err(TokenFault::OtherGuard);
         }
@@ -61,8 +84,21 @@ impl TokenVerifier for Verifier {
             tenant: TenantName::new(tenant).ok(),
             id: TokenId([1; 16]),
             issued_at: 0,
-            expires_at: i64::MAX,
+            expires_at: until,
         }))
+    }
+
+    fn standing(&self, _: BearerToken<'_>, claims: &Arc<VerifiedClaims>) -> Option<Standing> {
+        Some(Standing {
+            reading: self.0.reading.load(Ordering::SeqCst),
+            from: claims.issued_at,
+            until: claims.expires_at,
+        })
+    }
+
+    fn stands(&self, standing: &Standing) -> bool {
+        let now = self.0.clock.now().unix_timestamp();
+        (standing.from..standing.until).contains(&now) && standing.reading == self.0.reading.load(Ordering::SeqCst)
     }
 }
 
@@ -77,6 +113,7 @@ pub(crate) struct Source {
     waiting: AtomicBool,
     looks: AtomicU64,
     reads: AtomicU64,
+    uses: AtomicU64,
     /// What principals hold, in place of the usual, and the roles of the tenant that is asked about.
     holdings: Mutex<Option<Holdings>>,
 }
@@ -95,6 +132,12 @@ pub(crate) struct Holdings {
 impl Source {
     pub(crate) fn take_rights_during_the_next_look(&self) {
         self.take_next.store(true, Ordering::SeqCst);
+    }
+
+    /// The rights are taken now.
+    pub(crate) fn take(&self) {
+        self.taken.store(true, Ordering::SeqCst);
+        self.counter.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn hold(&self, holdings: Holdings) {
@@ -120,6 +163,10 @@ impl Source {
 
     pub(crate) fn reads(&self) -> u64 {
         self.reads.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn uses(&self) -> u64 {
+        self.uses.load(Ordering::SeqCst)
     }
 
     fn view(&self, need: &Need<'_>, source: ViewSource) -> View {
@@ -215,7 +262,9 @@ impl IdentitySource for Source {
         !self.restless.load(Ordering::SeqCst) && stamp.key == self.counter.load(Ordering::SeqCst)
     }
 
-    fn used(&self, _view: &View, _session: SessionId, _generation: u32) {}
+    fn used(&self, _view: &View, _session: SessionId, _generation: u32) {
+        self.uses.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 /// A gate and two guards.
@@ -223,6 +272,7 @@ pub(crate) struct House {
     pub(crate) gate: Gate,
     pub(crate) source: Arc<Source>,
     pub(crate) clock: Arc<FakeClock>,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) admin: Arc<AuthGuard>,
     pub(crate) customer: Arc<AuthGuard>,
 }
@@ -248,8 +298,13 @@ impl House {
                 ..AuthGuard::new(guard, model, IdKind::Integer, false)
             })
         };
+        let keys = Arc::new(Keys {
+            reading: AtomicU64::new(1),
+            until: AtomicI64::new(i64::MAX),
+            clock: Arc::clone(&clock),
+        });
         let gate = Gate::new(GateParts {
-            verifier: Arc::new(Verifier),
+            verifier: Arc::new(Verifier(Arc::clone(&keys))),
             identities: Arc::clone(&source) as Arc<dyn IdentitySource>,
             clock: Arc::<FakeClock>::clone(&clock),
         });
@@ -257,6 +312,7 @@ impl House {
             gate,
             source,
             clock,
+            keys,
             admin: guard("admin"),
             customer: guard("customer"),
         }

@@ -124,7 +124,8 @@ impl Generation {
         let server = config.server.clone();
         let trusted = TrustedProxies::new(move |peer| server.trusts(peer));
         let keeper = web::Data::new(Gatekeeper {
-            gate: bekci.gate().clone(),
+            // What was remembered of requests to the generation before is of another gate.
+            gate: bekci.gate().anew(),
             routes,
             tenancy: bekci.watch().tenancy().clone(),
             proxy: Proxy::new(ProxyParts {

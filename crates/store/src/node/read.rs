@@ -116,6 +116,16 @@ impl IdentitySource for Node {
     fn used(&self, _view: &View, session: SessionId, generation: u32) {
         self.0.usage.note(session, generation);
     }
+
+    fn used_again(&self, view: &View, session: SessionId, generation: u32) -> bool {
+        if !self.unmoved(&view.stamp) {
+            return false;
+        }
+        // Memory has answered once more.
+        self.0.metrics.warm_hits.fetch_add(1, Ordering::Relaxed);
+        self.used(view, session, generation);
+        true
+    }
 }
 
 impl Node {

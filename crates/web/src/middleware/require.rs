@@ -3,7 +3,7 @@
 use std::{
     future::Ready,
     rc::Rc,
-    sync::Once,
+    sync::{Arc, Once},
     task::{Context, Poll},
 };
 
@@ -174,11 +174,11 @@ impl Require {
     /// # }
     /// ```
     pub fn validator(self) -> impl Fn(ServiceRequest, Option<BearerAuth>) -> Validated + Clone + use<> {
-        let (watch, rule) = (self.watch, Rc::new(self.rule));
+        let (watch, rule) = (self.watch, Arc::new(self.rule));
         let problems: Rc<str> = self.problems.join("; ").into();
         // The header is parsed again with all that a decision rests on: the extractor sees one of two headers.
         move |mut request, _parsed| {
-            let (watch, rule, problems) = (watch.clone(), Rc::clone(&rule), Rc::clone(&problems));
+            let (watch, rule, problems) = (watch.clone(), Arc::clone(&rule), Rc::clone(&problems));
             Box::pin(async move {
                 let admitted = if problems.is_empty() {
                     admit(&mut request, &watch, &rule).await
@@ -199,7 +199,7 @@ impl Require {
 pub struct RequireService<S> {
     inner: Rc<S>,
     watch: Watch,
-    rule: Rc<RouteRule>,
+    rule: Arc<RouteRule>,
 }
 
 impl<S, B> Transform<S, ServiceRequest> for Require
@@ -222,7 +222,7 @@ where
         std::future::ready(Ok(RequireService {
             inner: Rc::new(inner),
             watch: self.watch.clone(),
-            rule: Rc::new(self.rule.clone()),
+            rule: Arc::new(self.rule.clone()),
         }))
     }
 }
@@ -241,7 +241,7 @@ where
     }
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        let (inner, watch, rule) = (Rc::clone(&self.inner), self.watch.clone(), Rc::clone(&self.rule));
+        let (inner, watch, rule) = (Rc::clone(&self.inner), self.watch.clone(), Arc::clone(&self.rule));
         FIRST_REQUEST.call_once(|| warn_of_missing_middleware(&request));
         Box::pin(async move {
             match admit(&mut request, &watch, &rule).await {
@@ -273,13 +273,13 @@ fn warn_of_missing_middleware(request: &ServiceRequest) {
 }
 
 /// Asks the gate, reports what it said, and leaves the admission with the request.
-async fn admit(request: &mut ServiceRequest, watch: &Watch, rule: &Rc<RouteRule>) -> Result<(), Refusal> {
+async fn admit(request: &mut ServiceRequest, watch: &Watch, rule: &Arc<RouteRule>) -> Result<(), Refusal> {
     let began = watch.clock().uptime();
     let decided = decide(request, watch, rule).await;
     let took = watch.clock().uptime().saturating_sub(began);
     Record::of(request.request()).decided(&rule.id, took, &decided);
     let admission = decided.map_err(|denial| Refusal::from(denial.error))?;
-    let admitted = Admitted::new(admission, Rc::clone(rule), watch.clone());
+    let admitted = Admitted::new(admission, Arc::clone(rule), watch.clone());
     // An application without the front middleware must not see it either.
     let peer = request.peer_addr().map(|peer| peer.ip());
     watch.tenancy().strip(request.headers_mut(), peer);
@@ -287,7 +287,7 @@ async fn admit(request: &mut ServiceRequest, watch: &Watch, rule: &Rc<RouteRule>
     Ok(())
 }
 
-async fn decide(request: &ServiceRequest, watch: &Watch, rule: &RouteRule) -> Result<Admission, Denial> {
+async fn decide(request: &ServiceRequest, watch: &Watch, rule: &Arc<RouteRule>) -> Result<Admission, Denial> {
     let reading = Reading::of(request.request()).map_err(AuthError::from)?;
     let asked = match rule.kind {
         RouteKind::Public => Asked::None,
@@ -295,5 +295,5 @@ async fn decide(request: &ServiceRequest, watch: &Watch, rule: &RouteRule) -> Re
             watch.tenancy().asked_by(request.request(), Some(reading.path()))?
         }
     };
-    watch.gate().decide(&reading.head(asked.tenant()), rule).await
+    watch.gate().decide_again(&reading.head(asked.tenant()), rule).await
 }

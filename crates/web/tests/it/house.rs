@@ -140,6 +140,11 @@ impl House {
         customer::Model::spec().unwrap().key(&id.to_string()).unwrap()
     }
 
+    /// The folder of the signing keys.
+    pub fn keys(&self) -> std::path::PathBuf {
+        self.folder.path().join("keys")
+    }
+
     pub fn guard(&self, name: &str) -> &Arc<AuthGuard> {
         self.bekci.watch().guard(name).unwrap()
     }

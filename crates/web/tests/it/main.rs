@@ -34,6 +34,7 @@ mod openapi;
 mod planted;
 mod policy_reloads;
 mod providers;
+mod remembered;
 mod signing;
 mod tenants;
 mod test_app;

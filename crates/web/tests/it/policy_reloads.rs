@@ -65,7 +65,7 @@ impl Phase {
 /// What the askers share.
 struct Scene {
     nodes: [Bekci; 2],
-    rules: [RouteRule; 2],
+    rules: [Arc<RouteRule>; 2],
     bearer: String,
     phase: Phase,
     asked: AtomicUsize,
@@ -104,10 +104,12 @@ async fn scene() -> (House, Scene) {
     rights.assign_role(&carl, &scope, &[role("buyer")]).await.unwrap();
     house.bekci.store().policies().add(&lines(STANDING)).await.unwrap();
     let token = house.bekci.guard::<Customer>().issue(&carl).await.unwrap();
-    let rule = |consistency| RouteRule {
-        policy: true,
-        consistency,
-        ..RouteRule::guarded("asked", GuardChain::new([Arc::clone(house.guard("customer"))]))
+    let rule = |consistency| {
+        Arc::new(RouteRule {
+            policy: true,
+            consistency,
+            ..RouteRule::guarded("asked", GuardChain::new([Arc::clone(house.guard("customer"))]))
+        })
     };
     let scene = Scene {
         nodes: [house.bekci.clone(), other],
@@ -124,7 +126,8 @@ async fn scene() -> (House, Scene) {
 
 impl Scene {
     async fn lets(&self, number: usize, path: &str) -> bool {
-        let node = &self.nodes[number / 4 % 2];
+        // Many of one node, so that threads remember what it admitted.
+        let node = &self.nodes[number / 64 % 2];
         let rule = &self.rules[usize::from((number / 8).is_multiple_of(DIRECT))];
         let head = RequestHead {
             method: "GET",
@@ -135,7 +138,12 @@ impl Scene {
             fetch_site: None,
             csrf_token: None,
         };
-        match node.gate().admit(&head, rule).await {
+        match node
+            .gate()
+            .decide_again(&head, rule)
+            .await
+            .map_err(|denial| denial.error)
+        {
             Ok(admission) => {
                 assert!(admission.principal.is_some());
                 true
