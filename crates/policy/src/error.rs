@@ -37,6 +37,7 @@ pub enum PolicyError {
 }
 
 impl PolicyError {
+    #[cfg(feature = "casbin")]
     pub(crate) fn model(line: usize, reason: impl Into<String>) -> Self {
         Self::Model {
             line,

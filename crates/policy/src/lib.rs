@@ -27,29 +27,50 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "casbin")]
 mod cache;
+#[cfg(feature = "casbin")]
 mod comparison;
+#[cfg(feature = "casbin")]
 mod compiled;
+#[cfg(feature = "casbin")]
 mod compiler;
 mod csv;
+#[cfg(feature = "casbin")]
 mod decisions;
 mod error;
+#[cfg(feature = "casbin")]
 mod evaluator;
+#[cfg(feature = "casbin")]
 mod functions;
+#[cfg(feature = "casbin")]
 mod lines;
+#[cfg(feature = "casbin")]
 mod model;
+#[cfg(feature = "casbin")]
 mod paths;
+#[cfg(feature = "casbin")]
 mod pattern;
+#[cfg(feature = "casbin")]
 mod policy;
+#[cfg(feature = "casbin")]
 mod raw;
+#[cfg(feature = "casbin")]
 mod roles;
+#[cfg(feature = "casbin")]
 mod scan;
+#[cfg(feature = "casbin")]
 mod shape;
+#[cfg(feature = "casbin")]
 mod warnings;
 
 pub use csv::{NumberedLine, parse_csv, print_csv};
+#[cfg(feature = "casbin")]
 pub use decisions::{Expected, ExpectedDecision, Mismatch, parse_decisions, run_decisions};
 pub use error::PolicyError;
+#[cfg(feature = "casbin")]
 pub use model::PolicyModel;
+#[cfg(feature = "casbin")]
 pub use policy::{CasbinPolicy, compile, compile_text};
+#[cfg(feature = "casbin")]
 pub use raw::RawEnforcer;

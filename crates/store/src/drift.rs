@@ -12,7 +12,12 @@ use std::{
 use bekci_core::{PrincipalKey, signin::StoreError};
 use tokio::sync::watch;
 
-use crate::{Store, compared::Agreement, node::Node, redis_link::ScanPlace, shared::Label};
+use crate::{
+    Store,
+    compared::Agreement,
+    node::Node,
+    shared::{Label, ScanPlace},
+};
 
 /// How many names the shared cache is asked for at once.
 const PAGE: usize = 100;

@@ -7,7 +7,9 @@
 //! 4. Before an identifier is written, PostgreSQL compares normal forms of its own too, which reads the whole table, for an identifier that is not ASCII alone.
 //! 5. Two writers of one identifier take turns.
 
-use std::{cmp::Ordering, collections::HashMap};
+#[cfg(any(feature = "sqlite", test))]
+use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use bekci_core::{
     ModelSpec, PrincipalKey,
@@ -35,6 +37,7 @@ const MOST_ROWS: usize = 32;
 const MOST_ACCOUNTS: usize = 200_000;
 
 /// The order of [`COLLATION`].
+#[cfg(any(feature = "sqlite", test))]
 pub(crate) fn compare(one: &str, other: &str) -> Ordering {
     if one.is_ascii() && other.is_ascii() {
         let folded = |text: &str| text.bytes().map(|byte| byte.to_ascii_lowercase()).collect::<Vec<u8>>();

@@ -39,9 +39,11 @@ mod load;
 mod mails;
 mod node;
 mod policies;
+#[cfg(feature = "postgres")]
 mod pooler;
 mod providers;
 mod redis_check;
+#[cfg(feature = "redis")]
 mod redis_link;
 mod rights;
 mod sessions;
@@ -49,6 +51,9 @@ mod shared;
 #[cfg(test)]
 mod sim;
 mod sql;
+
+#[cfg(not(any(feature = "mariadb", feature = "postgres", feature = "sqlite")))]
+compile_error!("bekci needs a database: turn on one of the features `sqlite`, `postgres` and `mariadb`");
 
 use std::sync::Arc;
 
@@ -80,6 +85,7 @@ pub use keys::ChangeKey;
 pub use limits::{MemoryLimiter, RedisLimiter};
 pub use node::{CacheSettings, Metrics, MetricsSnapshot};
 pub use policies::{Policies, PolicyPage};
+#[cfg(feature = "postgres")]
 pub use pooler::check_pooler;
 pub use providers::Providers;
 pub use redis_check::{RedisProblem, RedisReport};
@@ -156,6 +162,7 @@ impl Store {
     /// # Errors
     /// [`OpenError`] where the connection or the settings cannot be used.
     pub async fn open(db: DatabaseConnection, settings: StoreSettings) -> Result<Self, OpenError> {
+        #[cfg(feature = "postgres")]
         check_pooler(&db).await?;
         let store = Self::open_quiet(db, settings).await?;
         // One that is down comes back by itself; one that refuses would leave sign-in closed.

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+#[cfg(feature = "redis")]
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// Why Redis cannot be used.
@@ -27,6 +28,7 @@ impl fmt::Display for RedisProblem {
     }
 }
 
+#[cfg(feature = "redis")]
 impl RedisProblem {
     /// What an error says, of commands that were tried.
     pub(crate) fn of(commands: impl Into<String>, error: &RedisError) -> Self {

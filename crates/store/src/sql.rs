@@ -127,9 +127,20 @@ pub(crate) fn ends_transaction(error: &DbErr) -> bool {
     let sea_orm::RuntimeErr::SqlxError(inner) = runtime else {
         return false;
     };
-    matches!(&**inner, sqlx::Error::Database(answer) if answer
-        .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
-        .is_some_and(|answer| matches!(answer.number(), 1205 | 1213)))
+    matches!(&**inner, sqlx::Error::Database(answer) if matches!(mariadb_number(&**answer), Some(1205 | 1213)))
+}
+
+/// The number of an error of MariaDB; `None`: the error is another database's.
+#[cfg(feature = "mariadb")]
+pub(crate) fn mariadb_number(answer: &dyn sqlx::error::DatabaseError) -> Option<u16> {
+    let answer = answer.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>();
+    answer.map(sqlx::mysql::MySqlDatabaseError::number)
+}
+
+/// Without the driver there is no such error.
+#[cfg(not(feature = "mariadb"))]
+pub(crate) fn mariadb_number(_: &dyn sqlx::error::DatabaseError) -> Option<u16> {
+    None
 }
 
 /// A name as a quoted identifier.

@@ -2,7 +2,7 @@
 
 use bekci_core::Entropy;
 use hmac::{Hmac, Mac};
-use rsa::rand_core::{CryptoRng, Error, RngCore};
+use p256::elliptic_curve::rand_core::{CryptoRng, Error, RngCore};
 use sha2::Sha512;
 use zeroize::Zeroizing;
 

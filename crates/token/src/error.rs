@@ -74,6 +74,9 @@ pub enum KeyStoreError {
         /// Its algorithm.
         algorithm: Algorithm,
     },
+    /// Keys of this kind are not built in.
+    #[error("{0} needs the cargo feature `rsa` of bekci, which is off")]
+    Feature(Algorithm),
     /// The source of chance gave none.
     #[error("no random bytes: {0}")]
     Entropy(String),

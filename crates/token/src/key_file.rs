@@ -11,7 +11,7 @@
 //! not in its name or its times, because they must survive copying. A key that was made elsewhere has none of them: it is for the algorithm of its
 //! guard, and counts as made in 1970, so that it signs at once and until a newer one does.
 
-use rsa::pkcs8::{LineEnding, SecretDocument};
+use p256::pkcs8::{LineEnding, SecretDocument};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use zeroize::Zeroizing;
 

@@ -34,6 +34,7 @@ mod algorithm;
 mod cache;
 mod claims;
 mod compact;
+mod crypto;
 mod entropy;
 mod error;
 mod header;

@@ -1,4 +1,4 @@
-//! One key: made, read, and put to work. The signatures themselves are jsonwebtoken's.
+//! One key: made, read, and put to work. The signatures themselves are in `crypto`.
 
 use std::fmt;
 
@@ -6,28 +6,30 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bekci_core::{Entropy, GuardName};
 use ed25519_dalek::pkcs8::KeypairBytes;
 use hkdf::Hkdf;
-use jsonwebtoken::{DecodingKey, EncodingKey, crypto};
-use p256::elliptic_curve::sec1::ToEncodedPoint;
-use rsa::{
-    RsaPrivateKey,
-    pkcs1::EncodeRsaPrivateKey,
+use jsonwebtoken::{DecodingKey, EncodingKey};
+use p256::{
+    elliptic_curve::sec1::ToEncodedPoint,
     pkcs8::{DecodePrivateKey, EncodePrivateKey, SecretDocument},
-    traits::PublicKeyParts,
 };
+#[cfg(feature = "rsa")]
+use rsa::{RsaPrivateKey, pkcs1::EncodeRsaPrivateKey, traits::PublicKeyParts};
 use serde::Serialize;
 use sha2::Sha512;
 use zeroize::Zeroizing;
 
 use crate::{
     algorithm::Algorithm,
+    crypto,
     entropy::{SeededRng, random},
     error::KeyStoreError,
     key_id::KeyId,
 };
 
 /// 3072 bits are the 128-bit strength that every other algorithm here has (NIST SP 800-57 part 1, table 2).
+#[cfg(feature = "rsa")]
 const RSA_BITS: usize = 3072;
 /// The largest modulus that the library verifies with.
+#[cfg(feature = "rsa")]
 const RSA_MAX_BITS: usize = 4096;
 
 /// The public part of a key, in the words of a JWK (RFC 7518 section 6, RFC 8037 section 2). Equal for equal keys.
@@ -38,6 +40,7 @@ pub(crate) enum PublicKey {
     Okp { crv: &'static str, x: String },
     #[serde(rename = "EC")]
     Ec { crv: &'static str, x: String, y: String },
+    #[cfg(feature = "rsa")]
     #[serde(rename = "RSA")]
     Rsa { n: String, e: String },
 }
@@ -63,7 +66,7 @@ fn base64url(bytes: impl AsRef<[u8]>) -> String {
 
 /// A new private key in PKCS#8; `None` for a symmetric algorithm, whose keys are derived.
 pub(crate) fn generate(algorithm: Algorithm, entropy: &dyn Entropy) -> Result<Option<SecretDocument>, KeyStoreError> {
-    let failed = |error: rsa::pkcs8::Error| KeyStoreError::Entropy(format!("no key came of them: {error}"));
+    let failed = |error: p256::pkcs8::Error| KeyStoreError::Entropy(format!("no key came of them: {error}"));
     match algorithm {
         Algorithm::EdDsa => {
             // Without the public key in it: version 1, since OpenSSL does not read version 2 (RFC 5958).
@@ -81,6 +84,9 @@ pub(crate) fn generate(algorithm: Algorithm, entropy: &dyn Entropy) -> Result<Op
             let key = p384::SecretKey::random(&mut SeededRng::new(entropy)?);
             key.to_pkcs8_der().map(Some).map_err(failed)
         }
+        #[cfg(not(feature = "rsa"))]
+        Algorithm::Rs256 | Algorithm::Ps256 => Err(KeyStoreError::Feature(algorithm)),
+        #[cfg(feature = "rsa")]
         Algorithm::Rs256 | Algorithm::Ps256 => {
             let key = RsaPrivateKey::new(&mut SeededRng::new(entropy)?, RSA_BITS)
                 .map_err(|error| KeyStoreError::Entropy(format!("no key came of them: {error}")))?;
@@ -124,6 +130,9 @@ impl SigningKey {
                     .to_encoded_point(false);
                 Self::on_curve(algorithm, bytes, point.as_bytes(), "P-384", point.x().zip(point.y()))
             }
+            #[cfg(not(feature = "rsa"))]
+            Algorithm::Rs256 | Algorithm::Ps256 => Err(KeyStoreError::Feature(algorithm).to_string()),
+            #[cfg(feature = "rsa")]
             Algorithm::Rs256 | Algorithm::Ps256 => {
                 Self::from_rsa(algorithm, &RsaPrivateKey::from_pkcs8_der(bytes).map_err(other)?)
             }
@@ -153,6 +162,7 @@ impl SigningKey {
         })
     }
 
+    #[cfg(feature = "rsa")]
     fn from_rsa(algorithm: Algorithm, key: &RsaPrivateKey) -> Result<Self, String> {
         let bits = key.n().bits();
         if !(RSA_BITS..=RSA_MAX_BITS).contains(&bits) {
@@ -208,11 +218,11 @@ impl SigningKey {
 
     /// The signature of the message, in base64url.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<String, String> {
-        crypto::sign(message, &self.encoding, self.algorithm.jsonwebtoken()).map_err(|error| error.to_string())
+        crypto::sign(message, &self.encoding, self.algorithm.jsonwebtoken())
     }
 
     /// Whether the signature, in base64url, is this key's over the message. An error of the library is a no.
     pub(crate) fn verifies(&self, message: &[u8], signature: &str) -> bool {
-        crypto::verify(signature, message, &self.decoding, self.algorithm.jsonwebtoken()).unwrap_or(false)
+        crypto::verifies(signature, message, &self.decoding, self.algorithm.jsonwebtoken())
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bekci_core::{Clock, Entropy, GuardName};
-use rsa::pkcs8::SecretDocument;
+use p256::pkcs8::SecretDocument;
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 

@@ -6,9 +6,11 @@ use bekci_core::{
     AuthGuard, Clock, Entropy, FindCredentials, Gate, GateParts, GuardName, GuardSettingsError, Meter, ModelName,
     ModelSpec, NameError, PolicyCompiler, Registering, RootSecret, Unmetered, UserProvider, Verification,
 };
-use bekci_migration::sea_orm_migration::sea_orm::{DatabaseConnection, DbBackend};
 use bekci_signin::{HasherError, PasswordHasher, SignIn, SignInParts};
-use bekci_store::{OpenError, Providers, RedisSettings, Store, StoreSettings, SystemClock};
+use bekci_store::{
+    OpenError, Providers, RedisSettings, Store, StoreSettings, SystemClock,
+    sea_orm::{DatabaseConnection, DbBackend},
+};
 use bekci_token::{KeyRing, KeyStore, KeyStoreError, OsEntropy, RingError, RingGuard, RingSettings};
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
@@ -467,6 +469,7 @@ impl Builder {
         let looking = tokio::spawn(look_at_keys(Arc::clone(&keys), stopped));
         Ok(Bekci::new(Parts {
             watch,
+            #[cfg(feature = "migration")]
             database,
             store,
             sign_in,

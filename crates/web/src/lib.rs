@@ -5,6 +5,9 @@
 //! 3. [`Front`] stands before the whole application, [`Require`] before what is guarded, `#[permission]` on what asks more.
 //! 4. A handler takes [`Auth<G>`](Auth). Where nothing admitted the request for `G`, it answers 500 and the log says which `wrap` to add.
 //!
+//! Cargo features, all on by default: `sqlite`, `postgres` and `mariadb` (one of them is needed), `redis`, `rsa` (RS256 and PS256), `casbin` (`PolicyModel`),
+//! `migration` (`Bekci::migrate`). What needs one that is off is refused with its name. `testing` is for tests of applications.
+//!
 //! ```
 //! use actix_web::{App, HttpResponse, delete, test, web};
 //! use bekci::{Auth, Bekci, Settings, permission, permissions};
@@ -79,6 +82,8 @@ mod host;
 mod in_code;
 mod mail;
 mod middleware;
+#[cfg(feature = "migration")]
+mod migrating;
 mod model;
 mod openapi;
 mod permission;
@@ -95,13 +100,16 @@ mod who;
 pub use actix_web_httpauth as httpauth;
 pub use audited::AuditTrail;
 pub use auth::aliases::{call_names, is_call};
-pub use bekci::{Bekci, model_table};
+pub use bekci::Bekci;
 pub use bekci_core as core;
 pub use bekci_core::{Registering, Verification, async_trait};
 pub use bekci_derive::{AuthModel, guard, permission, permissions};
 pub use bekci_mail::{MailTls, Sender, SmtpSettings, Transport, TransportError};
+#[cfg(feature = "migration")]
 pub use bekci_migration as migration;
-pub use bekci_policy::{PolicyModel, parse_csv};
+#[cfg(feature = "casbin")]
+pub use bekci_policy::PolicyModel;
+pub use bekci_policy::parse_csv;
 pub use bekci_signin::{
     Accounts as OwnAccounts, Argon2Cost, AttemptResult, HashSettings, Identifier, IssueOrder, PasswordChange,
     PasswordHasher, RegisterAttempt, RegisterOutcome, Requester, SignInError, SignedIn, SignedOut, TemporarySignIn,
@@ -123,6 +131,8 @@ pub use in_code::{
 };
 pub use mail::MailSettings;
 pub use middleware::{AsIs, BadCors, Cors, CorsSettings, Front, RequestContext, Require, RequireService};
+#[cfg(feature = "migration")]
+pub use migrating::model_table;
 #[doc(hidden)]
 pub use model::key_of;
 pub use model::{AsPrincipal, AuthModel, GuardType, KeyFault};

@@ -13,6 +13,7 @@
 mod aftermath;
 
 use sea_orm_migration::DbErr;
+#[cfg(feature = "mariadb")]
 use sea_orm_migration::sea_orm::{RuntimeErr, sqlx};
 use sea_orm_migration::sea_query::{Index, IndexCreateStatement, MysqlQueryBuilder, TableCreateStatement};
 
@@ -223,13 +224,7 @@ impl Dialect for MariaDb {
     }
 
     fn advice(&self, error: &DbErr) -> Option<&'static str> {
-        let (DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner))) = error else {
-            return None;
-        };
-        let sqlx::Error::Database(answer) = &**inner else {
-            return None;
-        };
-        match answer.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?.number() {
+        match number(error)? {
             1419 => Some(
                 "the server has a binary log and lets this user make no triggers: set log_bin_trust_function_creators = 1, \
                  or migrate as a user with SUPER; then run the migration again",
@@ -343,6 +338,25 @@ impl MariaDb {
             .collect();
         changed.join("\nOR ")
     }
+}
+
+/// The number of the server's error; `None`: it is another's.
+#[cfg(feature = "mariadb")]
+fn number(error: &DbErr) -> Option<u16> {
+    let (DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner))) = error else {
+        return None;
+    };
+    let sqlx::Error::Database(answer) = &**inner else {
+        return None;
+    };
+    let answer = answer.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>();
+    answer.map(sqlx::mysql::MySqlDatabaseError::number)
+}
+
+/// Without the driver there is no such error.
+#[cfg(not(feature = "mariadb"))]
+fn number(_: &DbErr) -> Option<u16> {
+    None
 }
 
 fn is_own(create: &str) -> bool {

@@ -4,6 +4,7 @@ use bekci_core::signin::StoreError;
 use sea_orm::{DbErr, RuntimeErr, SqlErr, Value, sqlx};
 
 use super::DirectoryError;
+use crate::sql::mariadb_number;
 
 /// The value of a column; `None`: a list or an object, which no column takes.
 pub(super) fn column_value(json: &serde_json::Value) -> Option<Value> {
@@ -50,9 +51,7 @@ pub(crate) fn about_values(error: &DbErr) -> Option<String> {
         }
         sqlx::error::ErrorKind::CheckViolation => {}
         // MariaDB: truncated, out of range, too long, of another type, a failed constraint.
-        _ if answer
-            .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
-            .is_some_and(|answer| matches!(answer.number(), 1264 | 1265 | 1292 | 1366 | 1406 | 4025)) => {}
+        _ if matches!(mariadb_number(&**answer), Some(1264 | 1265 | 1292 | 1366 | 1406 | 4025)) => {}
         // PostgreSQL: class 22 is data that no type takes, 42804 a value of another type than the column's.
         _ => {
             let of_values = |code: &str| code.len() == 5 && (code.starts_with("22") || code == "42804");

@@ -1,11 +1,17 @@
 //! Where refusals are counted: in this process, or in Redis for all nodes together. See [`bekci_core::RateLimiter`].
 
 mod memory;
+#[cfg(not(feature = "redis"))]
+mod off;
+#[cfg(feature = "redis")]
 mod redis;
 
 use std::sync::Arc;
 
 pub use self::memory::MemoryLimiter;
+#[cfg(not(feature = "redis"))]
+pub use self::off::RedisLimiter;
+#[cfg(feature = "redis")]
 pub use self::redis::RedisLimiter;
 use crate::{CacheSettings, RedisSettings, SharedCacheError};
 

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "postgres")]
 use sea_orm::{
     DbBackend,
     sqlx::postgres::{PgListener, PgPoolOptions},
@@ -45,6 +46,7 @@ pub(crate) enum Hint {
 }
 
 impl Hint {
+    #[cfg(any(feature = "redis", test))]
     pub(crate) fn payload(self) -> &'static str {
         match self {
             Self::Change => "",
@@ -154,6 +156,7 @@ impl Received {
 /// Starts listening for what the database and the shared cache can say.
 pub(crate) fn hints(node: &Node, stop: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
     let mut listeners = Vec::new();
+    #[cfg(feature = "postgres")]
     if node.backend() == DbBackend::Postgres {
         listeners.push(tokio::spawn(until_stopped(
             stop.clone(),
@@ -195,6 +198,7 @@ async fn until_stopped<F: Future<Output = bool>>(
     }
 }
 
+#[cfg(feature = "postgres")]
 async fn from_postgres(node: &Node) -> bool {
     // A connection of its own: the pool would miss one for as long as the node runs, and two where a reload opens a node beside it.
     let options = node.db().inner().get_postgres_connection_pool().connect_options();

@@ -64,6 +64,11 @@ pub(crate) struct World {
     pub(crate) ring: KeyRing,
 }
 
+/// Whether keys of this kind are built in.
+pub(crate) fn is_built(algorithm: Algorithm) -> bool {
+    cfg!(feature = "rsa") || !matches!(algorithm, Algorithm::Rs256 | Algorithm::Ps256)
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         Self::with(Algorithm::EdDsa)

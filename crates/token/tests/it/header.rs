@@ -5,7 +5,7 @@ use bekci_core::{BearerToken, TokenFault, TokenVerifier};
 use bekci_token::Algorithm;
 use serde_json::{Value, json};
 
-use crate::forge::World;
+use crate::forge::{World, is_built};
 
 /// The good header with some members set; `null` is set too.
 fn header_with(world: &World, members: Value) -> String {
@@ -18,7 +18,7 @@ fn header_with(world: &World, members: Value) -> String {
 
 #[test]
 fn a_good_token_of_every_algorithm_is_accepted() {
-    for algorithm in Algorithm::ALL {
+    for algorithm in Algorithm::ALL.into_iter().filter(|algorithm| is_built(*algorithm)) {
         let world = World::with(algorithm);
         assert_eq!(
             world

@@ -6,7 +6,7 @@ use bekci_core::TokenKind;
 use bekci_token::{Algorithm, Inspection, inspect_with_jwks};
 use serde_json::json;
 
-use crate::forge::{NOW, World};
+use crate::forge::{NOW, World, is_built};
 
 fn failed(inspection: &Inspection) -> Vec<&str> {
     inspection
@@ -133,7 +133,8 @@ fn nothing_that_a_stranger_wrote_reaches_the_terminal_as_it_is() {
 
 #[test]
 fn a_token_is_judged_by_other_keys_where_they_are_given() {
-    for algorithm in [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Es384, Algorithm::Rs256] {
+    let algorithms = [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Es384, Algorithm::Rs256];
+    for algorithm in algorithms.into_iter().filter(|algorithm| is_built(*algorithm)) {
         let world = World::with(algorithm);
         let set = world.ring.jwks().to_string();
         let judge =

@@ -5,7 +5,7 @@ use bekci_token::Algorithm;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use crate::forge::{NOW, World, decoded, name};
+use crate::forge::{NOW, World, decoded, is_built, name};
 
 #[test]
 fn header_and_claims_stand_in_the_contracts_order() {
@@ -90,7 +90,10 @@ fn the_jwk_set_has_every_public_part_and_no_private_one() {
         (Algorithm::Es256, vec!["alg", "crv", "kid", "kty", "use", "x", "y"]),
         (Algorithm::Es384, vec!["alg", "crv", "kid", "kty", "use", "x", "y"]),
         (Algorithm::Rs256, vec!["alg", "e", "kid", "kty", "n", "use"]),
-    ] {
+    ]
+    .into_iter()
+    .filter(|(algorithm, _)| is_built(*algorithm))
+    {
         let world = World::with(algorithm);
         let set = world.ring.jwks();
         let keys = set["keys"].as_array().unwrap();

@@ -10,7 +10,7 @@ use jsonwebtoken::EncodingKey;
 use rsa::pkcs8::{EncodePublicKey, LineEnding, spki::SubjectPublicKeyInfoRef};
 use serde_json::json;
 
-use crate::forge::{World, decoded};
+use crate::forge::{World, decoded, is_built};
 
 fn with_signature(good: &str, signature: &[u8]) -> String {
     let (message, _) = good.rsplit_once('.').unwrap();
@@ -72,7 +72,8 @@ fn public_forms(world: &World) -> Vec<Vec<u8>> {
 
 #[test]
 fn a_public_key_is_no_mac_secret_in_any_form_of_it() {
-    for algorithm in [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256] {
+    let algorithms = [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256];
+    for algorithm in algorithms.into_iter().filter(|algorithm| is_built(*algorithm)) {
         let world = World::with(algorithm);
         let forms = public_forms(&world);
         assert!(forms.len() >= 9, "{}", forms.len());
