@@ -66,7 +66,7 @@ fn measure(options: &Options) {
     }
     if options.names("scale") {
         say("how it grows …");
-        parts.push(scale::measure());
+        parts.push(scale::measure(options.largest));
     }
     let text = parts.join("\n");
     let _written = write!(std::io::stdout().lock(), "{text}");

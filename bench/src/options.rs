@@ -25,6 +25,8 @@ pub(crate) struct Options {
     pub(crate) seconds: u32,
     /// Which tables: all where it is empty.
     tables: Vec<String>,
+    /// The largest size of the table of growth.
+    pub(crate) largest: u32,
     /// Whether the tables are written into the document.
     pub(crate) write: bool,
 }
@@ -32,11 +34,12 @@ pub(crate) struct Options {
 const TABLES: [&str; 5] = ["inside", "outside", "rest", "attack", "scale"];
 
 const USAGE: &str = "\
-cargo run --release -p bekci-bench -- [--repetitions 7] [--seconds 3] [--only inside|outside|rest|attack|scale]… [--write]
+cargo run --release -p bekci-bench -- [--repetitions 7] [--seconds 3] [--only inside|outside|rest|attack|scale]… [--largest 1000000] [--write]
 
   --repetitions N  the median of so many
   --seconds N      how long wrk asks in one repetition
   --only TABLE     one of the tables alone; `scale`, up to a million members of a role, is measured only if it is named
+  --largest N      the largest size of the table `scale`, which begins with 1000
   --write          puts the tables into docs/performance.md, between its markers
 ";
 
@@ -45,6 +48,7 @@ impl Options {
         let mut options = Self {
             repetitions: 7,
             seconds: 3,
+            largest: 1_000_000,
             tables: Vec::new(),
             write: false,
         };
@@ -58,6 +62,7 @@ impl Options {
             match argument.as_str() {
                 "--repetitions" => options.repetitions = value().parse().unwrap(),
                 "--seconds" => options.seconds = value().parse().unwrap(),
+                "--largest" => options.largest = value().parse().unwrap(),
                 "--only" => options.tables.push(value()),
                 "--write" => options.write = true,
                 "serve" | "principal" => return Role::Gateway,
