@@ -312,10 +312,10 @@ mod tests {
     const BOUNDS: [(&str, u64); 6] = [
         ("plain", 5),
         ("open", 10),
-        ("guarded", 16),
-        ("public", 25),
-        ("checked", 31),
-        ("forward-auth", 36),
+        ("guarded", 15),
+        ("public", 19),
+        ("checked", 20),
+        ("forward-auth", 30),
     ];
 
     #[test]

@@ -72,8 +72,8 @@ pub use rule::{Consistency, RouteKind, RouteRule};
 pub use secret::{Purpose, RootSecret, WeakSecret};
 pub use session::{RefreshOutcome, RefreshRules, SessionId, SessionState, TEMPORARY, judge_refresh};
 pub use token::{
-    AccessClaims, BearerToken, IssueError, Standing, TokenFault, TokenId, TokenIssuer, TokenKind, TokenVerifier,
-    VerifiedClaims,
+    AccessClaims, BearerToken, Digits, IssueError, Standing, TokenFault, TokenId, TokenIssuer, TokenKind,
+    TokenVerifier, VerifiedClaims,
 };
 pub use weak::guessable;
 

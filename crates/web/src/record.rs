@@ -11,9 +11,10 @@ use actix_web::{
     http::{Method, StatusCode},
 };
 use bekci_core::{
-    Admission, AuthError, AuthGuard, Decided, Denial, ErrorCode, GuardName, Meter, Outcome, PrincipalKey, RequestHead,
-    RouteRule, SessionId, TenantName, ViewSource,
+    Admission, AuthError, AuthGuard, Decided, Denial, Digits, ErrorCode, GuardName, Meter, Outcome, PrincipalKey,
+    RequestHead, RouteRule, SessionId, TenantName, ViewSource,
 };
+use smallvec::SmallVec;
 
 use crate::{Trace, Voice, Watch};
 
@@ -33,10 +34,17 @@ struct Noted {
 /// What the gate said.
 #[derive(Debug)]
 struct Decision {
-    route: Box<str>,
+    /// Empty: none.
+    route: SmallVec<[u8; 40]>,
     refused: bool,
     source: Option<ViewSource>,
     took: Duration,
+}
+
+impl Decision {
+    fn route(&self) -> &str {
+        std::str::from_utf8(&self.route).unwrap_or_default()
+    }
 }
 
 /// Who acted, as far as it was proved.
@@ -99,7 +107,7 @@ impl Record {
             tenant: tenant.clone(),
         });
         noted.decision = Some(Decision {
-            route: route.into(),
+            route: SmallVec::from_slice(route.as_bytes()),
             refused: decided.is_err(),
             source,
             took,
@@ -109,7 +117,7 @@ impl Record {
     /// Notes that no route, or none that could be looked for, fits the request: it is refused as one that is denied.
     pub fn fits_no_route(&self, took: Duration) {
         self.0.borrow_mut().decision = Some(Decision {
-            route: Box::default(),
+            route: SmallVec::new(),
             refused: true,
             source: None,
             took,
@@ -157,7 +165,7 @@ impl Record {
             let is_allowed = outcome == Outcome::Allowed;
             meter.decided(&Decided {
                 guard: noted.guard(),
-                route: &decision.route,
+                route: decision.route(),
                 outcome,
                 code: reason.map(|reason| reason.code).filter(|_| !is_allowed),
                 source: decision.source,
@@ -195,6 +203,7 @@ impl Noted {
     ) {
         let (who, decision) = (self.who.as_ref(), self.decision.as_ref());
         let asked = self.asked.as_ref();
+        let session = who.map(|who| who.session.digits());
         tracing::info!(
             target: "bekci::request",
             request_id = request.voice.request_id.as_str(),
@@ -204,13 +213,13 @@ impl Noted {
             path = asked.map_or(request.path, |(_, path)| path),
             call = request.call.as_deref(),
             status = status.as_u16(),
-            route = decision.map(|decision| &*decision.route),
+            route = decision.map(Decision::route),
             outcome = outcome.as_str(),
             code = reason.map(|reason| reason.code.as_str()),
             reason = reason.map(|reason| &*reason.why),
             guard = self.guard().map(GuardName::as_str),
             principal = who.map(|who| who.key.as_str()),
-            session = who.map(|who| who.session.to_string()),
+            session = session.as_ref().map(Digits::as_str),
             tenant = who.and_then(|who| who.tenant.as_ref()).map(TenantName::as_str),
             identity = decision.and_then(|decision| decision.source).map(ViewSource::as_str),
             decision_micros = decision.map(|decision| micros(decision.took)),

@@ -21,8 +21,8 @@ const FLAGS: std::ops::Range<usize> = 53..55;
 /// A request's trace, with the span that stands for it here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
-    /// `00-<trace>-<span>-<flags>`.
-    header: String,
+    /// `00-<trace>-<span>-<flags>`. Each request has one, so that it needs no memory of its own.
+    header: [u8; FLAGS.end],
     continued: bool,
 }
 
@@ -33,38 +33,35 @@ impl Trace {
         let given = only(headers, &TRACEPARENT).and_then(parts);
         let continued = given.is_some();
         let (fresh_trace, span): ([u8; 16], [u8; 8]) = (chance::bytes(), chance::bytes());
-        let mut header = String::with_capacity(FLAGS.end);
-        header.push_str(VERSION);
-        header.push('-');
+        let mut header = *b"00-________________________________-________________-01";
         match given {
-            Some((trace, _)) => header.push_str(trace),
-            None => hex(&mut header, &fresh_trace),
+            Some((trace, _)) => fill(&mut header, TRACE, trace.bytes()),
+            None => fill(&mut header, TRACE, hex(&fresh_trace)),
         }
-        header.push('-');
-        hex(&mut header, &span);
-        header.push('-');
+        fill(&mut header, PARENT, hex(&span));
         // Of the flags of a later version those are kept that are known (section 4.3).
         let flags = given.map_or(1, |(_, flags)| flags & 1);
-        hex(&mut header, &[flags]);
+        fill(&mut header, FLAGS, hex(&[flags]));
         Self { header, continued }
     }
 
     /// The trace's id: 32 hexadecimal digits.
     #[must_use]
     pub fn id(&self) -> &str {
-        self.header.get(TRACE).unwrap_or_default()
+        self.header().get(TRACE).unwrap_or_default()
     }
 
     /// The id of the span that stands for this request: 16 hexadecimal digits.
     #[must_use]
     pub fn span(&self) -> &str {
-        self.header.get(PARENT).unwrap_or_default()
+        self.header().get(PARENT).unwrap_or_default()
     }
 
     /// The `traceparent` for whoever is asked next.
     #[must_use]
     pub fn header(&self) -> &str {
-        &self.header
+        // Of digits and dashes alone, so that the other case does not happen.
+        std::str::from_utf8(&self.header).unwrap_or_default()
     }
 
     /// Whether the caller's trace is continued; else its `tracestate` means nothing.
@@ -94,9 +91,14 @@ fn parts(text: &str) -> Option<(&str, u8)> {
     good.then_some((trace, u8::from_str_radix(flags, 16).ok()?))
 }
 
-fn hex(text: &mut String, bytes: &[u8]) {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
-    text.extend(digits.filter_map(|digit| char::from_digit(digit.into(), 16)));
+fn hex(bytes: &[u8]) -> impl Iterator<Item = u8> {
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    nibbles.map(|nibble| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble })
+}
+
+fn fill(header: &mut [u8], place: std::ops::Range<usize>, text: impl Iterator<Item = u8>) {
+    let places = header.get_mut(place).unwrap_or_default();
+    places.iter_mut().zip(text).for_each(|(place, byte)| *place = byte);
 }
 
 #[cfg(test)]

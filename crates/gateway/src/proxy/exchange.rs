@@ -30,6 +30,8 @@ use super::{
 const READ: usize = 4 * 1024;
 /// How much is read at once of a larger body.
 const READ_LARGE: usize = 32 * 1024;
+/// A buffer of so many bytes is not kept for the next head.
+const LONG_HEAD: usize = 8 * 1024;
 /// How many interim answers (1xx) may come before the answer.
 const MAX_INTERIM: u8 = 16;
 
@@ -160,9 +162,19 @@ impl AnswerBody {
     }
 
     fn finish(&mut self) {
-        let Some(exchange) = self.exchange.take() else { return };
-        if self.keeps_alive && exchange.upload.is_done() {
-            pool::keep(&self.target, exchange.connection, self.clock.uptime());
+        let Some(Exchange {
+            mut connection, upload, ..
+        }) = self.exchange.take()
+        else {
+            return;
+        };
+        if self.keeps_alive && upload.is_done() {
+            let mut buffer = upload.into_buffer();
+            // A client's long head is no reason to hold as much from now on.
+            if !buffer.try_reclaim(LONG_HEAD) {
+                connection.head = buffer;
+            }
+            pool::keep(&self.target, connection, self.clock.uptime());
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The head of a request as its upstream receives it.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, net::IpAddr};
 
 use actix_web::{
     dev::RequestHead,
     http::{Method, header},
-    web::{Bytes, BytesMut},
+    web::BytesMut,
 };
 use bekci::Tenancy;
 use smallvec::SmallVec;
@@ -21,6 +21,8 @@ use super::{
     upstream::{HostHeader, Target},
 };
 
+/// As much as most heads have, with identity and token.
+const USUAL: usize = 3 * 1024;
 const TRACESTATE: &str = "tracestate";
 
 /// What of the gateway itself goes into a head.
@@ -57,13 +59,14 @@ pub(super) fn body_framing(request: &RequestHead) -> Result<Option<BodyFraming>,
     }
 }
 
-/// Writes the head. Ours come last and whatever the client said: its own copies are dropped by name, and those that its `Connection` header names before ours are set.
+/// Writes the head into a buffer, which may be a used one. Ours come last and whatever the client said: its own copies are dropped by name, and those that its `Connection` header names before ours are set.
 ///
 /// # Errors
 /// [`ProxyError::Malformed`], [`ProxyError::Loop`].
-pub(super) fn write(forward: &Forward<'_>, own: &Own<'_>) -> Result<Bytes, ProxyError> {
+pub(super) fn write(forward: &Forward<'_>, own: &Own<'_>, mut out: BytesMut) -> Result<BytesMut, ProxyError> {
     let request = forward.request;
-    let mut out = BytesMut::with_capacity(1024);
+    out.clear();
+    out.reserve(USUAL);
     push(&mut out, &[request.method.as_str(), " ", forward.path]);
     if let Some(query) = request.uri.query() {
         push(&mut out, &["?", query]);
@@ -83,7 +86,7 @@ pub(super) fn write(forward: &Forward<'_>, own: &Own<'_>) -> Result<Bytes, Proxy
         own.identity.write(&mut out, principal, forward.internal_token);
     }
     out.extend_from_slice(b"\r\n");
-    Ok(out.freeze())
+    Ok(out)
 }
 
 fn push(out: &mut BytesMut, texts: &[&str]) {
@@ -188,30 +191,66 @@ fn forwarded(out: &mut BytesMut, client: &Client) {
     if !hops.is_empty() {
         out.extend_from_slice(b"x-forwarded-for: ");
         for (at, hop) in hops.iter().enumerate() {
-            writes(out, format_args!("{}{hop}", if at == 0 { "" } else { ", " }));
+            push(out, &[if at == 0 { "" } else { ", " }]);
+            address(out, *hop);
         }
         out.extend_from_slice(b"\r\n");
     }
-    let (proto, host, port) = (client.scheme(), &client.host, client.port);
-    writes(
+    let (proto, host) = (client.scheme(), &*client.host);
+    push(
         out,
-        format_args!(
-            "x-forwarded-proto: {proto}\r\nx-forwarded-host: {host}\r\nx-forwarded-port: {port}\r\nforwarded: "
-        ),
+        &[
+            "x-forwarded-proto: ",
+            proto,
+            "\r\nx-forwarded-host: ",
+            host,
+            "\r\nx-forwarded-port: ",
+        ],
     );
+    decimal(out, client.port);
+    out.extend_from_slice(b"\r\nforwarded: ");
     for (at, hop) in hops.iter().enumerate() {
-        let comma = if at == 0 { "" } else { ", " };
-        if hop.is_ipv6() {
-            writes(out, format_args!("{comma}for=\"[{hop}]\""));
+        let (opening, closing) = if hop.is_ipv6() {
+            ("for=\"[", "]\"")
         } else {
-            writes(out, format_args!("{comma}for={hop}"));
-        }
+            ("for=", "")
+        };
+        push(out, &[if at == 0 { "" } else { ", " }, opening]);
+        address(out, *hop);
+        push(out, &[closing]);
         if at == 0 {
-            writes(out, format_args!(";host=\"{host}\";proto={proto}"));
+            push(out, &[";host=\"", host, "\";proto=", proto]);
         }
     }
     if hops.is_empty() {
-        writes(out, format_args!("for=unknown;host=\"{host}\";proto={proto}"));
+        push(out, &["for=unknown;host=\"", host, "\";proto=", proto]);
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// An address as `Display` has it. Its way pads, which costs more than all else of these lines.
+fn address(out: &mut BytesMut, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (at, octet) in address.octets().into_iter().enumerate() {
+                push(out, &[if at == 0 { "" } else { "." }]);
+                decimal(out, octet.into());
+            }
+        }
+        IpAddr::V6(address) => writes(out, format_args!("{address}")),
+    }
+}
+
+fn decimal(out: &mut BytesMut, number: u16) {
+    let mut digits: SmallVec<[u8; 5]> = SmallVec::new();
+    let mut left = number;
+    loop {
+        digits.push(b'0' + u8::try_from(left % 10).unwrap_or_default());
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    digits.reverse();
+    out.extend_from_slice(&digits);
 }

@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
-use actix_web::{http::Method, web::Bytes};
+use actix_web::{http::Method, web::BytesMut};
 use bekci_core::Clock;
 use tokio::time::{sleep, timeout};
 
@@ -61,7 +61,7 @@ async fn is_well(target: &Target, path: &str) -> bool {
         "GET {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: bekci\r\nconnection: close\r\n\r\n",
         target.authority
     );
-    let mut exchange = Exchange::new(connection, Upload::new(Bytes::from(head), None));
+    let mut exchange = Exchange::new(connection, Upload::new(BytesMut::from(head.as_bytes()), None));
     let answer = timeout(PATIENCE, poll_fn(|cx| exchange.poll_head(&Method::GET, cx))).await;
     matches!(answer, Ok(Ok(head)) if head.status.is_success())
 }

@@ -174,7 +174,7 @@ impl Proxy {
         let mut may_reuse = true;
         loop {
             let begun = self.parts.clock.uptime();
-            let (connection, target) = self.connect(forward.upstream, may_reuse).await?;
+            let (mut connection, target) = self.connect(forward.upstream, may_reuse).await?;
             let own = Own {
                 tenancy: &self.parts.tenancy,
                 stripped: &self.parts.stripped,
@@ -185,7 +185,7 @@ impl Proxy {
                 framing,
                 opens_websocket,
             };
-            let head = head::write(forward, &own)?;
+            let head = head::write(forward, &own, std::mem::take(&mut connection.head))?;
             let may_retry = connection.reused && framing.is_none() && is_idempotent(method);
             let mut exchange = Exchange::new(connection, Upload::new(head, body.take()));
             let outcome = match head_of(&mut exchange, method, forward.upstream).await {

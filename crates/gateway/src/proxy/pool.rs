@@ -44,6 +44,8 @@ pub(super) struct Connection {
     pub(super) stream: Stream,
     /// What was received and not read yet.
     pub(super) input: BytesMut,
+    /// For the head of the next request.
+    pub(super) head: BytesMut,
     /// Whether it has carried a request before.
     pub(super) reused: bool,
     /// For all its requests.
@@ -111,6 +113,7 @@ pub(super) async fn open(target: &Target, limit: Duration) -> Result<Connection,
     Ok(Connection {
         stream,
         input: BytesMut::new(),
+        head: BytesMut::new(),
         reused: false,
         timer: KeptTimer::default(),
     })

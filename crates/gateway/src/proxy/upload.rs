@@ -9,7 +9,7 @@ use std::{
 use actix_web::{
     dev::Payload,
     error::PayloadError,
-    web::{Buf, Bytes, BytesMut},
+    web::{Buf, BytesMut},
 };
 use futures_util::Stream;
 use tokio::io::AsyncWrite;
@@ -32,7 +32,7 @@ pub(super) enum BodyFraming {
 
 /// The sending half of an exchange.
 pub(super) struct Upload {
-    head: Bytes,
+    head: BytesMut,
     gathered: BytesMut,
     body: Option<(Payload, BodyFraming)>,
     closes: bool,
@@ -45,7 +45,7 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    pub(super) fn new(head: Bytes, body: Option<(Payload, BodyFraming)>) -> Self {
+    pub(super) fn new(head: BytesMut, body: Option<(Payload, BodyFraming)>) -> Self {
         let mut upload = Self {
             head,
             gathered: BytesMut::new(),
@@ -67,6 +67,11 @@ impl Upload {
     pub(super) fn tunnel(&mut self, payload: Payload) {
         self.body = Some((payload, BodyFraming::Raw));
         self.closes = true;
+    }
+
+    /// The buffer of the head, for another one.
+    pub(super) fn into_buffer(self) -> BytesMut {
+        self.head
     }
 
     /// Whether all was sent.

@@ -31,7 +31,7 @@ impl RequestId {
     }
 
     fn made() -> Self {
-        Self(TokenId(crate::chance::bytes()).to_string().into())
+        Self(TokenId(crate::chance::bytes()).digits().as_str().into())
     }
 
     /// The id as text.
