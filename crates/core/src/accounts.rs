@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
+    invites::InvitedTo,
     key::PrincipalKey,
     mail::{EmailAddress, Mail},
     name::{GuardName, ModelName},
@@ -33,6 +34,8 @@ pub enum CodePurpose {
     SignIn,
     /// Makes a temporary identity permanent.
     Verification,
+    /// Gives a role to an account.
+    Invite,
 }
 
 impl CodePurpose {
@@ -45,6 +48,7 @@ impl CodePurpose {
             Self::ResetPassword => "reset_password",
             Self::SignIn => "sign_in",
             Self::Verification => "verification",
+            Self::Invite => "invite",
         }
     }
 }
@@ -56,6 +60,9 @@ pub struct CodeAbout {
     pub address: EmailAddress,
     /// The session in which it was requested.
     pub session: Option<SessionId>,
+    /// What an invitation gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invite: Option<InvitedTo>,
 }
 
 impl fmt::Debug for CodeAbout {

@@ -115,6 +115,8 @@ pub enum Registering {
     /// No client may register.
     #[default]
     Closed,
+    /// A client may register with an invitation.
+    Invited,
     /// Any client may register.
     Open,
 }

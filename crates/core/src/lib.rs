@@ -21,6 +21,7 @@ mod gate;
 mod guard;
 pub mod identifier;
 mod identity;
+pub mod invites;
 mod key;
 mod lasting;
 mod limit;

@@ -117,11 +117,13 @@ pub enum MailKind {
     SignInLink,
     /// A code that completes a sign-in by password.
     VerificationCode,
+    /// A link that accepts an invitation.
+    Invitation,
 }
 
 impl MailKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::VerifyAddress,
         Self::AddressInUse,
         Self::ResetPassword,
@@ -131,6 +133,7 @@ impl MailKind {
         Self::SignInCode,
         Self::SignInLink,
         Self::VerificationCode,
+        Self::Invitation,
     ];
 
     /// The name in templates, metrics and events.
@@ -146,6 +149,7 @@ impl MailKind {
             Self::SignInCode => "sign_in_code",
             Self::SignInLink => "sign_in_link",
             Self::VerificationCode => "verification_code",
+            Self::Invitation => "invitation",
         }
     }
 }

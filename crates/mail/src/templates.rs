@@ -147,7 +147,7 @@ fn one_line(text: &str) -> String {
 
 /// Each value that a template may use.
 fn samples() -> BTreeMap<String, String> {
-    ["link", "code", "minutes", "address"]
+    ["link", "code", "minutes", "address", "days"]
         .map(|name| (name.to_owned(), "0".to_owned()))
         .into()
 }
@@ -235,6 +235,8 @@ fn source(kind: MailKind, language: MailLanguage) -> &'static str {
         (K::SignInLink, Turkish) => include_str!("../templates/sign_in_link.tr.txt"),
         (K::VerificationCode, English) => include_str!("../templates/verification_code.en.txt"),
         (K::VerificationCode, Turkish) => include_str!("../templates/verification_code.tr.txt"),
+        (K::Invitation, English) => include_str!("../templates/invitation.en.txt"),
+        (K::Invitation, Turkish) => include_str!("../templates/invitation.tr.txt"),
     }
 }
 

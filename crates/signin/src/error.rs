@@ -128,6 +128,9 @@ pub enum SignInError {
     /// A value that the table of accounts refuses.
     #[error("{0}")]
     Refused(Box<str>),
+    /// The caller lacks this right.
+    #[error("the caller lacks the {0}")]
+    MissingRight(Box<str>),
     /// The sign-in is too old for this.
     #[error("the sign-in is not fresh")]
     NotFresh,
@@ -186,7 +189,7 @@ impl SignInError {
             Self::RegistrationClosed => ErrorCode::RegistrationClosed,
             Self::Taken => ErrorCode::Conflict,
             Self::Weak(_) | Self::Refused(_) => ErrorCode::ValidationFailed,
-            Self::NotFresh => ErrorCode::Forbidden,
+            Self::NotFresh | Self::MissingRight(_) => ErrorCode::Forbidden,
             Self::NotInTenant(_) => ErrorCode::Forbidden,
             Self::RefreshInvalid => ErrorCode::RefreshTokenInvalid,
             Self::RefreshExpired => ErrorCode::RefreshTokenExpired,
@@ -229,6 +232,7 @@ impl SignInError {
             | Self::RegistrationClosed
             | Self::Taken
             | Self::NotFresh
+            | Self::MissingRight(_)
             | Self::AmbiguousCredentials
             | Self::TokenMissing
             | Self::GuardMismatch
@@ -272,6 +276,7 @@ impl SignInError {
             | Self::Weak(_)
             | Self::Refused(_)
             | Self::NotFresh
+            | Self::MissingRight(_)
             | Self::AmbiguousCredentials
             | Self::TokenMissing
             | Self::GuardMismatch
@@ -304,6 +309,7 @@ impl SignInError {
             | Self::Weak(_)
             | Self::Refused(_)
             | Self::NotFresh
+            | Self::MissingRight(_)
             | Self::Field { .. }
             | Self::AmbiguousCredentials
             | Self::TokenMissing

@@ -27,6 +27,6 @@ pub use password::{
 };
 pub use refresh_token::{NotARefreshToken, RefreshTokens};
 pub use service::{
-    AccessSubject, AccountParts, Accounts, CodeAttempt, CodeParts, IssuedAccess, PasswordChange, RegisterAttempt,
-    RegisterOutcome, Requester, SignIn, SignInParts, StartedCode, VerificationAttempt,
+    AccessSubject, AccountParts, Accounts, CodeAttempt, CodeParts, InviteOrder, IssuedAccess, PasswordChange,
+    RegisterAttempt, RegisterOutcome, Requester, SignIn, SignInParts, StartedCode, VerificationAttempt,
 };

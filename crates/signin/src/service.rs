@@ -31,8 +31,8 @@ use time::OffsetDateTime;
 
 pub use self::{
     accounts::{
-        AccountParts, Accounts, CodeAttempt, PasswordChange, RegisterAttempt, RegisterOutcome, Requester, StartedCode,
-        VerificationAttempt,
+        AccountParts, Accounts, CodeAttempt, InviteOrder, PasswordChange, RegisterAttempt, RegisterOutcome, Requester,
+        StartedCode, VerificationAttempt,
     },
     one_time::CodeParts,
     tokens::{AccessSubject, IssuedAccess},

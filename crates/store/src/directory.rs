@@ -10,6 +10,7 @@ mod accounts;
 mod catalogue;
 mod codes;
 mod import;
+mod invites;
 pub(crate) mod own;
 mod provided;
 mod rows;

@@ -284,6 +284,12 @@ impl Store {
         Arc::new(directory::own::OwnAccounts(self.clone()))
     }
 
+    /// Invitations.
+    #[must_use]
+    pub fn invite_store(&self) -> Arc<dyn bekci_core::invites::InviteStore> {
+        Arc::new(directory::own::OwnAccounts(self.clone()))
+    }
+
     /// Sign-in by mailed secrets.
     #[must_use]
     pub fn code_store(&self) -> Arc<dyn bekci_core::codes::CodeStore> {

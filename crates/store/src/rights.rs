@@ -3,7 +3,7 @@
 mod permitting;
 mod taking;
 
-pub(crate) use permitting::{insert_role, role_numbered, roles_of};
+pub(crate) use permitting::{insert_role, role_named, role_numbered, roles_of};
 
 use bekci_core::{GuardName, Permission, PrincipalKey, RoleName, TenantName, signin::StoreError};
 use sea_orm::{ConnectionTrait, DbErr, Value};

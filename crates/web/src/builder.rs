@@ -448,6 +448,7 @@ impl Builder {
                 sign_in: sign_in.clone(),
                 store: store.account_store(),
                 codes,
+                invites: store.invite_store(),
             })
             .map(bekci_signin::Accounts::new);
         let ways = Ways {

@@ -158,8 +158,8 @@ pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
         temporary_ttl: seconds(section.temporary_ttl_seconds),
         registering: match section.register {
             types::Register::Open => Registering::Open,
-            // Invitations are refused in the file.
-            types::Register::Closed | types::Register::Invite => Registering::Closed,
+            types::Register::Invite => Registering::Invited,
+            types::Register::Closed => Registering::Closed,
         },
         require_verified_email: section.require_verified_email,
         own_attributes: own_attributes(config, section),

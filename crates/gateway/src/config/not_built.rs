@@ -46,7 +46,6 @@ const NOT_BUILT: &[NotBuilt] = &[
     in_code("guards.*.verification", |verification| is(verification, "custom"), "an application that checks its own code and confirms the sign-in (`confirm_verified`)"),
     row("guards.*.security_cookie_rotate_seconds", is_more_than_zero, "the rotating security cookie"),
     row("guards.*.sign_in.*", |way| !["password", "email_otp", "email_link"].iter().any(|built| is(way, built)), "that way to sign in"),
-    row("guards.*.register", |register| is(register, "invite"), "invitations"),
     row("idp", any, "identity providers"),
     row("clients", any, "introspection and revocation for clients"),
     row("otel", any, "OpenTelemetry"),

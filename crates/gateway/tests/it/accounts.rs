@@ -21,6 +21,7 @@ pub(crate) use on_every_mailing;
 
 mod addresses;
 mod codes;
+mod invites;
 mod passwords;
 mod registering;
 mod verification;
@@ -88,6 +89,12 @@ impl Mailing {
     pub fn verifying(kind: Kind) -> &'static Self {
         static SHARED: [OnceLock<Mailing>; 4] = [const { OnceLock::new() }; 4];
         SHARED[kind as usize].get_or_init(|| Self::verifying_of(kind, None))
+    }
+
+    /// The house where an account is made by an invitation.
+    pub fn inviting(kind: Kind) -> &'static Self {
+        static SHARED: [OnceLock<Mailing>; 4] = [const { OnceLock::new() }; 4];
+        SHARED[kind as usize].get_or_init(|| Self::new(kind, "register = \"invite\"\n", None))
     }
 
     /// A house of its own like it, with these limits.

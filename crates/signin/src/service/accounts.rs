@@ -8,6 +8,7 @@
 
 mod background;
 mod codes;
+mod invites;
 mod links;
 mod notices;
 mod passwords;
@@ -19,15 +20,17 @@ use std::{net::IpAddr, sync::Arc};
 use bekci_core::{
     AuthGuard, Limit, Registering, SessionId, Verification,
     accounts::{AccountStore, CodePurpose, OwnChange, OwnChanged, Registered, Registration},
+    invites::{Acceptor, InviteStore},
     mail::{EmailAddress, MailLanguage},
     signin::{NewSession, SignInTenant},
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::{background::Background, links::LinkOrder, notices::NoNotice};
 pub use self::{
     codes::{CodeAttempt, StartedCode},
+    invites::InviteOrder,
     passwords::PasswordChange,
     verification::VerificationAttempt,
 };
@@ -46,6 +49,7 @@ pub struct Accounts {
     sign_in: SignIn,
     store: Arc<dyn AccountStore>,
     codes: CodeParts,
+    invites: Arc<dyn InviteStore>,
     background: Background,
     turns: Arc<Semaphore>,
 }
@@ -59,6 +63,8 @@ pub struct AccountParts {
     pub store: Arc<dyn AccountStore>,
     /// Keeps mailed secrets that sign in.
     pub codes: CodeParts,
+    /// Keeps invitations.
+    pub invites: Arc<dyn InviteStore>,
 }
 
 /// How many changes that need no session a node makes at once. The others wait here, where they hold no connection to the database: all of them could wait for one account.
@@ -92,6 +98,8 @@ pub struct RegisterAttempt {
     pub replaces: Option<SessionId>,
     /// The tenant that the tokens are made for.
     pub tenant: SignInTenant,
+    /// The token of an invitation.
+    pub invite: Option<SecretString>,
     /// Who calls.
     pub requester: Requester,
 }
@@ -113,6 +121,7 @@ impl Accounts {
             sign_in: parts.sign_in,
             store: parts.store,
             codes: parts.codes,
+            invites: parts.invites,
             background: Background::default(),
             turns: Arc::new(Semaphore::new(TURNS)),
         }
@@ -132,25 +141,31 @@ impl Accounts {
     /// Makes an account and signs it in; at a guard that requires a verified address, sends the mail that confirms it instead.
     ///
     /// # Errors
-    /// [`SignInError::RegistrationClosed`]; [`SignInError::Weak`] and [`SignInError::Field`]; [`SignInError::Taken`] at a guard that requires no verified address;
+    /// [`SignInError::RegistrationClosed`]; [`SignInError::CodeInvalid`] for an invitation that is not good for this address; [`SignInError::Weak`] and [`SignInError::Field`]; [`SignInError::Taken`] at a guard that requires no verified address;
     /// [`SignInError::RateLimited`] and [`SignInError::Busy`]; as [`SignIn::password`] where the session is not opened.
     pub async fn register(
         &self,
         guard: &Arc<AuthGuard>,
         attempt: RegisterAttempt,
     ) -> Result<RegisterOutcome, SignInError> {
-        if guard.registering != Registering::Open {
-            return Err(SignInError::RegistrationClosed);
+        match (guard.registering, &attempt.invite) {
+            (Registering::Open, _) | (Registering::Invited, Some(_)) => {}
+            (Registering::Closed, _) | (Registering::Invited, None) => return Err(SignInError::RegistrationClosed),
         }
         judge(guard, &attempt.password, &[attempt.address.as_str()])?;
         let name = Named::Identifier(attempt.address.as_str());
         self.sign_in
             .count_call(guard, Limit::Register, attempt.requester.client, name)
             .await?;
+        let invited = match &attempt.invite {
+            Some(token) => Some(self.invited(guard, (token.expose_secret(), &attempt.address)).await?),
+            None => None,
+        };
         let hasher = &self.sign_in.parts.hasher;
         let hash = hasher.hash_by(guard.password_hash, attempt.password.clone()).await?;
-        // Where the code of the sign-in verifies the address, no link is mailed beside it.
+        // An invitation verifies the address, and so does the code of a sign-in: no link is mailed beside them.
         let confirmation = match (guard.verification, guard.require_verified_email) {
+            _ if invited.is_some() => None,
             (Verification::Email, false) => None,
             _ => {
                 let order = LinkOrder::of(CodePurpose::VerifyAddress, &attempt.address);
@@ -164,18 +179,21 @@ impl Accounts {
             password_hash: hash.clone(),
             confirmation,
         };
-        if guard.require_verified_email {
+        if guard.require_verified_email && invited.is_none() {
             self.register_later(guard, order, attempt.requester.language)?;
             return Ok(RegisterOutcome::Mailed);
         }
         let turn = self.turn().await?;
-        let registered = self.store.register(&order).await?;
-        drop(turn);
-        let key = match registered {
-            Registered::Made(key) => key,
-            Registered::Taken => return Err(SignInError::Taken),
-            Registered::Refused(why) => return Err(SignInError::Refused(why.into())),
+        let key = match invited {
+            // No node has anything of a new account that could be out of date.
+            Some(proof) => self.accepted(guard, &proof, Acceptor::New(&order)).await?.0,
+            None => match self.store.register(&order).await? {
+                Registered::Made(key) => key,
+                Registered::Taken => return Err(SignInError::Taken),
+                Registered::Refused(why) => return Err(SignInError::Refused(why.into())),
+            },
         };
+        drop(turn);
         let session = NewSession {
             guard: Arc::clone(guard),
             key,

@@ -85,6 +85,7 @@ impl VerificationCode for TemporaryCode<'_> {
             about: CodeAbout {
                 address: address.clone(),
                 session: Some(self.session),
+                invite: None,
             },
             expires_at,
             now: self.now,

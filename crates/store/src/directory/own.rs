@@ -79,7 +79,7 @@ pub(super) fn unavailable(error: DbErr) -> StoreError {
 }
 
 /// The row of a secret that is good: of its purpose and guard, by its hash, not spent and in time.
-fn good(proof: &CodeProof) -> Cond {
+pub(super) fn good(proof: &CodeProof) -> Cond {
     Cond::all()
         .add(Expr::col("id").eq(proof.id.to_string()))
         .add(Expr::col("purpose").eq(proof.purpose.as_str()))
@@ -152,7 +152,7 @@ impl OwnAccounts {
     }
 
     /// Spends a secret. One of any number of calls matches its row.
-    async fn spend(transaction: &GuardedTransaction, proof: &CodeProof) -> Result<bool, DbErr> {
+    pub(super) async fn spend(transaction: &GuardedTransaction, proof: &CodeProof) -> Result<bool, DbErr> {
         let update = Query::update()
             .table(CODES)
             .value("spent_at", micros(proof.now))
@@ -170,8 +170,10 @@ impl OwnAccounts {
         let older = Query::delete()
             .from_table(CODES)
             .cond_where(match code.purpose {
-                // An account can have several temporary identities, each with a code of its own.
-                CodePurpose::Verification => Cond::all().add(Expr::col("id").eq(code.id.to_string())),
+                // An account can have several temporary identities and invitations, each with a code of its own.
+                CodePurpose::Verification | CodePurpose::Invite => {
+                    Cond::all().add(Expr::col("id").eq(code.id.to_string()))
+                }
                 _ => owned_by(owner).add(Expr::col("purpose").eq(code.purpose.as_str())),
             })
             .take();

@@ -50,6 +50,7 @@ async fn opened(scene: &Scene, codes: &dyn CodeStore, (owner, address): (CodeOwn
         about: CodeAbout {
             address: EmailAddress::new(address).unwrap(),
             session: None,
+            invite: None,
         },
         expires_at: now + Duration::minutes(3),
         now,
@@ -277,6 +278,7 @@ impl VerificationCode for Mailed {
             about: CodeAbout {
                 address: address.clone(),
                 session: Some(self.1),
+                invite: None,
             },
             expires_at: ends,
             now: SystemClock.now(),

@@ -38,7 +38,7 @@ struct Register {
     email: String,
     password: Secret,
     name: Option<String>,
-    invite_token: Option<String>,
+    invite_token: Option<Secret>,
     device_name: Option<String>,
     device_id: Option<String>,
     tenant: Option<String>,
@@ -133,7 +133,7 @@ pub(super) fn mailed() -> Success {
 }
 
 /// Done, on every node or soon.
-fn changed(result: Result<(), SignInError>, data: Value) -> Result<Success, Refusal> {
+pub(super) fn changed(result: Result<(), SignInError>, data: Value) -> Result<Success, Refusal> {
     match result {
         Ok(()) => Ok(Success::ok(data)),
         Err(SignInError::Pending { position }) => Ok(Success::pending(position)),
@@ -155,9 +155,6 @@ async fn try_register(mounted: &Mounted, request: &HttpRequest, payload: Payload
     let accounts = accounts(mounted)?;
     let presented = Presented::new(&reading, mounted);
     check_transport(mounted, &presented, body.transport)?;
-    if body.invite_token.is_some() {
-        return Err(invalid("inviteToken", "is not available here"));
-    }
     let mut attributes = Vec::new();
     if let Some(name) = body.name {
         if !mounted.guard.own_attributes.iter().any(|own| own == NAME) {
@@ -173,6 +170,7 @@ async fn try_register(mounted: &Mounted, request: &HttpRequest, payload: Payload
         device_id: body.device_id,
         replaces: presented.replaced()?,
         tenant: tenant_of(mounted, request, body.tenant)?,
+        invite: body.invite_token.map(|token| token.0),
         requester: requester(mounted, request, body.redirect_uri.as_deref())?,
     };
     match accounts.register(&mounted.guard, attempt).await {

@@ -5,7 +5,7 @@ use bekci_core::{AnswerShape, ErrorCode as E};
 use serde_json::{Value, json};
 
 use super::{
-    accounts, codes, links, own,
+    accounts, codes, invites, links, own,
     sign_in::{self, Names},
     sign_out,
 };
@@ -33,6 +33,7 @@ fn in_envelopes(names_tenant: bool, login: Schema, signed_in: Schema) -> Vec<Ope
     let mut operations = account_operations(signed_in);
     operations.extend(code_operations(names_tenant, signed_in));
     operations.extend(verification_operations(signed_in));
+    operations.extend(invite_operations());
     operations.extend(vec![
         Operation::new(Method::POST, "/login", |route| route.to(sign_in::login))
             .named("login", "Signs in by password.")
@@ -191,6 +192,61 @@ fn verification_operations(signed_in: Schema) -> Vec<Operation> {
     ]
 }
 
+/// Invitations.
+fn invite_operations() -> Vec<Operation> {
+    vec![
+        Operation::new(Method::GET, "/invites", |route| route.to(invites::invites))
+            .named("invites", "The caller's own pending invitations, the newest first.")
+            .asks(Asks::SignedIn)
+            .answers(Answers::Data(|| list(invited())))
+            .refuses(&[E::NotFound]),
+        Operation::new(Method::POST, "/invites", |route| route.to(invites::invite))
+            .named(
+                "invite",
+                "Invites an address to a role. It needs the permission `invites.create`, and a role that the caller may grant.",
+            )
+            .asks(Asks::SignedIn)
+            .body(Body::Required(invitation))
+            .accepts("A mail is sent, whether the address has an account or not.", invited)
+            .refuses(&[E::Forbidden, E::NotFound, E::RateLimited]),
+        Operation::new(Method::POST, "/invites/accept", |route| route.to(invites::accept))
+            .named("acceptInvite", "Gives the caller the role of an invitation to its address.")
+            .asks(Asks::SignedIn)
+            .body(Body::Required(|| among(&["inviteToken"], &[("inviteToken", text())])))
+            .answers(Answers::Data(|| exactly(&[("accepted", json!({"const": true}))])))
+            .pending()
+            .refuses(&[E::CodeInvalid, E::NotFound]),
+        Operation::new(Method::DELETE, "/invites/{id}", |route| route.to(invites::revoke))
+            .named("revokeInvite", "Revokes one of the caller's own pending invitations.")
+            .asks(Asks::SignedIn)
+            .answers(Answers::Data(|| exactly(&[("id", hex_id())])))
+            .refuses(&[E::NotFound]),
+    ]
+}
+
+fn invitation() -> Value {
+    among(
+        &["email", "role"],
+        &[
+            ("email", line_of(1, 254)),
+            ("role", role()),
+            ("tenant", or_null(tenant())),
+            ("redirectUri", or_null(text())),
+        ],
+    )
+}
+
+fn invited() -> Value {
+    exactly(&[
+        ("id", hex_id()),
+        ("email", line_of(1, 254)),
+        ("role", role()),
+        ("tenant", or_null(tenant())),
+        ("createdAt", time()),
+        ("expiresAt", time()),
+    ])
+}
+
 fn confirmation() -> Value {
     among(
         &["verificationRef", "code"],
@@ -240,6 +296,7 @@ fn account_operations(signed_in: Schema) -> Vec<Operation> {
             .refuses(&[
                 E::AmbiguousCredentials,
                 E::RegistrationClosed,
+                E::CodeInvalid,
                 E::Conflict,
                 E::CsrfRejected,
                 E::Forbidden,
@@ -314,7 +371,7 @@ fn register() -> Value {
             ("email", line_of(1, 254)),
             ("password", password()),
             ("name", or_null(text())),
-            ("inviteToken", json!({"type": "null", "description": "Not built yet."})),
+            ("inviteToken", or_null(text())),
             ("deviceName", or_null(text())),
             ("deviceId", or_null(text())),
             ("tenant", or_null(text())),

@@ -6,6 +6,8 @@
       verify_address: ["Confirm your address", "Confirm", "Your address is confirmed."],
       change_address: ["Confirm your new address", "Confirm", "Your new address is confirmed."],
       sign_in: ["Sign in", "Sign in", "You are signed in."],
+      invite: ["Accept your invitation", "Accept", "The invitation is accepted."],
+      email: "Your address",
       label: "New password",
       bad: "This link is not complete.",
       failed: "That did not work: ",
@@ -15,6 +17,8 @@
       verify_address: ["Adresinizi onaylayın", "Onayla", "Adresiniz onaylandı."],
       change_address: ["Yeni adresinizi onaylayın", "Onayla", "Yeni adresiniz onaylandı."],
       sign_in: ["Oturum aç", "Oturum aç", "Oturumunuz açıldı."],
+      invite: ["Davetinizi kabul edin", "Kabul et", "Davet kabul edildi."],
+      email: "Adresiniz",
       label: "Yeni şifre",
       bad: "Bu bağlantı eksik.",
       failed: "İşlem tamamlanamadı: ",
@@ -25,6 +29,7 @@
     verify_address: "me/email/confirm",
     change_address: "me/email/confirm",
     sign_in: "email/verify",
+    invite: "invites/accept",
   };
   const language = (navigator.language || "").toLowerCase().startsWith("tr") ? "tr" : "en";
   const text = texts[language];
@@ -41,6 +46,8 @@
     return;
   }
   const sets = kind === "reset_password";
+  const invites = kind === "invite";
+  let registers = false;
   at("title").textContent = own[0];
   document.title = own[0];
   at("button").textContent = own[1];
@@ -57,13 +64,21 @@
       ? { otpRef: given.get("ref"), otp: given.get("code"), transport: "cookie" }
       : { ref: given.get("ref"), code: given.get("code") };
     if (sets) body.newPassword = at("password").value;
+    const token = { inviteToken: given.get("code") };
+    const registration = () => ({
+      ...token,
+      email: at("email").value,
+      password: at("password").value,
+      transport: "cookie",
+    });
+    const sent = invites ? (registers ? registration() : token) : body;
     try {
-      const answer = await fetch(calls[kind], {
+      const answer = await fetch(registers ? "register" : calls[kind], {
         method: "POST",
-        // The cookies of a sign-in are kept; no other call here needs any.
-        credentials: signsIn ? "same-origin" : "omit",
+        // A sign-in sets cookies, and an invitation is for who is signed in; no other call here needs any.
+        credentials: signsIn || invites ? "same-origin" : "omit",
         headers: { "content-type": "application/json", "accept-language": language },
-        body: JSON.stringify(body),
+        body: JSON.stringify(sent),
       });
       const told = await answer.json();
       if (answer.ok) {
@@ -72,6 +87,16 @@
         return;
       }
       const error = told.error || told;
+      if (invites && !registers && error.code === "TOKEN_MISSING") {
+        // Nobody is signed in: the invitation makes an account.
+        registers = true;
+        at("label").textContent = text.label;
+        at("email-label").textContent = text.email;
+        for (const id of ["label", "password", "email-label", "email"]) at(id).hidden = false;
+        at("password").required = at("email").required = true;
+        at("button").disabled = false;
+        return;
+      }
       const fields = error.details && error.details.fields;
       const why = fields ? Object.values(fields).join("; ") : error.message || error.code;
       at("result").textContent = text.failed + why;

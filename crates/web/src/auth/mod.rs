@@ -13,6 +13,7 @@ mod calls;
 mod codes;
 mod cookies;
 mod credentials;
+mod invites;
 mod links;
 mod own;
 mod sign_in;

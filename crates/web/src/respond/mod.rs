@@ -277,6 +277,9 @@ impl From<SignInError> for Refusal {
             SignInError::AmbiguousCredentials => refusal.challenged(Challenge::InvalidRequest),
             SignInError::Pending { position } => refusal.detail("effective", "pending").detail("position", position),
             SignInError::CommitUnknown(_) => refusal.detail("outcome", "unknown"),
+            SignInError::MissingRight(right) => refusal
+                .challenged(Challenge::InsufficientScope)
+                .detail("missing", right.as_ref()),
             SignInError::CredentialInvalid
             | SignInError::IdentityAmbiguous { .. }
             | SignInError::Inactive

@@ -12,7 +12,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
         let Some(model) = config.models.get(&guard.model) else {
             continue;
         };
-        let registers = guard.register == Register::Open;
+        let registers = guard.register != Register::Closed;
         if findings.is_given(&["guards", name, "own_attributes"]) {
             let known = || model.cached_attributes.iter().map(|column| column.as_str());
             for own in guard.own_attributes.iter().map(|column| column.as_str()) {

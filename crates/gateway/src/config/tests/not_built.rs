@@ -50,8 +50,8 @@ carry_session_data = true
             "bekci.toml:1:2: clients: needs introspection",
         ),
         (
-            "[guards.customer]\nregister = 'invite'\n",
-            "bekci.toml:2:12: guards.customer.register: needs invitations",
+            "[guards.customer]\nregister = 'invite'\n[models.customer]\nidentifiers = ['username']\n",
+            "guards.customer.register: needs an e-mail address among the identifiers",
         ),
         (
             "[guards.customer]\nremember_me_days = 30\n",
@@ -121,9 +121,10 @@ fn a_link_alone_needs_cookies_or_a_page() {
 
 #[test]
 fn a_variable_that_asks_for_it_is_refused_by_its_name() {
-    let problems = load_with("", &[("BEKCI__GUARDS__CUSTOMER__REGISTER", "invite")]).unwrap_err();
+    let problems = load_with("", &[("BEKCI__GUARDS__CUSTOMER__VERIFICATION", "custom")]).unwrap_err();
     assert!(
-        problems[0].starts_with("BEKCI__GUARDS__CUSTOMER__REGISTER: guards.customer.register: needs invitations"),
+        problems[0]
+            .starts_with("BEKCI__GUARDS__CUSTOMER__VERIFICATION: guards.customer.verification: needs an application"),
         "{problems:#?}"
     );
 }

@@ -119,7 +119,7 @@ fn nobody_registers_where_it_is_closed(mailing: &Mailing) {
     }
     let body = json!({"email": fresh_address("invited"), "password": PASSWORD, "inviteToken": "x"});
     let answer = post("/auth/customer/register").json(&body).to(mailing.here());
-    assert_eq!(answer.verdict(), "422 VALIDATION_FAILED");
+    assert_eq!(answer.verdict(), "401 CODE_INVALID");
 }
 
 fn of_16_registrations_of_one_address_one_succeeds(mailing: &Mailing) {

@@ -192,6 +192,7 @@ impl Accounts {
             about: CodeAbout {
                 address: address.clone(),
                 session: None,
+                invite: None,
             },
             expires_at,
             now,

@@ -53,7 +53,9 @@ impl Accounts {
             CodePurpose::VerifyAddress => (MailKind::VerifyAddress, CONFIRM),
             CodePurpose::ChangeAddress => (MailKind::ChangeAddress, CONFIRM),
             CodePurpose::ResetPassword => (MailKind::ResetPassword, RESET),
-            CodePurpose::SignIn | CodePurpose::Verification => (MailKind::SignInLink, guard.otp.ttl),
+            CodePurpose::SignIn | CodePurpose::Verification | CodePurpose::Invite => {
+                (MailKind::SignInLink, guard.otp.ttl)
+            }
         };
         let link = format!(
             "{}#kind={}&ref={id}&code={secret}",
@@ -69,6 +71,7 @@ impl Accounts {
             about: CodeAbout {
                 address: order.to.clone(),
                 session: order.session,
+                invite: None,
             },
             expires_at,
             now,
