@@ -113,6 +113,10 @@ pub async fn connect(url: &SecretString, max_connections: u32) -> Result<Databas
         .acquire_timeout(Duration::from_secs(5))
         .connect_timeout(Duration::from_secs(5));
     #[cfg(feature = "sqlite")]
+    if kind == DbBackend::Sqlite {
+        sqlite::make_file(text);
+    }
+    #[cfg(feature = "sqlite")]
     sqlite::set(&mut options);
     #[cfg(feature = "postgres")]
     options
