@@ -138,13 +138,6 @@ async fn run(node: Node, transaction: Box<dyn Change>, barrier: Barrier) -> Resu
             return Err(CommitError::NotCommitted(error));
         }
     };
-    let policy = match compiled(&node, &*transaction, numbered.as_ref()).await {
-        Ok(policy) => policy,
-        Err(error) => {
-            let _rolled_back = transaction.rollback().await;
-            return Err(CommitError::NotCommitted(error));
-        }
-    };
     node.points().reach("commit.before").await;
     match transaction.commit().await {
         Ok(()) => {}
@@ -161,7 +154,7 @@ async fn run(node: Node, transaction: Box<dyn Change>, barrier: Barrier) -> Resu
         });
     };
     node.apply_own(&numbered.keys, numbered.at.position, returned);
-    if let Some((version, policy)) = policy {
+    if let Some((version, policy)) = numbered.policy {
         node.put_policy(version, &policy);
     }
     let waits = barrier == Barrier::Always || !numbered.adds;
@@ -179,13 +172,14 @@ async fn run(node: Node, transaction: Box<dyn Change>, barrier: Barrier) -> Resu
     })
 }
 
-/// Compiles changed policies before their COMMIT: one that does not load is refused, and the old one stays.
+/// Compiles changed policies before their COMMIT: one that does not load is refused, and the old one stays. That takes a second for 100,000 lines, so it is done before the commit lock is taken. The version of the
+/// policies is raised by then, and its row is locked: no other change of policies commits in between.
 async fn compiled(
     node: &Node,
     transaction: &dyn Change,
-    numbered: Option<&Numbered>,
+    keys: &[(ChangeKey, u64)],
 ) -> Result<Option<(u64, Arc<dyn Authorizer>)>, DbErr> {
-    let changed = numbered.and_then(|numbered| numbered.keys.iter().find(|(key, _)| *key == ChangeKey::Policies));
+    let changed = keys.iter().find(|(key, _)| *key == ChangeKey::Policies);
     let Some((_, version)) = changed.filter(|_| node.asks_policy()) else {
         return Ok(None);
     };
@@ -203,6 +197,7 @@ pub(crate) struct Numbered {
     pub(crate) at: Cursor,
     adds: bool,
     refresh: Vec<ChangeKey>,
+    policy: Option<(u64, Arc<dyn Authorizer>)>,
 }
 
 /// Steps 1 to 3, within the transaction; `None` where it changed no rights.
@@ -212,30 +207,41 @@ async fn number(node: &Node, transaction: &dyn Change) -> Result<Option<Numbered
         return Ok(None);
     }
     let adds = changed.iter().all(|key| key.adds);
-    let (keys, at) = give_numbers(node, transaction, &OutboxRows::Own).await?;
+    let rows = OutboxRows::Own;
+    let keys = raise(node, transaction, &rows).await?;
+    let policy = compiled(node, transaction, &keys).await?;
+    let at = give_position(node, transaction, &rows).await?;
     let refresh = changed.into_iter().filter(|key| key.refresh).map(|key| key.key);
     Ok(Some(Numbered {
         keys,
         at,
         adds,
         refresh: refresh.collect(),
+        policy,
     }))
 }
 
-/// The keys of the rows that were numbered, with their new versions, and one of the rows with its position.
-pub(crate) type Position = (Vec<(ChangeKey, u64)>, Cursor);
-
-/// Gives these outbox rows their keys' new versions and the next position. The commit lock is held from here to the end of the transaction.
-pub(crate) fn give_numbers<'a>(
+/// Gives the keys of these outbox rows new versions. Their rows are locked from here to the end of the transaction.
+pub(crate) fn raise<'a>(
     node: &'a Node,
     transaction: &'a dyn Change,
     rows: &'a OutboxRows,
-) -> BoxFuture<'a, Result<Position, DbErr>> {
+) -> BoxFuture<'a, Result<Vec<(ChangeKey, u64)>, DbErr>> {
     Box::pin(async move {
         let keys = transaction.raise_versions(rows).await?;
         node.points().reach("commit.versions").await;
+        Ok(keys)
+    })
+}
+
+/// Gives these outbox rows the next position; returns one of them. The commit lock is held from here to the end of the transaction.
+pub(crate) fn give_position<'a>(
+    node: &'a Node,
+    transaction: &'a dyn Change,
+    rows: &'a OutboxRows,
+) -> BoxFuture<'a, Result<Cursor, DbErr>> {
+    Box::pin(async move {
         let position = transaction.next_position(node.bound()).await?;
-        let at = transaction.number(rows, position).await?;
-        Ok((keys, at))
+        transaction.number(rows, position).await
     })
 }

@@ -7,7 +7,11 @@ use std::time::Duration;
 use bekci_core::{GuardName, Identity, Need, PolicyLine, PrincipalKey, RoleTable, TenantName};
 use sea_orm::DbErr;
 
-use crate::{keys::ChangeKey, node::Node, providers::Given};
+use crate::{
+    keys::ChangeKey,
+    node::{Node, PolicyLabel},
+    providers::Given,
+};
 
 /// Up to where a node has applied the outbox: the last row of it, by what no other row has.
 ///
@@ -209,8 +213,8 @@ pub(crate) trait Snapshot: Send + Sync {
     /// The versions that a need is judged by.
     async fn versions(&self, need: &Need<'_>, cursor: &Cursor) -> Result<Versions, DbErr>;
 
-    /// The version of the policies; `None` where a row of the outbox without a position names them.
-    async fn policy_version(&self) -> Result<Option<u64>, DbErr>;
+    /// The label of the policies; `None` where a row of the outbox without a position names them.
+    async fn policy_label(&self) -> Result<Option<PolicyLabel>, DbErr>;
 
     /// The identity of a principal, with what its model's provider returned.
     async fn identity(&self, node: &Node, key: &PrincipalKey, given: &Given) -> Result<Identity, DbErr>;
@@ -223,8 +227,8 @@ pub(crate) trait Snapshot: Send + Sync {
         version: u64,
     ) -> Result<RoleTable, DbErr>;
 
-    /// All policy lines, in their order.
-    async fn policy_lines(&self) -> Result<Vec<PolicyLine>, DbErr>;
+    /// At most `limit` policy lines, each with its number, from behind a number, in their order.
+    async fn policy_page(&self, after: i64, limit: usize) -> Result<Vec<(i64, PolicyLine)>, DbErr>;
 
     /// Ends it. There is nothing to commit; one that cannot be ended goes with its connection.
     async fn close(self: Box<Self>);

@@ -16,7 +16,7 @@ use crate::{
     keys::ChangeKey,
     link::{Link, Linked},
     load,
-    node::{ACKNOWLEDGED, CHANNEL, Node},
+    node::{ACKNOWLEDGED, CHANNEL, Node, PolicyLabel},
     providers::Given,
     sql::{now_micros, random, statement, writing},
 };
@@ -384,17 +384,26 @@ impl Snapshot for SqlSnapshot {
         versions(&self.0, need, cursor).await
     }
 
-    async fn policy_version(&self) -> Result<Option<u64>, DbErr> {
-        let sql = "SELECT version, 0 AS unnumbered FROM identity_versions WHERE key = '@policies' \
-                   UNION ALL SELECT 0, 1 FROM identity_outbox WHERE key = '@policies' AND position IS NULL";
-        let mut version = Some(0);
+    async fn policy_label(&self) -> Result<Option<PolicyLabel>, DbErr> {
+        let sql = "SELECT key, version AS value FROM identity_versions WHERE key IN ('@policies', '@all') \
+                   UNION ALL SELECT name, value FROM coherence_meta WHERE name = 'epoch' \
+                   UNION ALL SELECT 'unnumbered', 0 FROM identity_outbox WHERE key IN ('@policies', '@all') AND position IS NULL";
+        let mut label = PolicyLabel {
+            database: 0,
+            all: 0,
+            version: 0,
+        };
         let asked = statement(self.0.get_database_backend(), sql, []);
         for row in self.0.query_all_raw(asked).await? {
-            let is_unnumbered = row.try_get::<i32>("", "unnumbered")? != 0;
-            let found = unsigned(row.try_get("", "version")?);
-            version = version.filter(|_| !is_unnumbered).map(|held| found.max(held));
+            let value = row.try_get("", "value")?;
+            match row.try_get::<String>("", "key")?.as_str() {
+                "@policies" => label.version = unsigned(value),
+                "@all" => label.all = unsigned(value),
+                "epoch" => label.database = value,
+                _ => return Ok(None),
+            }
         }
-        Ok(version)
+        Ok(Some(label))
     }
 
     async fn identity(&self, node: &Node, key: &PrincipalKey, given: &Given) -> Result<Identity, DbErr> {
@@ -410,8 +419,8 @@ impl Snapshot for SqlSnapshot {
         load::role_table(&self.0, guard, tenant, version).await
     }
 
-    async fn policy_lines(&self) -> Result<Vec<PolicyLine>, DbErr> {
-        policy_lines(&self.0).await
+    async fn policy_page(&self, after: i64, limit: usize) -> Result<Vec<(i64, PolicyLine)>, DbErr> {
+        policy_page(&self.0, after, limit).await
     }
 
     async fn close(self: Box<Self>) {

@@ -9,6 +9,7 @@ mod membership;
 mod memory;
 mod metrics;
 mod policy;
+mod policy_loads;
 mod policy_slot;
 mod polling;
 mod read;
@@ -57,6 +58,7 @@ use crate::{
 
 pub(crate) use hints::{ACKNOWLEDGED, CHANNEL, Hint, hints};
 pub use metrics::{Metrics, MetricsSnapshot};
+pub(crate) use policy_loads::PolicyLabel;
 #[cfg(test)]
 pub(crate) use polling::{bound_of, half_bound_of};
 
@@ -347,6 +349,7 @@ impl Node {
     pub(crate) fn forget_everything(&self) {
         self.0.trust.drop();
         self.memory().forget();
+        self.0.policies.loads.forget();
     }
 
     /// Wakes the node loop.

@@ -29,7 +29,7 @@ use sea_orm::{DbBackend, DbErr};
 use super::{Node, hints::Hint};
 use crate::{
     coherence::{CommitFailure, Cursor, Outbox, OutboxRows, Start, within},
-    commit::give_numbers,
+    commit::{give_position, raise},
     keys::ChangeKey,
     link::no_answer,
 };
@@ -332,7 +332,11 @@ impl Node {
         }
         let count = ids.len() as u64;
         let rows = OutboxRows::Ids(ids);
-        self.patient(give_numbers(self, &*transaction, &rows)).await?;
+        let numbered = async {
+            raise(self, &*transaction, &rows).await?;
+            give_position(self, &*transaction, &rows).await
+        };
+        self.patient(numbered).await?;
         self.points().reach("numbering.before_commit").await;
         let commit = async {
             match transaction.commit().await {

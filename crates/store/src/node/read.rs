@@ -41,6 +41,7 @@ use super::{
     flight::{FlightKey, Seat, arrival},
     l1::Entry,
     memory::Held,
+    policy_loads::PolicyLabel,
 };
 use crate::{
     coherence::{Snapshot, Start, Versions, reading},
@@ -69,6 +70,14 @@ fn label(versions: Versions) -> Label {
         version: IdentityVersion(versions.key),
         epoch: versions.all,
         database: versions.epoch,
+    }
+}
+
+fn policy_label(versions: Versions) -> PolicyLabel {
+    PolicyLabel {
+        database: versions.epoch,
+        all: versions.all,
+        version: versions.policies,
     }
 }
 
@@ -209,12 +218,25 @@ impl Node {
             self.keep(need, &stamp, &identity, (versions, &place));
             return Ok(Some(self.view(stamp, identity, versions, (roles, policy), source)));
         }
+        // Before the snapshot, which holds a connection.
+        self.load_policy_for(need, &place, versions)
+            .await
+            .map_err(unavailable)?;
         let given = self.given(need.key).await;
         let given = given.map_err(|error| SourceUnavailable(error.to_string()))?;
         self.points().reach("read.given").await;
         self.load_snapshot(need, (stamp, place), (given, versions))
             .await
             .map_err(unavailable)
+    }
+
+    /// Has the policy loaded that these versions name, unless memory has it. Where the versions do not name it, or it changes meanwhile, the snapshot of this read brings it.
+    async fn load_policy_for(&self, need: &Need<'_>, place: &Start, versions: Versions) -> Result<(), DbErr> {
+        let is_wanted = need.policy && self.asks_policy() && !versions.unnumbered;
+        if is_wanted && !(is_same(place, versions) && self.0.policies.slot.at(versions.policies).is_some()) {
+            self.policy_under(policy_label(versions)).await?;
+        }
+        Ok(())
     }
 
     /// All that a need asks for from memory and the shared cache, if each has exactly the label that the database has.
@@ -384,10 +406,9 @@ impl Node {
             }
             None => None,
         };
-        let held = || self.0.policies.slot.at(versions.policies).filter(|_| holds);
-        let policy = match need.policy.then(held) {
-            Some(None) if self.asks_policy() => Some(self.compile_or_deny(snapshot.policy_lines().await?).await),
-            held => held.flatten(),
+        let policy = match need.policy {
+            true => self.policy_within(snapshot, versions, holds).await?,
+            false => None,
         };
         Ok(Some(Loaded {
             versions,
@@ -396,6 +417,20 @@ impl Node {
             policy,
             fresh,
         }))
+    }
+
+    /// The policy of a snapshot: of memory where that `holds`, of a load with the same label, or of the snapshot's own lines.
+    async fn policy_within(&self, snapshot: &dyn Snapshot, versions: Versions, holds: bool) -> Result<Policy, DbErr> {
+        let held = self.0.policies.slot.at(versions.policies).filter(|_| holds);
+        if held.is_some() || !self.asks_policy() {
+            return Ok(held);
+        }
+        let loaded = self.0.policies.loads.under(policy_label(versions));
+        if let Some(policy) = loaded.filter(|_| !versions.unnumbered) {
+            return Ok(Some(policy));
+        }
+        let lines = self.policy_lines(snapshot).await?;
+        Ok(Some(self.compile_or_deny(lines).await))
     }
 
     async fn role_table(

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     coherence::{AppliedChange, Change, Cursor, Ledger, NodeRow, Outbox, Pending, Snapshot, Start, Versions},
-    node::Node,
+    node::{Node, PolicyLabel},
     providers::Given,
 };
 
@@ -436,11 +436,16 @@ impl Snapshot for SimSnapshot {
             .await
     }
 
-    async fn policy_version(&self) -> Result<Option<u64>, DbErr> {
+    async fn policy_label(&self) -> Result<Option<PolicyLabel>, DbErr> {
         self.ask(|tables| {
-            let unnumbered = |row: &Row| row.position.is_none() && row.key == POLICIES;
+            let unnumbered = |row: &Row| row.position.is_none() && (row.key == POLICIES || row.key == ALL);
             let is_known = !tables.rows.iter().any(unnumbered);
-            is_known.then_some(tables.versions[POLICIES])
+            let weak = self.connection.world.weak;
+            is_known.then_some(PolicyLabel {
+                database: if weak == Weak::NoEpoch { 0 } else { tables.epoch },
+                all: tables.versions[ALL],
+                version: tables.versions[POLICIES],
+            })
         })
         .await
     }
@@ -471,8 +476,10 @@ impl Snapshot for SimSnapshot {
         .await
     }
 
-    async fn policy_lines(&self) -> Result<Vec<PolicyLine>, DbErr> {
-        self.ask(|tables| policy_lines(tables.value[POLICIES])).await
+    async fn policy_page(&self, after: i64, _limit: usize) -> Result<Vec<(i64, PolicyLine)>, DbErr> {
+        let first = if after == 0 { usize::MAX } else { 0 };
+        let page = self.ask(|tables| policy_lines(tables.value[POLICIES])).await?;
+        Ok(page.into_iter().take(first).map(|line| (1, line)).collect())
     }
 
     async fn close(self: Box<Self>) {}

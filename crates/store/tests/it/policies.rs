@@ -1,13 +1,19 @@
 //! Policies: refused before COMMIT if they do not load, the same on every node before a call returns, applied as broken where raw SQL broke them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bekci_core::{
     AccessRequest, AuthGuard, Authorizer, Need, PolicyCompiler, PolicyLine, PrincipalKey, Verdict, signin::StoreError,
     testing::FakeClock,
 };
-use bekci_store::{CacheSettings, Store, StoreSettings};
-use sea_orm::ConnectionTrait;
+use bekci_store::{Barrier, CacheSettings, Store, StoreSettings};
+use sea_orm::{ConnectionTrait, TransactionTrait};
 
 use crate::scene::{Ask, Scene, key, on_every_store, until};
 
@@ -18,6 +24,8 @@ on_every_store! {
     a_seed_is_read_into_an_empty_database_once,
     a_policy_slow_to_compile_is_never_decided_by_its_old_form_after_return,
     a_policy_that_takes_longer_to_compile_than_the_lease_is_not_decided_by_its_old_form,
+    a_policy_that_takes_longer_to_compile_than_a_read_may_wait_is_compiled_once_for_all,
+    a_change_of_policies_that_compiles_holds_no_other_change_back,
 }
 
 /// Lines are `p, subject, object`; a line of another kind, or of another length, does not load.
@@ -259,4 +267,115 @@ async fn a_policy_that_takes_longer_to_compile_than_the_lease_is_not_decided_by_
     slow.round().await.unwrap();
     assert!(slow.is_trusted());
     assert!(!allowed(&slow, &scene.customer, &who).await);
+}
+
+/// Compiles once it is let, and counts how often it began.
+#[derive(Debug, Default)]
+struct Gated {
+    begun: AtomicUsize,
+    is_open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gated {
+    fn open(&self) {
+        *self.is_open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+
+    fn begun(&self) -> usize {
+        self.begun.load(Ordering::SeqCst)
+    }
+}
+
+impl PolicyCompiler for Gated {
+    fn compile(&self, lines: &[PolicyLine]) -> Result<Arc<dyn Authorizer>, String> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        let is_open = self.is_open.lock().unwrap();
+        // Bounded, so that a test that fails ends.
+        let waited = self.opened.wait_timeout_while(is_open, PATIENCE, |is_open| !*is_open);
+        drop(waited.unwrap());
+        Compiler.compile(lines)
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn a_policy_that_takes_longer_to_compile_than_a_read_may_wait_is_compiled_once_for_all(scene: Scene) {
+    let writer = node(&scene).await;
+    let vault = [line(&["principal:customer:1", "/vault"])];
+    writer.policies().add(&vault).await.unwrap();
+    let gate = Arc::new(Gated::default());
+    let settings = StoreSettings {
+        policy: Some(Arc::clone(&gate) as _),
+        cache: CacheSettings {
+            read_within: Duration::from_millis(100),
+            ..scene.settings().cache
+        },
+        ..scene.settings()
+    };
+    let slow = scene.quiet_node(settings).await;
+    let read = async |who: &PrincipalKey| {
+        let ask = Ask::of(who, &scene.customer);
+        let need = Need {
+            policy: true,
+            ..ask.need()
+        };
+        let identities = slow.identities();
+        let view = identities.read(&need, identities.ticket()).await?;
+        Ok::<_, bekci_core::SourceUnavailable>(view.policy.is_some())
+    };
+    let whos = ["customer:1", "customer:2", "customer:1"].map(key);
+    assert!(read(&whos[0]).await.is_err());
+    until(|| gate.begun() == 1).await;
+    for who in &whos {
+        assert!(read(who).await.is_err());
+    }
+    gate.open();
+    let served = async {
+        for who in &whos {
+            while !read(who).await.unwrap_or(false) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, served).await.unwrap();
+    assert_eq!(
+        gate.begun(),
+        1,
+        "a read that was given up has lost its work, or each read compiles for itself"
+    );
+}
+
+async fn a_change_of_policies_that_compiles_holds_no_other_change_back(scene: Scene) {
+    if !scene.is_server() {
+        // SQLite has one writer at a time.
+        return;
+    }
+    let gate = Arc::new(Gated::default());
+    let settings = StoreSettings {
+        policy: Some(Arc::clone(&gate) as _),
+        ..scene.settings()
+    };
+    let here = Store::open(scene.pool().await, settings).await.unwrap();
+    let there = node(&scene).await;
+    let change = tokio::spawn({
+        let here = here.clone();
+        async move {
+            let line = line(&["principal:customer:1", "/vault"]);
+            here.policies().add(&[line]).await.map(|_| ())
+        }
+    });
+    until(|| gate.begun() == 1).await;
+    let ban = "UPDATE customers SET status = 'banned' WHERE id = 2";
+    let other = async {
+        let transaction = there.connection().begin().await.unwrap();
+        transaction.execute_unprepared(ban).await.unwrap();
+        transaction.commit_with(Barrier::Always).await.unwrap()
+    };
+    let committed = tokio::time::timeout(PATIENCE / 2, other).await.unwrap();
+    assert!(committed.effective && !change.is_finished());
+    gate.open();
+    change.await.unwrap().unwrap();
+    assert!(allowed(&there, &scene.customer, &key("customer:1")).await);
 }
