@@ -161,9 +161,7 @@ pub async fn change_epoch(db: &DatabaseConnection) -> Result<(), DbErr> {
 pub fn sql(backend: DbBackend, models: &[ModelTable]) -> Result<String, DbErr> {
     let dialect = dialect::of(backend)?;
     let mut statements = vec![dialect.begin().to_owned(), migrations_table(dialect)];
-    statements.extend(tables::create(dialect));
-    statements.extend(tables::create_temporaries(dialect));
-    statements.extend(tables::create_epoch(dialect));
+    statements.extend(tables::create_all(dialect));
     statements.extend(watches::own_statements(dialect));
     for model in models {
         statements.extend(account_table_statements(backend, model)?);
@@ -225,6 +223,24 @@ async fn end<T>(txn: DatabaseTransaction, made: Result<T, DbErr>) -> Result<T, D
             // The first error is the one to return; a transaction that cannot be rolled back is closed with its connection.
             let _rolled_back = txn.rollback().await;
             Err(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm_migration::sea_orm::DbBackend;
+
+    #[test]
+    fn the_script_makes_every_table_that_a_migration_makes() {
+        for backend in [DbBackend::Sqlite, DbBackend::Postgres, DbBackend::MySql] {
+            let script = super::sql(backend, &[]).unwrap();
+            for name in super::tables::names() {
+                let is_made = script
+                    .lines()
+                    .any(|line| line.contains("CREATE TABLE") && line.contains(name));
+                assert!(is_made, "{backend:?}: no CREATE TABLE for {name}");
+            }
         }
     }
 }

@@ -96,6 +96,18 @@ pub(crate) fn drop(dialect: &dyn Dialect) -> Vec<String> {
     statements
 }
 
+/// What all migrations of this version make, in their order; each statement may be run again.
+pub(crate) fn create_all(dialect: &dyn Dialect) -> Vec<String> {
+    [
+        create(dialect),
+        create_temporaries(dialect),
+        create_epoch(dialect),
+        create_mails(dialect),
+        create_codes(dialect),
+    ]
+    .concat()
+}
+
 /// The names of all tables of Bekci.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     let all = [

@@ -46,6 +46,28 @@ pub fn model_table(model: &ModelSpec) -> ModelTable {
         verified_column: model.verified_column.clone(),
         tenant_column: model.tenant_column.clone(),
         attributes: model.cached_attributes.clone(),
-        watched_columns: model.cached_attributes.clone(),
+        watched_columns: model.watched_columns().into_iter().map(str::to_owned).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bekci_core::ModelName;
+
+    use super::*;
+
+    #[test]
+    fn every_column_that_an_identity_rests_on_is_watched() {
+        let mut model = ModelSpec::new(ModelName::new("customer").unwrap(), "customers");
+        model.tenant_column = Some("company".to_owned());
+        model.filter = Some("deleted_at:null".parse().unwrap());
+        model.cached_attributes = vec!["name".to_owned()];
+        let watched = model_table(&model).watched_columns;
+        for column in ["company", "deleted_at", "name", "status"] {
+            assert!(
+                watched.iter().any(|one| one == column),
+                "{column} is not among {watched:?}"
+            );
+        }
     }
 }

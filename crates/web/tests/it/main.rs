@@ -22,6 +22,7 @@ mod calls;
 mod clock;
 mod documents;
 mod guarding;
+mod hidden;
 mod house;
 mod httpauth;
 mod in_code;
