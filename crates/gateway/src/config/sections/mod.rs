@@ -63,7 +63,7 @@ settings! {
         tenancy: Tenancy = Toml("{}");
         /// The casbin policy.
         policy: Policy = Toml("{}");
-        /// The rules of the gateway, tried in their order. What no route matches is refused.
+        /// The rules of the gateway, in any order: of those that match a request, the one with the most specific path decides. What no route matches is refused.
         routes: Vec<Route> [Kind::Array(Route::KEYS)] = Toml("[]");
         /// What is logged, and how.
         log: Log = Toml("{}");
