@@ -100,7 +100,8 @@ fn nothing_is_stale_on_sqlite_without_redis_under_every_fault() {
 
 #[test]
 fn a_full_disk_is_filled_and_makes_nothing_stale() {
-    for database in ["postgres", "mariadb", "sqlite"] {
+    // MariaDB keeps room in its own files, and waits for more where it can: whether a statement meets the full disk is chance there.
+    for database in ["postgres", "sqlite"] {
         let table = finds_nothing(&[
             "--database",
             database,
