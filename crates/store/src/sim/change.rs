@@ -55,7 +55,8 @@ impl SimChange {
     pub(super) async fn lock(&self, locks: &[Lock]) -> Result<(), DbErr> {
         let world = &self.connection.world;
         for lock in locks {
-            let began = world.executor.now();
+            let owner = self.connection.owner;
+            let (began, rested) = (world.executor.now(), world.executor.rested(owner));
             let waiting = poll_fn(|context| {
                 let now = world.executor.now();
                 let mut state = world.state.lock();
@@ -72,7 +73,9 @@ impl SimChange {
                 }
             });
             waiting.await?;
-            world.waited_for(*lock, world.executor.now() - began);
+            // While this process was paused, nobody kept it from the lock.
+            let rested = world.executor.rested(owner) - rested;
+            world.waited_for(*lock, world.executor.now() - began - rested);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Whatever decides an order draws from one generator, so that a seed replays its schedule. The order in which wakers were called decides nothing: ready tasks are a set.
 
 use std::{
-    collections::{BTreeSet, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     pin::Pin,
     sync::{
         Arc,
@@ -110,7 +110,10 @@ struct Queues {
     timers_made: u64,
     spawned: Vec<(Owner, BoxFuture<'static, ()>)>,
     killed: Vec<Owner>,
-    paused: BTreeSet<Owner>,
+    /// Processes that are paused, and since when.
+    paused: BTreeMap<Owner, u64>,
+    /// How long each process was paused before, in nanoseconds.
+    rested: BTreeMap<Owner, u64>,
     finished: bool,
 }
 
@@ -168,12 +171,17 @@ impl Executor {
         self.queues.lock().killed.push(owner);
     }
 
+    /// How long a process that runs was paused so far, in nanoseconds.
+    pub(super) fn rested(&self, owner: Owner) -> u64 {
+        self.queues.lock().rested.get(&owner).copied().unwrap_or_default()
+    }
+
     pub(super) fn pause(&self, owner: Owner, paused: bool) {
         let mut queues = self.queues.lock();
         if paused {
-            queues.paused.insert(owner);
-        } else {
-            queues.paused.remove(&owner);
+            queues.paused.insert(owner, self.now());
+        } else if let Some(since) = queues.paused.remove(&owner) {
+            *queues.rested.entry(owner).or_default() += self.now() - since;
         }
     }
 
@@ -250,7 +258,7 @@ impl Executor {
             paused.is_empty()
                 || tasks[**task as usize]
                     .as_ref()
-                    .is_some_and(|task| !paused.contains(&task.owner))
+                    .is_some_and(|task| !paused.contains_key(&task.owner))
         };
         let count = ready.iter().filter(runs).count();
         if count == 0 {
