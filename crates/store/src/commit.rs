@@ -172,8 +172,8 @@ async fn run(node: Node, transaction: Box<dyn Change>, barrier: Barrier) -> Resu
     })
 }
 
-/// Compiles changed policies before their COMMIT: one that does not load is refused, and the old one stays. That takes a second for 100,000 lines, so it is done before the commit lock is taken. The version of the
-/// policies is raised by then, and its row is locked: no other change of policies commits in between.
+/// Compiles changed policies before their COMMIT: one that does not load is refused, and the old one stays. Many lines take long, so it is
+/// done before the commit lock is taken. The version of the policies is raised by then, and its row is locked: no other change of policies commits in between.
 async fn compiled(
     node: &Node,
     transaction: &dyn Change,

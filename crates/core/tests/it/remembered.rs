@@ -74,7 +74,7 @@ fn another_question_is_not_answered_by_it() {
         rights: vec![],
         ..Holdings::default()
     });
-    // What was held is held no more, and no counter says so: only a new look finds it.
+    // The source drops what it held and moves no counter: only a new look finds it.
     for other in [of_tenant(AskedTenant::Named(&acme)), of_tenant(AskedTenant::Claimed)] {
         assert_eq!(ask(&house, &other, &rule).unwrap_err().code(), ErrorCode::Forbidden);
     }

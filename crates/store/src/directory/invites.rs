@@ -2,7 +2,7 @@
 //!
 //! 1. The inviter's rights are read in the transaction that writes, when an invitation is made and when it is accepted.
 //! 2. The owner stands with a `>` before its id. So a new password of the inviter ends its codes, and not its invitations.
-//! 3. Nobody accepts its own invitation: nobody changes its own rights.
+//! 3. An account cannot accept its own invitation, since no account may change its own rights.
 
 use async_trait::async_trait;
 use bekci_core::{

@@ -55,7 +55,7 @@ pub(super) struct Duty {
 }
 
 impl Duty {
-    /// Those who wait for this load.
+    /// The result, for a reader that waits for this load.
     pub(super) fn answer(&self) -> Answer {
         self.told.subscribe()
     }

@@ -73,7 +73,7 @@ impl SimChange {
                 }
             });
             waiting.await?;
-            // While this process was paused, nobody kept it from the lock.
+            // A pause of this process is no wait for the lock.
             let rested = world.executor.rested(owner) - rested;
             world.waited_for(*lock, world.executor.now() - began - rested);
         }

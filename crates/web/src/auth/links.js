@@ -75,7 +75,7 @@
     try {
       const answer = await fetch(registers ? "register" : calls[kind], {
         method: "POST",
-        // A sign-in sets cookies, and an invitation is for who is signed in; no other call here needs any.
+        // A sign-in sets cookies, and an invitation is accepted with the cookies of a session; no other call here needs any.
         credentials: signsIn || invites ? "same-origin" : "omit",
         headers: { "content-type": "application/json", "accept-language": language },
         body: JSON.stringify(sent),
@@ -88,7 +88,7 @@
       }
       const error = told.error || told;
       if (invites && !registers && error.code === "TOKEN_MISSING") {
-        // Nobody is signed in: the invitation makes an account.
+        // Without a session the invitation makes an account.
         registers = true;
         at("label").textContent = text.label;
         at("email-label").textContent = text.email;

@@ -51,15 +51,7 @@ fn an_address_is_changed_by_a_link_to_the_new_one_and_the_old_one_is_told(mailin
         login(&new, PASSWORD).to(mailing.here()).verdict(),
         "401 CREDENTIAL_INVALID"
     );
-    let verdicts: Vec<String> = std::thread::scope(|scope| {
-        let tries: Vec<_> = (0..64)
-            .map(|n| {
-                let (link, node) = (&link, mailing.house.nodes[n % 2].address);
-                scope.spawn(move || super::confirm(link).to(node).verdict())
-            })
-            .collect();
-        tries.into_iter().map(|one| one.join().unwrap()).collect()
-    });
+    let verdicts = mailing.of_64_at_once(|node| super::confirm(&link).to(node).verdict());
     assert_eq!(
         verdicts.iter().filter(|verdict| *verdict == "200").count(),
         1,

@@ -248,15 +248,7 @@ fn what_has_not_the_form_of_a_code_is_refused_and_is_no_try(mailing: &Mailing) {
 fn of_64_sign_ins_with_one_code_one_succeeds(mailing: &Mailing) {
     let email = fresh_address("stormed-code");
     let started = mailing.started(&email, 1);
-    let verdicts: Vec<String> = std::thread::scope(|scope| {
-        let tries: Vec<_> = (0..64)
-            .map(|n| {
-                let (started, node) = (&started, mailing.house.nodes[n % 2].address);
-                scope.spawn(move || verify(&started.reference, &started.code).to(node).verdict())
-            })
-            .collect();
-        tries.into_iter().map(|one| one.join().unwrap()).collect()
-    });
+    let verdicts = mailing.of_64_at_once(|node| verify(&started.reference, &started.code).to(node).verdict());
     let count = |verdict: &str| verdicts.iter().filter(|one| *one == verdict).count();
     assert_eq!(count("200"), 1, "{verdicts:?}");
     assert_eq!(

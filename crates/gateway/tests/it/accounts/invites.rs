@@ -12,7 +12,7 @@ use crate::{
 on_every_mailing! { inviting;
     an_invitation_makes_an_account_with_its_role_once,
     an_account_that_is_signed_in_accepts_an_invitation_to_its_address_alone,
-    nobody_invites_to_a_role_that_it_may_not_grant,
+    an_invitation_needs_the_right_to_grant_its_role,
     an_invitation_is_worth_nothing_without_the_rights_of_its_inviter,
     an_invitation_is_worth_nothing_when_its_role_is_another,
     a_revoked_an_expired_and_a_malformed_token_are_refused_alike,
@@ -117,7 +117,7 @@ fn an_invitation_makes_an_account_with_its_role_once(mailing: &Mailing) {
     // A dump has neither the token nor the address.
     let dump = mailing.house.sql("SELECT * FROM bekci_codes");
     assert!(!dump.contains(&email) && !dump.contains(&token[4..]), "{dump}");
-    // Nobody registers without one, and nobody by one of another address.
+    // A registration needs an invitation, and one to its own address.
     let without = json!({"email": other, "password": OTHER});
     let without = post("/auth/customer/register").json(&without).to(here);
     assert_eq!(without.verdict(), "403 REGISTRATION_CLOSED");
@@ -179,7 +179,7 @@ fn an_account_that_is_signed_in_accepts_an_invitation_to_its_address_alone(maili
     assert_eq!(accept(&own, &token).to(mailing.here()).verdict(), INVALID);
 }
 
-fn nobody_invites_to_a_role_that_it_may_not_grant(mailing: &Mailing) {
+fn an_invitation_needs_the_right_to_grant_its_role(mailing: &Mailing) {
     let email = fresh_address("never-invited");
     let refused = |who: &Tokens, role: &str| -> Answer {
         let body = json!({"email": email, "role": role});
@@ -224,7 +224,7 @@ fn nobody_invites_to_a_role_that_it_may_not_grant(mailing: &Mailing) {
     ));
     assert_eq!(refused(&inviter.tokens, "reader").verdict(), "403 FORBIDDEN");
     assert!(mailing.smtp.received().iter().all(|mail| !mail.to.contains(&email)));
-    // Nobody invites itself: nobody changes its own rights. The permission to give a role is not the role.
+    // An account cannot invite itself, since it cannot change its own rights. The permission to give a role is not the role.
     let giver = mailing.inviter("reader");
     for permission in ["bekci.roles.give.customer.buyer", "orders.*"] {
         mailing.permit(&giver.person, permission);
@@ -388,15 +388,7 @@ fn of_64_acceptances_one_succeeds(mailing: &Mailing) {
     let by_guest = mailing.invited(&inviter, &guest.email, "buyer").0;
     let asks = [register(&email, &json!(by_new)), accept(&own, &by_guest)];
     for ask in asks {
-        let verdicts: Vec<String> = std::thread::scope(|scope| {
-            let tries: Vec<_> = (0..64)
-                .map(|n| {
-                    let (ask, node) = (&ask, mailing.house.nodes[n % 2].address);
-                    scope.spawn(move || ask.to(node).verdict())
-                })
-                .collect();
-            tries.into_iter().map(|one| one.join().unwrap()).collect()
-        });
+        let verdicts = mailing.of_64_at_once(|node| ask.to(node).verdict());
         let count = |verdict: &str| verdicts.iter().filter(|one| *one == verdict).count();
         // 202: done, and not confirmed on every node yet.
         let done = count("200") + count("202");

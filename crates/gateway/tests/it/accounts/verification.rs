@@ -247,7 +247,7 @@ fn a_temporary_token_is_accepted_by_routes_of_its_kind_alone(mailing: &Mailing) 
             .status
     };
     assert_eq!((nginx("/me/x"), nginx("/waiting/x")), (401, 200));
-    // In a cookie it is no more than in a header, under either name.
+    // A cookie gives it no further rights than a header does, under either name.
     for name in ["__Host-bekci_customer_at", "__Host-bekci_customer_tt"] {
         let answer = get("/me/x").header("cookie", &format!("{name}={token}")).to(here);
         assert!(
@@ -399,15 +399,7 @@ fn what_has_not_the_form_of_a_code_is_refused_and_is_no_try(mailing: &Mailing) {
 fn of_64_confirmations_one_succeeds(mailing: &Mailing) {
     let email = fresh_address("stormed-verification");
     let waiting = mailing.waiting(&email);
-    let verdicts: Vec<String> = std::thread::scope(|scope| {
-        let tries: Vec<_> = (0..64)
-            .map(|n| {
-                let (waiting, node) = (&waiting, mailing.house.nodes[n % 2].address);
-                scope.spawn(move || confirm(&waiting.reference, &waiting.code).to(node).verdict())
-            })
-            .collect();
-        tries.into_iter().map(|one| one.join().unwrap()).collect()
-    });
+    let verdicts = mailing.of_64_at_once(|node| confirm(&waiting.reference, &waiting.code).to(node).verdict());
     let count = |verdict: &str| verdicts.iter().filter(|one| *one == verdict).count();
     assert_eq!(count("200"), 1, "{verdicts:?}");
     assert_eq!(
@@ -616,7 +608,7 @@ fn the_password_alone_gives_no_more_guesses(kind: Kind) {
     }
     assert_eq!(told[..6], [INVALID; 6]);
     assert_eq!(told[6..], ["429 RATE_LIMITED"; 2]);
-    // Mails are bounded too, whoever calls for them.
+    // Mails are bounded too, for every caller.
     let sent: Vec<Answer> = (10..20).map(|n| from(resend(&waiting.reference), n)).collect();
     let refused: Vec<&Answer> = sent.iter().filter(|answer| answer.status != 202).collect();
     assert_eq!(sent.len() - refused.len(), 3);

@@ -57,7 +57,7 @@ impl Accounts {
     /// Makes an invitation on behalf of a principal of the guard, and mails it.
     ///
     /// # Errors
-    /// [`SignInError::NotOffered`] at a guard where nobody registers; [`SignInError::MissingRight`]; [`SignInError::Field`] for an unknown role;
+    /// [`SignInError::NotOffered`] at a guard with closed registration; [`SignInError::MissingRight`]; [`SignInError::Field`] for an unknown role;
     /// [`SignInError::RateLimited`]; [`SignInError::StoreUnavailable`].
     pub async fn invite(
         &self,
