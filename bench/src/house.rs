@@ -127,6 +127,7 @@ fn bekci_signin_attempt() -> bekci_signin::PasswordAttempt {
         tenant: SignInTenant::None,
         verification: None,
         language: bekci_core::mail::MailLanguage::default(),
+        remember: false,
         client: None,
     }
 }

@@ -5,6 +5,7 @@ mod m20261121_000002_temporaries;
 mod m20261130_000003_epoch;
 mod m20261130_000004_mails;
 mod m20261130_000005_codes;
+mod m20261130_000006_remembered;
 
 use sea_orm_migration::prelude::{DbErr, MigrationTrait, MigratorTrait, SchemaManager, async_trait};
 use sea_orm_migration::sea_orm::{DbBackend, DynIden, sea_query::IntoIden as _};
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000003_epoch::Migration),
             Box::new(m20261130_000004_mails::Migration),
             Box::new(m20261130_000005_codes::Migration),
+            Box::new(m20261130_000006_remembered::Migration),
         ]
     }
 

@@ -3,6 +3,7 @@
 mod codes;
 mod coherence;
 mod mails;
+mod remembered;
 mod rights;
 mod sessions;
 mod temporaries;
@@ -61,6 +62,19 @@ pub(crate) fn drop_codes() -> Vec<String> {
     tables.map(|table| format!("DROP TABLE IF EXISTS {table}")).collect()
 }
 
+/// What makes the table of remember-me series; each statement may be run again.
+pub(crate) fn create_remembered(dialect: &dyn Dialect) -> Vec<String> {
+    let mut statements: Vec<String> = remembered::tables().iter().map(|table| dialect.table(table)).collect();
+    statements.extend(remembered::indexes().iter().map(|index| dialect.index(index)));
+    statements
+}
+
+/// What removes it.
+pub(crate) fn drop_remembered() -> Vec<String> {
+    let tables = remembered::TABLES.iter();
+    tables.map(|table| format!("DROP TABLE IF EXISTS {table}")).collect()
+}
+
 /// What gives the database its epoch and the outbox its index by key; each statement may be run again.
 pub(crate) fn create_epoch(dialect: &dyn Dialect) -> Vec<String> {
     vec![
@@ -104,6 +118,7 @@ pub(crate) fn create_all(dialect: &dyn Dialect) -> Vec<String> {
         create_epoch(dialect),
         create_mails(dialect),
         create_codes(dialect),
+        create_remembered(dialect),
     ]
     .concat()
 }
@@ -117,6 +132,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
         temporaries::TABLES,
         mails::TABLES,
         codes::TABLES,
+        remembered::TABLES,
     ];
     all.into_iter().flatten().copied()
 }

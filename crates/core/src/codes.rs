@@ -17,6 +17,7 @@ use crate::{
     key::PrincipalKey,
     mail::{EmailAddress, Mail},
     name::ModelName,
+    remember::NewSeries,
     session::SessionId,
     signin::{Confirmation, NewSession, Opened, OpenedTemporary, SignInTenant, StoreError},
     token::TokenId,
@@ -140,6 +141,8 @@ pub struct Entrance {
     pub waits_until: Option<OffsetDateTime>,
     /// Whether an account is made for an address that no account has.
     pub makes_account: bool,
+    /// The remember-me series that begins with it.
+    pub series: Option<NewSeries>,
     /// Now.
     pub now: OffsetDateTime,
 }
@@ -169,6 +172,7 @@ impl Entrance {
             device_hash: self.device_hash.clone(),
             replaces: self.replaces,
             tenant: self.tenant.clone(),
+            series: self.series,
             now: self.now,
         }
     }

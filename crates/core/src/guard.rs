@@ -44,6 +44,8 @@ pub struct CookieNames {
     pub refresh: String,
     /// Holds the token of a temporary identity.
     pub temporary: String,
+    /// Holds the remember-me token.
+    pub remember: String,
     /// Holds the CSRF token, readable by scripts.
     pub csrf: String,
     /// Whether they are sent over https alone.
@@ -59,6 +61,7 @@ impl CookieNames {
             access: format!("{host}bekci_{guard}_at"),
             refresh: format!("{secure}bekci_{guard}_rt"),
             temporary: format!("{host}bekci_{guard}_tt"),
+            remember: format!("{host}bekci_{guard}_rm"),
             csrf: format!("{host}bekci_{guard}_csrf"),
             secure: https,
         }
@@ -78,6 +81,8 @@ pub struct SessionRules {
     pub unique: bool,
     /// How many sessions a principal may have; the oldest end when a new one would be over.
     pub max_sessions: u32,
+    /// How long a remember-me series is good, from the sign-in on; no use moves it.
+    pub remember: time::Duration,
 }
 
 impl Default for SessionRules {
@@ -93,6 +98,7 @@ impl Default for SessionRules {
             max_age: None,
             unique: false,
             max_sessions: 50,
+            remember: time::Duration::days(180),
         }
     }
 }

@@ -32,6 +32,7 @@ mod password;
 mod path;
 pub mod principal;
 mod provider;
+pub mod remember;
 mod remembered;
 mod request;
 mod rights;

@@ -27,6 +27,8 @@ pub enum Purpose {
     Code,
     /// What waits in the database for its mail.
     Mail,
+    /// The MAC in remember-me tokens.
+    Remember,
 }
 
 impl Purpose {
@@ -40,6 +42,7 @@ impl Purpose {
             Self::Verification => "verification",
             Self::Code => "code",
             Self::Mail => "mail",
+            Self::Remember => "remember",
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     identity::{Ban, IdentityVersion},
     key::PrincipalKey,
     name::{ModelName, TenantName},
+    remember::{NewSeries, SeriesToken},
     session::{RefreshOutcome, SessionId},
 };
 
@@ -75,6 +76,8 @@ pub struct NewSession {
     pub replaces: Option<SessionId>,
     /// The tenant that its tokens are made for.
     pub tenant: SignInTenant,
+    /// The remember-me series that begins with it.
+    pub series: Option<NewSeries>,
     /// Now.
     pub now: OffsetDateTime,
 }
@@ -102,6 +105,8 @@ pub enum Opened {
         tenant: Option<TenantName>,
         /// The sessions that ended for it: the replaced one, the others of a unique guard, the oldest over the limit.
         ended: Vec<SessionId>,
+        /// The first or the next token of its remember-me series, if it has one.
+        series: Option<SeriesToken>,
     },
     /// The account is banned; no session was opened.
     Banned(Option<Ban>),
@@ -206,6 +211,8 @@ pub struct SessionFacts {
     pub tenant: Option<TenantName>,
     /// When the refresh token that is given ends.
     pub refresh_ends: OffsetDateTime,
+    /// The remember-me token that goes with it.
+    pub series: Option<SeriesToken>,
 }
 
 /// Which sessions are to end.

@@ -11,8 +11,10 @@ use actix_web::{
     },
     web,
 };
-use bekci::{AsIs, Asked, Clues, Host, Reading, Record, Refusal, RequestContext, Tenancy, Voice};
-use bekci_core::{Admission, AuthError, Clock, Denial, ErrorCode, Gate, IssueError, Lasting, RouteKind};
+use bekci::{
+    AsIs, Asked, BrowserSession, BrowserUpdate, Clues, Host, Reading, Record, Refusal, RequestContext, Tenancy, Voice,
+};
+use bekci_core::{Admission, AskedTenant, AuthError, Clock, Denial, ErrorCode, Gate, IssueError, Lasting, RouteKind};
 use secrecy::SecretString;
 
 use crate::{
@@ -36,6 +38,8 @@ pub(crate) struct Gatekeeper {
     pub(crate) clock: Arc<dyn Clock>,
     /// Where browsers without a session are sent.
     pub(crate) pages: SignInPages,
+    /// Signs browsers in by their remember-me token.
+    pub(crate) browsers: Option<BrowserSession>,
     /// Looks after WebSockets.
     pub(crate) lookout: Lookout,
 }
@@ -63,13 +67,21 @@ pub(crate) async fn handle(keeper: web::Data<Gatekeeper>, request: HttpRequest, 
     };
     let is_https = request.app_config().secure();
     let payload = payload.into_inner();
-    match keeper.pass(request.head(), is_https, context, payload).await {
+    let mut update = None;
+    let passed = keeper
+        .pass(request.head(), is_https, context, payload, &mut update)
+        .await;
+    let mut answer = match passed {
         Ok(mut answer) => {
             answer.extensions_mut().insert(AsIs);
             answer
         }
         Err(refused) => refused.answer(&request.head().method, &voice),
+    };
+    if let Some(update) = update {
+        update.put(answer.headers_mut());
     }
+    answer
 }
 
 impl Gatekeeper {
@@ -81,10 +93,15 @@ impl Gatekeeper {
         context: RequestContext<'_>,
         payload: Payload,
     ) -> HttpResponse {
-        match self.pass(head, is_https, context, payload).await {
+        let mut update = None;
+        let mut answer = match self.pass(head, is_https, context, payload, &mut update).await {
             Ok(answer) => answer,
             Err(refused) => refused.answer(&head.method, context.voice),
+        };
+        if let Some(update) = update {
+            update.put(answer.headers_mut());
         }
+        answer
     }
 
     async fn pass(
@@ -93,6 +110,7 @@ impl Gatekeeper {
         is_https: bool,
         context: RequestContext<'_>,
         payload: Payload,
+        update: &mut Option<BrowserUpdate>,
     ) -> Result<HttpResponse, Refused> {
         let RequestContext { record, voice } = context;
         let unrouted = |refused| {
@@ -107,14 +125,23 @@ impl Gatekeeper {
         let route = found.route;
         // What is judged is what is forwarded: the path as the routes found it.
         let reading = Reading::new(head.method.as_str(), &found.path, &head.headers).map_err(AuthError::from);
+        let client = || self.proxy.client(head, is_https, &host);
+        let refused = |error| Refused::Gate {
+            page: self.page(&error, head, client, &found.path, route),
+            error,
+        };
+        if let (Some(browsers), Ok(reading)) = (&self.browsers, &reading) {
+            let (asked, address) = (reading.head(AskedTenant::None), || client().address());
+            let came = browsers.before(&asked, &head.headers, &route.rule, address).await;
+            *update = came.map_err(refused)?;
+        }
+        let cookie = update.as_ref().and_then(|update| update.cookie.as_ref());
+        let reading = match cookie {
+            Some(cookie) => reading.map(|reading| reading.with_cookie(cookie)),
+            None => reading,
+        };
         let admission = self.admit(reading, head, record, &host, route).await;
-        let admission = admission.map_err(|error| {
-            let client = || self.proxy.client(head, is_https, &host);
-            Refused::Gate {
-                page: self.page(&error, head, client, &found.path, route),
-                error,
-            }
-        })?;
+        let admission = admission.map_err(refused)?;
         let upstream = route.upstream.as_ref().ok_or(Refused::NoUpstream)?;
         let internal_token = self
             .internal_token(self.proxy.identity(), &admission, route)

@@ -75,6 +75,8 @@ pub struct PasswordAttempt {
     pub verification: Option<Verification>,
     /// The language of the mail, if a mailed code verifies the sign-in.
     pub language: MailLanguage,
+    /// Whether a remember-me series begins with the session.
+    pub remember: bool,
     /// The address that the client is believed to have; `None` where it is not known: then refusals are counted by account alone.
     pub client: Option<IpAddr>,
 }
@@ -114,6 +116,8 @@ pub enum SignedInBy {
     EmailLink,
     /// The application vouched for somebody, without a credential.
     Issued,
+    /// A remember-me token opened a new session.
+    Remembered,
     /// A temporary identity was verified.
     Verified,
     /// A refresh gave the next generation.
@@ -141,12 +145,23 @@ pub struct SignedIn {
     pub refresh: SecretString,
     /// When it ends unless it is used.
     pub refresh_expires_at: OffsetDateTime,
+    /// The remember-me token, where one is to be kept. One that was there before is good for 10 s more.
+    pub remember: Option<RememberToken>,
     /// How it came about.
     pub outcome: SignedInBy,
     /// The tenant that the tokens are for.
     pub tenant: Option<TenantName>,
     /// The identity at least as new as the session, for the answer's user object.
     pub view: View,
+}
+
+/// What a browser keeps to be signed in again without a password.
+#[derive(Clone, Debug)]
+pub struct RememberToken {
+    /// The token.
+    pub token: SecretString,
+    /// When its series ends.
+    pub expires_at: OffsetDateTime,
 }
 
 /// A credential was right, and the sign-in waits for its verification.

@@ -101,6 +101,12 @@ pub enum SignInError {
     /// The refresh token was used before; its session has ended.
     #[error("the refresh token was used before; its session has ended")]
     RefreshReused,
+    /// The remember-me token is no good: not ours, another guard's, expired, or its series has ended.
+    #[error("the remember-me token is not good")]
+    RememberInvalid,
+    /// A copy of the remember-me token was used before; the series and its session have ended.
+    #[error("the remember-me token was used before; its session has ended")]
+    RememberStolen,
     /// The reference names no sign-in of this guard that waits for its verification: it never did, was verified already, or its time is over.
     #[error("no sign-in waits for its verification under this reference")]
     VerificationInvalid,
@@ -195,7 +201,7 @@ impl SignInError {
             Self::RefreshExpired => ErrorCode::RefreshTokenExpired,
             Self::RefreshReused => ErrorCode::RefreshTokenReused,
             Self::AmbiguousCredentials => ErrorCode::AmbiguousCredentials,
-            Self::VerificationInvalid => ErrorCode::TokenInvalid,
+            Self::VerificationInvalid | Self::RememberInvalid | Self::RememberStolen => ErrorCode::TokenInvalid,
             Self::TokenMissing => ErrorCode::TokenMissing,
             Self::GuardMismatch => ErrorCode::GuardMismatch,
             Self::NotFound | Self::NotOffered => ErrorCode::NotFound,
@@ -227,6 +233,8 @@ impl SignInError {
             | Self::RefreshInvalid
             | Self::RefreshExpired
             | Self::RefreshReused
+            | Self::RememberInvalid
+            | Self::RememberStolen
             | Self::VerificationInvalid
             | Self::CodeInvalid
             | Self::RegistrationClosed
@@ -266,6 +274,8 @@ impl SignInError {
             | Self::RefreshInvalid
             | Self::RefreshExpired
             | Self::RefreshReused
+            | Self::RememberInvalid
+            | Self::RememberStolen
             | Self::VerificationInvalid
             | Self::CodeInvalid
             | Self::OtpInvalid
@@ -297,7 +307,9 @@ impl SignInError {
             | Self::NotInTenant(_)
             | Self::RefreshInvalid
             | Self::RefreshExpired
-            | Self::RefreshReused => true,
+            | Self::RefreshReused
+            | Self::RememberInvalid
+            | Self::RememberStolen => true,
             // Nothing was compared, so nothing was guessed.
             Self::OtpExpired => false,
             // Both are too long to be guessed.

@@ -8,15 +8,18 @@
 mod attempt;
 mod audit;
 mod error;
+mod generation_token;
 mod keyed;
 mod password;
 mod refresh_token;
+mod remember_events;
+mod remember_token;
 mod service;
 mod verification_ref;
 
 pub use attempt::{
     Granted, Identifier, IssueOrder, MAX_DEVICE_NAME_CHARS, MAX_IDENTIFIER_CHARS, PasswordAttempt, RefreshAttempt,
-    SignedIn, SignedInBy, SignedOut, TemporarySignIn,
+    RememberToken, SignedIn, SignedInBy, SignedOut, TemporarySignIn,
 };
 pub use error::{AttemptResult, SignInError};
 pub use keyed::{MAX_DEVICE_ID_CHARS, MIN_DEVICE_ID_CHARS, device_hash};
@@ -26,7 +29,8 @@ pub use password::{
     WeakPassword, WorkDone,
 };
 pub use refresh_token::{NotARefreshToken, RefreshTokens};
+pub use remember_token::RememberTokens;
 pub use service::{
     AccessSubject, AccountParts, Accounts, CodeAttempt, CodeParts, InviteOrder, IssuedAccess, PasswordChange,
-    RegisterAttempt, RegisterOutcome, Requester, SignIn, SignInParts, StartedCode, VerificationAttempt,
+    RecallAttempt, RegisterAttempt, RegisterOutcome, Requester, SignIn, SignInParts, StartedCode, VerificationAttempt,
 };

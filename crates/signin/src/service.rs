@@ -16,6 +16,7 @@ mod known;
 mod leave;
 mod limits;
 mod one_time;
+mod remember;
 mod tokens;
 mod verification;
 
@@ -24,6 +25,7 @@ use std::sync::{Arc, atomic::AtomicUsize};
 use bekci_core::{
     AuthGuard, Ban, Clock, Entropy, IdentitySource, Limit, Meter, PrincipalKey, RateLimiter, RefreshOutcome,
     RootSecret, SessionId, TokenId, TokenIssuer,
+    remember::RememberStore,
     signin::{Credential, NewSession, Opened, RefreshRequest, Refreshed, SessionFacts, SignInStore},
 };
 use secrecy::SecretString;
@@ -35,6 +37,7 @@ pub use self::{
         StartedCode, VerificationAttempt,
     },
     one_time::CodeParts,
+    remember::RecallAttempt,
     tokens::{AccessSubject, IssuedAccess},
 };
 use self::{known::Known, limits::Named};
@@ -77,6 +80,8 @@ pub struct SignInParts {
     pub meter: Arc<dyn Meter>,
     /// Keys refresh tokens, device ids and what refusals are counted under.
     pub root: Arc<RootSecret>,
+    /// Keeps remember-me series.
+    pub remembered: Arc<dyn RememberStore>,
     /// Keeps the codes of guards that verify a sign-in by mail; `None`: no mails are sent.
     pub codes: Option<CodeParts>,
 }
@@ -234,6 +239,10 @@ impl SignIn {
             device_hash,
             replaces: attempt.replaces,
             tenant: attempt.tenant,
+            series: match attempt.remember {
+                true => Some(self.new_series(guard, now)?),
+                false => None,
+            },
             now,
         };
         let asked = (attempt.verification.unwrap_or(guard.verification), attempt.language);
@@ -275,8 +284,13 @@ impl SignIn {
         (id, now): (SessionId, OffsetDateTime),
         opened: Opened,
     ) -> Result<Option<SessionFacts>, SignInError> {
-        let (version, tenant, ended) = match opened {
-            Opened::Open { version, tenant, ended } => (version, tenant, ended),
+        let (version, tenant, ended, series) = match opened {
+            Opened::Open {
+                version,
+                tenant,
+                ended,
+                series,
+            } => (version, tenant, ended, series),
             Opened::NotInTenant(tenant) => return Err(SignInError::NotInTenant(tenant)),
             Opened::Banned(ban) => return Err(banned(ban)),
             Opened::Inactive => return Err(SignInError::Inactive),
@@ -294,6 +308,7 @@ impl SignIn {
             key,
             version,
             tenant,
+            series,
         }))
     }
 
@@ -417,7 +432,9 @@ impl SignIn {
             tenant: facts.tenant,
         };
         let issued = self.issue_access(guard, &subject, &view)?;
+        let remember = facts.series.map(|series| self.remember_token(guard, series));
         Ok(SignedIn {
+            remember,
             key: subject.key,
             session,
             access: issued.token,

@@ -284,6 +284,12 @@ impl Store {
         Arc::new(directory::own::OwnAccounts(self.clone()))
     }
 
+    /// Remember-me series.
+    #[must_use]
+    pub fn remember_store(&self) -> Arc<dyn bekci_core::remember::RememberStore> {
+        Arc::new(self.sessions())
+    }
+
     /// Invitations.
     #[must_use]
     pub fn invite_store(&self) -> Arc<dyn bekci_core::invites::InviteStore> {

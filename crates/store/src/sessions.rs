@@ -2,8 +2,10 @@
 
 mod opening;
 mod refreshing;
+mod remembering;
 mod temporary;
 
+pub(crate) use opening::Permanent;
 pub(crate) use temporary::Held;
 
 use async_trait::async_trait;
@@ -172,9 +174,9 @@ impl SignInStore for Sessions {
         let transaction = self.connection.begin().await.map_err(unavailable)?;
         let opened = self.open_within(&transaction, session).await.map_err(unavailable)?;
         match opened {
-            Ok((tenant, ended)) => {
+            Ok(permanent) => {
                 let version = committed_version(transaction, &session.key).await?;
-                Ok(Opened::Open { version, tenant, ended })
+                Ok(permanent.opened(version))
             }
             Err(refused) => rolled_back(transaction, refused).await,
         }
@@ -228,11 +230,17 @@ impl SignInStore for Sessions {
 
     async fn sessions(&self, key: &PrincipalKey) -> Result<Vec<SessionEntry>, StoreError> {
         let sql = "SELECT id, guard, device_name, way, created_at, last_used_at FROM bekci_sessions \
-                   WHERE model = $1 AND principal_id = $2 AND ended_at IS NULL AND way <> 'temporary' ORDER BY created_at DESC, id";
+                   WHERE model = $1 AND principal_id = $2 AND ended_at IS NULL AND way <> 'temporary' AND (expires_at IS NULL OR expires_at > $3) \
+                   ORDER BY created_at DESC, id";
         let node = self.node();
+        let now = micros(node.clock().now());
         let rows = node
             .db()
-            .query_all_raw(statement(node.backend(), sql, [key.model().into(), key.id().into()]))
+            .query_all_raw(statement(
+                node.backend(),
+                sql,
+                [key.model().into(), key.id().into(), now.into()],
+            ))
             .await;
         let read = |row: QueryResult| -> Result<Option<SessionEntry>, DbErr> {
             let Some(id) = SessionId::parse(&row.try_get::<String>("", "id")?) else {

@@ -439,6 +439,7 @@ impl Builder {
             limiter: store.rate_limiter(),
             meter: self.meter.clone(),
             root: Arc::clone(&root),
+            remembered: store.remember_store(),
             codes: self.mail.as_ref().map(|_| codes.clone()),
         });
         let own_accounts = self
@@ -455,6 +456,8 @@ impl Builder {
             sign_in: sign_in.clone(),
             store: store.clone(),
             has_policy,
+            prefix: Arc::default(),
+            trusted_proxies: self.settings.trusted_proxies.clone(),
         };
         if !self.quiet {
             sign_in.learn_costs(&guards).await;

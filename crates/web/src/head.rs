@@ -57,6 +57,23 @@ impl<'a> Reading<'a> {
         Self::new(request.method().as_str(), request.path(), request.headers())
     }
 
+    /// The same request with one more `Cookie` header.
+    #[must_use]
+    pub fn with_cookie<'b>(self, cookie: &'b HeaderValue) -> Reading<'b>
+    where
+        'a: 'b,
+    {
+        let cookies = self.cookies.iter().copied();
+        Reading {
+            method: self.method,
+            path: self.path,
+            authorization: self.authorization,
+            cookies: cookies.chain([cookie.as_bytes()]).collect(),
+            fetch_site: self.fetch_site,
+            csrf_token: self.csrf_token,
+        }
+    }
+
     /// The canonical path: what is judged and what is to be forwarded.
     #[must_use]
     pub fn path(&self) -> &str {

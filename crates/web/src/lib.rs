@@ -73,6 +73,7 @@ pub mod asked;
 mod audited;
 mod auth;
 mod bekci;
+mod browser_session;
 mod builder;
 mod chance;
 mod client;
@@ -112,7 +113,8 @@ pub use bekci_policy::PolicyModel;
 pub use bekci_policy::parse_csv;
 pub use bekci_signin::{
     Accounts as OwnAccounts, Argon2Cost, AttemptResult, HashSettings, Identifier, IssueOrder, PasswordChange,
-    PasswordHasher, RegisterAttempt, RegisterOutcome, Requester, SignInError, SignedIn, SignedOut, TemporarySignIn,
+    PasswordHasher, RegisterAttempt, RegisterOutcome, RememberToken, Requester, SignInError, SignedIn, SignedOut,
+    TemporarySignIn,
 };
 pub use bekci_store::hooks;
 pub use bekci_store::{
@@ -120,6 +122,7 @@ pub use bekci_store::{
     connect,
 };
 pub use bekci_token::{Algorithm, OsEntropy, ensure_root, parse_root, read_root};
+pub use browser_session::{BrowserSession, BrowserUpdate};
 pub use builder::{BuildError, Builder};
 pub use client::TrustedProxies;
 pub use extract::{AnyAuth, Auth, Fresh, Temp, permit, principal};

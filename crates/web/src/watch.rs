@@ -10,7 +10,7 @@ use bekci_core::{
 use bekci_signin::SignIn;
 use bekci_store::Store;
 
-use crate::{Cors, Front, GuardType, Messages, Require, Tenancy};
+use crate::{BrowserSession, Cors, Front, GuardType, Messages, Require, Tenancy, TrustedProxies};
 
 /// The gate with the guards and models that it decides about. Cheap to clone; built once, before the Actix factory, and shared by all workers.
 #[derive(Clone, Debug)]
@@ -38,6 +38,9 @@ pub(crate) struct Ways {
     pub(crate) store: Store,
     /// Whether policies are compiled, so that a handler can ask them.
     pub(crate) has_policy: bool,
+    /// The prefix that the calls are mounted with, from the first mounting on.
+    pub(crate) prefix: Arc<std::sync::OnceLock<Box<str>>>,
+    pub(crate) trusted_proxies: TrustedProxies,
 }
 
 impl Watch {
@@ -172,6 +175,12 @@ impl Watch {
     pub fn require<G: GuardType>(&self) -> Require {
         let rule = RouteRule::guarded(G::NAME, GuardChain::default());
         Require::new(self.clone(), rule).or::<G>()
+    }
+
+    /// What signs browsers in by their remember-me token, before a gate; `None` for a watch that was made by hand.
+    #[must_use]
+    pub fn browser_sessions(&self) -> Option<BrowserSession> {
+        BrowserSession::of(self)
     }
 
     /// Middleware for a rule that was made by hand or from a configuration.

@@ -244,6 +244,16 @@ impl Who {
         Ok(ended)
     }
 
+    /// Forgets the browser of its session, without signing out: its remember-me token is no good any more. `false`: there was none.
+    ///
+    /// # Errors
+    /// A [`Refusal`] with `STORE_UNAVAILABLE`.
+    pub async fn forget_me(&self) -> Result<bool, Refusal> {
+        let which = bekci_core::remember::Forget::OfSession(self.session_id());
+        let forgotten = self.ways()?.sign_in.forget(&self.principal.guard, &which).await?;
+        Ok(forgotten > 0)
+    }
+
     pub(crate) fn ways(&self) -> Result<&Ways, Refusal> {
         let ways = self.watch.ways();
         ways.ok_or_else(|| Refusal::misconfigured("a Watch that was made by hand has no ways out; build a whole Bekci"))

@@ -122,6 +122,7 @@ pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
             max_age: unless_zero(section.session_max_seconds),
             unique: section.unique_session,
             max_sessions: section.max_sessions,
+            remember: time::Duration::days(i64::from(section.remember_me_days.get())),
         },
         limits: GuardLimits {
             sign_in: section.rate_limit.sign_in,

@@ -42,7 +42,6 @@ const fn in_code(key: &'static str, refuses: fn(&Node) -> bool, needs: &'static 
 #[rustfmt::skip]
 const NOT_BUILT: &[NotBuilt] = &[
     row("guards.*.carry_session_data", is_true, "data that goes from session to session"),
-    row("guards.*.remember_me_days", any, "the remember-me cookie"),
     in_code("guards.*.verification", |verification| is(verification, "custom"), "an application that checks its own code and confirms the sign-in (`confirm_verified`)"),
     row("guards.*.security_cookie_rotate_seconds", is_more_than_zero, "the rotating security cookie"),
     row("guards.*.sign_in.*", |way| !["password", "email_otp", "email_link"].iter().any(|built| is(way, built)), "that way to sign in"),

@@ -141,6 +141,7 @@ impl Generation {
             internal: Some(InternalTokens::new(bekci.clone())),
             clock: Arc::clone(&ground.clock),
             pages: SignInPages::new(config),
+            browsers: bekci.watch().browser_sessions(),
             lookout: Lookout {
                 gates: ground.gates.clone(),
                 delta: config.identity_cache.max_staleness_ms.duration(),

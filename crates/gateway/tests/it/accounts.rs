@@ -24,6 +24,7 @@ mod codes;
 mod invites;
 mod passwords;
 mod registering;
+mod remembered;
 mod verification;
 mod verified;
 

@@ -4,3 +4,4 @@ mod bans;
 mod cookies;
 mod leaving;
 mod refreshing;
+mod remembering;

@@ -207,6 +207,7 @@ impl Accounts {
                 .and_then(|id| device_hash(&self.sign_in.parts.root, &guard.name, &id)),
             replaces: attempt.replaces,
             tenant: attempt.tenant,
+            series: None,
             now: self.sign_in.parts.clock.now(),
         };
         let mark = identifier_mark(&self.sign_in.parts.root, &guard.name, attempt.address.as_str());

@@ -99,6 +99,7 @@ impl SignIn {
             device_hash: None,
             replaces: None,
             tenant: order.tenant,
+            series: None,
             now: self.parts.clock.now(),
         })
     }
@@ -118,6 +119,7 @@ impl SignIn {
             version: IdentityVersion(0),
             tenant,
             refresh_ends: self.parts.clock.now(),
+            series: None,
         };
         self.view(guard, &facts).await
     }

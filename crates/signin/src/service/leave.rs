@@ -24,22 +24,7 @@ impl SignIn {
         access: Option<&VerifiedClaims>,
         refresh: Option<&str>,
     ) -> Result<SignedOut, SignInError> {
-        if access.is_some_and(|claims| claims.guard != guard.name) {
-            return Err(SignInError::GuardMismatch);
-        }
-        let by_refresh = refresh
-            .map(|text| self.refresh_tokens(guard).parse(text))
-            .transpose()
-            .map_err(|_| SignInError::RefreshInvalid)?
-            .map(|(session, _)| session);
-        let (session, key) = match (access, by_refresh) {
-            (None, None) => return Err(SignInError::TokenMissing),
-            (Some(claims), Some(session)) if claims.session != session => {
-                return Err(SignInError::AmbiguousCredentials);
-            }
-            (Some(claims), _) => (claims.session, Some(claims.key.clone())),
-            (None, Some(session)) => (session, self.owner(session).await?),
-        };
+        let (session, key) = self.named_by(guard, access, refresh).await?;
         let Some(key) = key else {
             // The MAC says that we made it, so the session was there once: what was asked is done.
             return Ok(SignedOut {
@@ -57,6 +42,42 @@ impl SignIn {
             key: Some(key),
             ended_now: ended.contains(&session),
         })
+    }
+
+    /// The session that the credentials of a sign-out name, and whose it is; `None`: so long gone that nobody knows.
+    pub(super) async fn named_by(
+        &self,
+        guard: &AuthGuard,
+        access: Option<&VerifiedClaims>,
+        refresh: Option<&str>,
+    ) -> Result<(SessionId, Option<PrincipalKey>), SignInError> {
+        if access.is_some_and(|claims| claims.guard != guard.name) {
+            return Err(SignInError::GuardMismatch);
+        }
+        let by_refresh = refresh
+            .map(|text| self.refresh_tokens(guard).parse(text))
+            .transpose()
+            .map_err(|_| SignInError::RefreshInvalid)?
+            .map(|(session, _)| session);
+        match (access, by_refresh) {
+            (None, None) => Err(SignInError::TokenMissing),
+            (Some(claims), Some(session)) if claims.session != session => Err(SignInError::AmbiguousCredentials),
+            (Some(claims), _) => Ok((claims.session, Some(claims.key.clone()))),
+            (None, Some(session)) => Ok((session, self.owner(session).await?)),
+        }
+    }
+
+    /// Reports a sign-out that kept the browser remembered.
+    pub(super) fn tell_signed_out(
+        &self,
+        guard: &AuthGuard,
+        (key, session): (&PrincipalKey, SessionId),
+        ended: &Result<Vec<SessionId>, SignInError>,
+    ) {
+        if let Ok(ended) = ended {
+            audit::sessions_ended(Some(guard), key, ended, "signed out");
+        }
+        audit::signed_out(guard, key, Some(session), ended);
     }
 
     /// Ends every session of a principal, at every guard of its model; gives those that lived until now.

@@ -138,6 +138,41 @@ async fn an_attempt_is_told_with_its_classic_number() {
 }
 
 #[tokio::test]
+async fn a_recalled_sign_in_is_an_event_and_so_is_a_copy() {
+    let world = World::new().await;
+    let (log, _listening) = Log::start();
+    let attempt = bekci_signin::PasswordAttempt {
+        remember: true,
+        ..attempt(EMAIL, PASSWORD)
+    };
+    let granted = world.sign_in.password(&world.customer, attempt).await.unwrap();
+    let remember = granted.full().unwrap().remember.unwrap();
+    let recall = bekci_signin::RecallAttempt {
+        token: remember.token.expose_secret(),
+        client: None,
+    };
+    world.sign_in.recall(&world.customer, recall).await.unwrap();
+    world.advance(Duration::minutes(1));
+    world.sign_in.recall(&world.customer, recall).await.unwrap_err();
+    let unknown = bekci_signin::RecallAttempt {
+        token: "bkm_",
+        client: None,
+    };
+    world.sign_in.recall(&world.customer, unknown).await.unwrap_err();
+    assert_eq!(
+        log.names(),
+        [
+            "sign_in.attempt",
+            "session.ended",
+            "sign_in.recalled",
+            "remember_me.theft",
+            "session.ended"
+        ]
+    );
+    assert!(!log.text().contains(remember.token.expose_secret()));
+}
+
+#[tokio::test]
 async fn a_verified_sign_in_is_three_events_and_a_forged_reference_one() {
     let world = World::with(|guard| guard.verification = bekci_core::Verification::Custom).await;
     let (log, _guard) = Log::start();

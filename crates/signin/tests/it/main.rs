@@ -14,5 +14,6 @@ mod model;
 mod password;
 mod refresh;
 mod secrets;
+mod series;
 mod verification;
 mod world;

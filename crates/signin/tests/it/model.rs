@@ -61,6 +61,8 @@ pub(crate) struct Tables {
     pub(crate) sessions: BTreeMap<SessionId, Row>,
     /// What the session is to be that comes of a temporary one.
     pub(crate) waiting: BTreeMap<SessionId, NewSession>,
+    /// Remember-me series.
+    pub(crate) series: BTreeMap<SessionId, crate::series::Series>,
     /// How often each use case was asked for.
     pub(crate) calls: BTreeMap<&'static str, u32>,
     /// What every use case of the store answers, if anything.
@@ -86,7 +88,7 @@ impl Store {
         self.tables.lock().unwrap()
     }
 
-    fn asked(&self, what: &'static str) -> Result<MutexGuard<'_, Tables>, StoreError> {
+    pub(crate) fn asked(&self, what: &'static str) -> Result<MutexGuard<'_, Tables>, StoreError> {
         let mut tables = self.tables();
         *tables.calls.entry(what).or_default() += 1;
         tables.failure.clone().map_or(Ok(tables), Err)
@@ -135,7 +137,7 @@ impl Tables {
         self.accounts.iter_mut().find(|account| account.key == *key)
     }
 
-    fn end(&mut self, which: impl Fn(&SessionId, &Row) -> bool, now: OffsetDateTime) -> Vec<SessionId> {
+    pub(crate) fn end(&mut self, which: impl Fn(&SessionId, &Row) -> bool, now: OffsetDateTime) -> Vec<SessionId> {
         let mut ended = Vec::new();
         for (id, row) in &mut self.sessions {
             if row.state.ended_at.is_none() && which(id, row) {
@@ -150,7 +152,7 @@ impl Tables {
         ended
     }
 
-    fn facts(&mut self, session: SessionId) -> SessionFacts {
+    pub(crate) fn facts(&mut self, session: SessionId) -> SessionFacts {
         let row = self.sessions[&session].clone();
         let rules = &row.new.guard.session.refresh;
         SessionFacts {
@@ -158,6 +160,7 @@ impl Tables {
             key: row.new.key,
             tenant: row.tenant,
             refresh_ends: row.state.rotated_at + rules.ttl,
+            series: None,
         }
     }
 }
@@ -254,10 +257,25 @@ impl SignInStore for Store {
             state,
         };
         tables.sessions.insert(session.id, row);
+        let series = session.series.map(|begun| {
+            tables
+                .series
+                .insert(begun.id, crate::series::Series::new(begun, session));
+            bekci_core::remember::SeriesToken {
+                series: begun.id,
+                generation: 0,
+                expires_at: begun.expires_at,
+            }
+        });
         let account = tables.account(&session.key).unwrap();
         account.version += 1;
         let version = IdentityVersion(account.version);
-        Ok(Opened::Open { version, tenant, ended })
+        Ok(Opened::Open {
+            version,
+            tenant,
+            ended,
+            series,
+        })
     }
 
     async fn open_temporary(

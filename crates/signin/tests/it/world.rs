@@ -66,6 +66,7 @@ pub(crate) fn attempt(identifier: &str, password: &str) -> PasswordAttempt {
         tenant: SignInTenant::None,
         verification: None,
         language: MailLanguage::English,
+        remember: false,
         client: Some(CLIENT),
     }
 }
@@ -138,6 +139,7 @@ impl World {
             limiter: Arc::clone(&limiter) as _,
             meter: Arc::clone(&meter) as _,
             root: Arc::new(root()),
+            remembered: Arc::clone(&store) as _,
             codes: None,
         });
         let mut customer = guard("customer");
@@ -194,6 +196,11 @@ impl World {
 
     pub(crate) fn set_hash(&self, hash: String) {
         self.store.tables().accounts[0].hash = Some(hash);
+    }
+
+    pub(crate) fn clock_now(&self) -> time::OffsetDateTime {
+        use bekci_core::Clock as _;
+        self.clock.now()
     }
 
     pub(crate) fn advance(&self, by: Duration) {

@@ -12,7 +12,7 @@ use bekci_core::{
         CODE_HASH_BYTES, CodeOwner, CodeStore, CodeTry, Entrance, FoundCode, NewSignInCode, Redeemed, VerificationCode,
     },
     identifier::is_same,
-    signin::{Confirmation, NewSession, Opened, OpenedTemporary, StoreError, Temporary},
+    signin::{Confirmation, NewSession, OpenedTemporary, StoreError, Temporary},
 };
 use sea_orm::{
     ConnectionTrait as _, DbErr, TransactionSession as _,
@@ -74,7 +74,7 @@ pub(super) struct Done {
 }
 
 pub(super) enum Entered {
-    Session(Option<bekci_core::TenantName>, Vec<SessionId>),
+    Session(crate::sessions::Permanent),
     /// It waited before, and is given again.
     Waits(Temporary),
     /// It waits from now on, until then.
@@ -241,7 +241,7 @@ impl OwnAccounts {
         let sessions = self.0.sessions();
         let entered = match entrance.waits_until {
             None => match sessions.open_within(transaction, &session).await? {
-                Ok((tenant, replaced)) => Entered::Session(tenant, replaced),
+                Ok(permanent) => Entered::Session(permanent),
                 Err(refused) => return Err(Undone::Told(Redeemed::Session(key, refused))),
             },
             Some(until) => match sessions.hold_within(transaction, &session, until).await? {
@@ -305,14 +305,7 @@ impl OwnAccounts {
             StoreError::Unavailable("the triggers on bekci_sessions are missing; run `bekci migrate up`".to_owned())
         });
         Ok(match done.entered {
-            Entered::Session(tenant, ended) => Redeemed::Session(
-                key,
-                Opened::Open {
-                    version: version?,
-                    tenant,
-                    ended,
-                },
-            ),
+            Entered::Session(permanent) => Redeemed::Session(key, permanent.opened(version?)),
             Entered::Waits(temporary) => Redeemed::Waiting(key, OpenedTemporary::Open(temporary)),
             Entered::Begun(id, tenant, expires_at) => Redeemed::Waiting(
                 key,

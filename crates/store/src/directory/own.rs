@@ -344,6 +344,12 @@ impl OwnAccounts {
                 .cond_where(owned_by((key.model(), key.id())))
                 .take();
             transaction.execute(&codes).await?;
+            // The session that stays was remembered by a token that may have been copied.
+            let remembered = Query::delete()
+                .from_table("bekci_remembered")
+                .cond_where(owned_by((key.model(), key.id())))
+                .take();
+            transaction.execute(&remembered).await?;
         }
         if let Some(mail) = notices.of(&before, effects.new_address.as_ref()) {
             self.0.mails.enqueue(transaction, &mail).await?;

@@ -158,7 +158,7 @@ impl OwnAccounts {
         if owner != *key {
             return Err(Undone::Told(Redeemed::Ended));
         }
-        let (tenant, replaced) = match opened {
+        let permanent = match opened {
             Ok(permanent) => permanent,
             // An account that was deleted has ended its temporary identity.
             Err(Opened::Gone) => return Err(Undone::Told(Redeemed::Ended)),
@@ -175,7 +175,7 @@ impl OwnAccounts {
             is_new: false,
             change,
             ended: Vec::new(),
-            entered: Entered::Session(tenant, replaced),
+            entered: Entered::Session(permanent),
         })
     }
 }

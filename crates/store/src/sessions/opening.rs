@@ -1,8 +1,9 @@
 //! Opening a session, within the transaction that ends what it replaces.
 
 use bekci_core::{
-    Account, Identity, SessionId, TenantName,
+    Account, Identity, IdentityVersion, SessionId, TenantName,
     principal::is_banned,
+    remember::SeriesToken,
     signin::{NewSession, Opened},
 };
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Value};
@@ -15,6 +16,28 @@ use crate::{
     load, providers,
     sql::{as_text, micros, quoted_table, statement},
 };
+
+/// A session that is open within its transaction.
+pub(crate) struct Permanent {
+    /// The tenant that it is for.
+    pub(crate) tenant: Option<TenantName>,
+    /// The sessions that ended for it.
+    pub(crate) ended: Vec<SessionId>,
+    /// The token of its remember-me series.
+    pub(crate) series: Option<SeriesToken>,
+}
+
+impl Permanent {
+    /// What is told of it, committed with this version.
+    pub(crate) fn opened(self, version: IdentityVersion) -> Opened {
+        Opened::Open {
+            version,
+            tenant: self.tenant,
+            ended: self.ended,
+            series: self.series,
+        }
+    }
+}
 
 /// Whether a provider's account still has the password that was verified. It was read while sign-ins and sign-outs of the principal take turns, so that who changes a password
 /// there and ends the sessions afterwards ends this one as well.
@@ -30,7 +53,7 @@ impl Sessions {
         &self,
         transaction: &GuardedTransaction,
         session: &NewSession,
-    ) -> Result<Result<(Option<TenantName>, Vec<SessionId>), Opened>, DbErr> {
+    ) -> Result<Result<Permanent, Opened>, DbErr> {
         let (identity, tenant) = match self.let_open(transaction, session).await? {
             Ok(allowed) => allowed,
             Err(refused) => return Ok(Err(refused)),
@@ -38,7 +61,8 @@ impl Sessions {
         let ended = self.make_room(transaction, session, &identity).await?;
         let expires_at = session.guard.session.max_age.map(|age| session.now + age);
         self.insert(transaction, session, tenant.as_ref(), expires_at).await?;
-        Ok(Ok((tenant, ended)))
+        let series = self.begin_series(transaction, session).await?;
+        Ok(Ok(Permanent { tenant, ended, series }))
     }
 
     /// Takes the principal's turn, and gives its identity and the tenant that the session is for; inner error: why it may have none.
@@ -154,7 +178,7 @@ impl Sessions {
         Ok(ended)
     }
 
-    async fn end_listed(
+    pub(super) async fn end_listed(
         &self,
         transaction: &GuardedTransaction,
         ids: &[SessionId],

@@ -26,7 +26,7 @@ const REFRESH_TRIES: u32 = 16;
 pub(super) struct Row {
     pub(super) key: PrincipalKey,
     guard: String,
-    tenant: Option<TenantName>,
+    pub(super) tenant: Option<TenantName>,
     pub(super) state: SessionState,
 }
 
@@ -128,6 +128,7 @@ impl Sessions {
                 version,
                 tenant: row.tenant,
                 refresh_ends,
+                series: None,
             };
             return Ok(Refreshed {
                 outcome,
@@ -152,7 +153,7 @@ impl Sessions {
     }
 
     /// The identity as the database has it now.
-    async fn identity_now(
+    pub(super) async fn identity_now(
         &self,
         key: &PrincipalKey,
         guard: &AuthGuard,
@@ -241,7 +242,7 @@ impl Sessions {
     }
 }
 
-fn refresh_ends(
+pub(super) fn refresh_ends(
     rules: &RefreshRules,
     rotated_at: OffsetDateTime,
     expires_at: Option<OffsetDateTime>,

@@ -11,7 +11,7 @@ use bekci_core::{
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, TransactionTrait, Value};
 use time::OffsetDateTime;
 
-use super::{Sessions, committed_version, lock_principal, rolled_back, unavailable};
+use super::{Permanent, Sessions, committed_version, lock_principal, rolled_back, unavailable};
 use crate::{
     guarded::GuardedTransaction,
     sql::{from_micros, micros, statement},
@@ -29,9 +29,6 @@ pub(crate) enum Held {
     /// It is written, for this tenant.
     Begun(Option<TenantName>),
 }
-
-/// The session that comes of one: its tenant, and the sessions that it ended.
-pub(crate) type Permanent = (Option<TenantName>, Vec<SessionId>);
 
 /// What a waiting row says of the session that comes of it.
 struct Waiting {
@@ -183,7 +180,8 @@ impl Sessions {
                 micros(expires_at).into(),
             ],
         )
-        .await
+        .await?;
+        self.begin_series(transaction, session).await.map(|_| ())
     }
 
     pub(super) async fn make_permanent(
@@ -194,9 +192,9 @@ impl Sessions {
         let confirmed = self.confirm_within(&transaction, order).await.map_err(unavailable)?;
         match confirmed {
             None => rolled_back(transaction, None).await,
-            Some((key, Ok((tenant, ended)))) => {
+            Some((key, Ok(permanent))) => {
                 let version = committed_version(transaction, &key).await?;
-                Ok(Some((key, Opened::Open { version, tenant, ended })))
+                Ok(Some((key, permanent.opened(version))))
             }
             Some((key, Err(refused))) => rolled_back(transaction, Some((key, refused))).await,
         }
@@ -222,9 +220,13 @@ impl Sessions {
             device_hash: waiting.device_hash,
             replaces: waiting.replaces,
             tenant: waiting.tenant,
+            series: None,
             now: order.now,
         };
-        let opened = self.open_within(transaction, &session).await?;
+        let mut opened = self.open_within(transaction, &session).await?;
+        if let Ok(permanent) = &mut opened {
+            permanent.series = self.keep_series(transaction, order).await?;
+        }
         Ok(Some((session.key, opened)))
     }
 

@@ -82,6 +82,7 @@ fn entrance(scene: &Scene) -> Entrance {
         tenant: SignInTenant::None,
         waits_until: None,
         makes_account: true,
+        series: None,
         now: SystemClock.now(),
     }
 }

@@ -372,6 +372,7 @@ pub(crate) fn new_session(guard: &Arc<AuthGuard>, key: &PrincipalKey) -> NewSess
         device_hash: Some(b"device".to_vec()),
         replaces: None,
         tenant: SignInTenant::None,
+        series: None,
         now: SystemClock.now(),
     }
 }

@@ -5,6 +5,7 @@ mod ending;
 mod opening;
 mod races;
 mod refresh;
+mod remembering;
 mod temporary;
 mod usage;
 

@@ -33,7 +33,7 @@ pub(super) struct Login {
     identifier: Option<String>,
     password: Secret,
     #[serde(default)]
-    remember_me: bool,
+    pub(super) remember_me: bool,
     pub(super) device_name: Option<String>,
     pub(super) device_id: Option<String>,
     pub(super) tenant: Option<String>,
@@ -65,9 +65,7 @@ impl Login {
             (None, None) => return Err(invalid("email", "missing")),
             (Some(_), Some(_)) => return Err(invalid("identifier", "stands beside email; give one of them")),
         };
-        if self.remember_me {
-            return Err(invalid("rememberMe", "is not available here"));
-        }
+        check_remember(self.remember_me, self.transport)?;
         Ok((Identifier::new(named)?, self.password.0.clone()))
     }
 }
@@ -85,20 +83,18 @@ pub(super) struct Refresh {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Logout {
     pub(super) refresh_token: Option<String>,
-    /// Whether this device is forgotten too; there is no remember-me cookie yet.
-    forget: Option<bool>,
+    /// Whether this browser is forgotten too; `true` unless it is said.
+    pub(super) forget: Option<bool>,
 }
 
-impl Logout {
-    /// Refuses what would be promised and not done.
-    ///
-    /// # Errors
-    /// `VALIDATION_FAILED`.
-    pub(super) fn checked(self) -> Result<Self, Refusal> {
-        match self.forget {
-            None => Ok(self),
-            Some(_) => Err(invalid("forget", "is not available here")),
-        }
+/// A remember-me token is a cookie, and goes with the others.
+///
+/// # Errors
+/// `VALIDATION_FAILED`.
+pub(super) fn check_remember(remember: bool, transport: Transport) -> Result<(), Refusal> {
+    match (remember, transport) {
+        (true, Transport::Body) => Err(invalid("rememberMe", "needs \"transport\": \"cookie\"")),
+        _ => Ok(()),
     }
 }
 

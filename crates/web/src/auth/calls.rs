@@ -5,7 +5,7 @@ use bekci_core::{AnswerShape, ErrorCode as E};
 use serde_json::{Value, json};
 
 use super::{
-    accounts, codes, invites, links, own,
+    accounts, codes, invites, links, own, remember,
     sign_in::{self, Names},
     sign_out,
 };
@@ -58,13 +58,16 @@ fn in_envelopes(names_tenant: bool, login: Schema, signed_in: Schema) -> Vec<Ope
         Operation::new(Method::POST, "/token/refresh", |route| route.to(sign_in::refresh))
             .named(
                 "refresh",
-                "Gives new tokens for a refresh token, from the body or the cookie.",
+                "Gives new tokens for a refresh token, from the body or the cookie; without one, for the remember-me cookie.",
             )
             .body(Body::Optional(refresh))
             .answers(Answers::Data(signed_in))
             .refuses(&[
                 E::AmbiguousCredentials,
                 E::TokenMissing,
+                E::TokenInvalid,
+                E::Forbidden,
+                E::Unverified,
                 E::RefreshTokenInvalid,
                 E::RefreshTokenExpired,
                 E::RefreshTokenReused,
@@ -100,6 +103,21 @@ fn in_envelopes(names_tenant: bool, login: Schema, signed_in: Schema) -> Vec<Ope
             .asks(Asks::SignedIn)
             .answers(Answers::Data(|| exactly(&[("endedSessions", number(0))])))
             .pending(),
+        Operation::new(Method::DELETE, "/remember-me", |route| route.to(remember::forget_me))
+            .named(
+                "forgetMe",
+                "Forgets this browser without signing out: by its remember-me cookie, or by the session of who calls.",
+            )
+            .answers(Answers::Data(|| exactly(&[("forgotten", truth())])))
+            .refuses(&[
+                E::AmbiguousCredentials,
+                E::TokenMissing,
+                E::TokenInvalid,
+                E::TokenExpired,
+                E::GuardMismatch,
+                E::CsrfRejected,
+                E::StoreUnavailable,
+            ]),
         Operation::new(Method::GET, "/me", |route| route.to(own::me))
             .named("me", "Who is signed in, as of now.")
             .asks(Asks::SignedIn)
@@ -273,9 +291,14 @@ fn verify() -> Value {
             ),
             ("deviceName", or_null(text())),
             ("deviceId", or_null(text())),
+            ("rememberMe", remember_me()),
             ("transport", one_of(&["body", "cookie"])),
         ],
     )
+}
+
+fn remember_me() -> Value {
+    json!({"type": "boolean", "description": "Sets the remember-me cookie. It needs `transport` to be `cookie`."})
 }
 
 fn verify_in_tenant() -> Value {
@@ -424,7 +447,7 @@ fn login() -> Value {
             ("email", line_of(1, 320)),
             ("identifier", line_of(1, 320)),
             ("password", json!({"type": "string", "format": "password"})),
-            ("rememberMe", json!({"const": false, "description": "Not built yet."})),
+            ("rememberMe", remember_me()),
             ("deviceName", or_null(text())),
             ("deviceId", or_null(text())),
             ("transport", one_of(&["body", "cookie"])),
@@ -453,7 +476,8 @@ fn refresh() -> Value {
 }
 
 fn logout() -> Value {
-    among(&[], &[("refreshToken", or_null(text()))])
+    let forget = json!({"type": ["boolean", "null"], "description": "Whether this browser is forgotten too; true unless it is said."});
+    among(&[], &[("refreshToken", or_null(text())), ("forget", forget)])
 }
 
 fn signed_in() -> Value {

@@ -17,6 +17,7 @@ use super::{
     body::{self, Secret, Transport},
     cookies,
     credentials::Presented,
+    remember,
     sign_in::{check_transport, granted, refused_attempt, tenant_of},
 };
 use crate::{Reading, Record, respond::Refusal};
@@ -36,6 +37,8 @@ struct Verify {
     device_name: Option<String>,
     device_id: Option<String>,
     tenant: Option<String>,
+    #[serde(default)]
+    remember_me: bool,
     #[serde(default)]
     transport: Transport,
 }
@@ -86,6 +89,7 @@ async fn try_verify(mounted: &Mounted, request: &HttpRequest, payload: Payload) 
     let body: Verify = body::read(request, payload, mounted.bekci.body_bytes()).await?;
     let presented = Presented::new(&reading, mounted);
     check_transport(mounted, &presented, body.transport)?;
+    body::check_remember(body.remember_me, body.transport)?;
     let attempt = CodeAttempt {
         reference: body.otp_ref,
         secret: body.otp.0,
@@ -93,12 +97,15 @@ async fn try_verify(mounted: &Mounted, request: &HttpRequest, payload: Payload) 
         device_id: body.device_id,
         replaces: presented.replaced()?,
         tenant: tenant_of(mounted, request, body.tenant)?,
+        remember: body.remember_me,
         client: mounted.bekci.client_of(request),
     };
     let verified = accounts(mounted)?.verify_sign_in(&mounted.guard, attempt).await;
     let outcome = verified.map_err(refused_attempt)?;
     Record::of(request).acted(&mounted.guard, outcome.key(), outcome.session());
-    granted(mounted, &outcome, body.transport)
+    let mut success = granted(mounted, &outcome, body.transport)?;
+    remember::replace(mounted, &presented, &outcome, &mut success).await;
+    Ok(success)
 }
 
 pub(super) async fn confirm(mounted: Data<Mounted>, request: HttpRequest, payload: Payload) -> HttpResponse {
@@ -109,7 +116,8 @@ pub(super) async fn confirm(mounted: Data<Mounted>, request: HttpRequest, payloa
 async fn try_confirm(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> Result<Success, Refusal> {
     let reading = Reading::of(request).map_err(AuthError::from)?;
     let body: Confirm = body::read(request, payload, mounted.bekci.body_bytes()).await?;
-    check_transport(mounted, &Presented::new(&reading, mounted), body.transport)?;
+    let presented = Presented::new(&reading, mounted);
+    check_transport(mounted, &presented, body.transport)?;
     let attempt = VerificationAttempt {
         reference: body.verification_ref,
         code: body.code.0,
@@ -122,6 +130,7 @@ async fn try_confirm(mounted: &Mounted, request: &HttpRequest, payload: Payload)
     if body.transport == Transport::Cookie {
         cookies::clear_temporary(&mut success.answer, mounted);
     }
+    remember::replace(mounted, &presented, &outcome, &mut success).await;
     Ok(success)
 }
 

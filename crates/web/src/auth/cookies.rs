@@ -5,62 +5,92 @@ use actix_web::{
     HttpResponseBuilder,
     cookie::{Cookie, SameSite, time::Duration},
 };
-use bekci_core::SessionId;
-use bekci_signin::{SignedIn, TemporarySignIn};
+use bekci_core::{AuthGuard, SessionId};
+use bekci_signin::{RememberToken, SignedIn, TemporarySignIn};
 use secrecy::ExposeSecret;
 use time::OffsetDateTime;
 
 use super::Mounted;
 use crate::respond::Refusal;
 
-struct Jar<'a> {
-    mounted: &'a Mounted,
+/// Where a guard's cookies go.
+#[derive(Clone, Copy)]
+pub(crate) struct Jar<'a> {
+    guard: &'a AuthGuard,
+    /// The path of its calls.
+    path: &'a str,
 }
 
 impl<'a> Jar<'a> {
-    fn cookie(&self, name: &'a str, value: String, path: &'a str, lasts: Duration) -> Cookie<'a> {
-        Cookie::build(name, value)
-            .path(path)
+    pub(crate) fn new(guard: &'a AuthGuard, path: &'a str) -> Self {
+        Self { guard, path }
+    }
+
+    fn of(mounted: &'a Mounted) -> Self {
+        Self::new(&mounted.guard, &mounted.path)
+    }
+
+    fn cookie(&self, name: &str, value: String, path: &str, lasts: Duration) -> Cookie<'static> {
+        Cookie::build(name.to_owned(), value)
+            .path(path.to_owned())
             .same_site(SameSite::Lax)
-            .secure(self.mounted.guard.cookies.secure)
-            .http_only(name != self.mounted.guard.cookies.csrf)
+            .secure(self.guard.cookies.secure)
+            .http_only(name != self.guard.cookies.csrf)
             .max_age(lasts)
             .finish()
     }
 
-    fn all(&self, values: [(String, Duration); 3]) -> [Cookie<'a>; 3] {
-        let names = &self.mounted.guard.cookies;
+    fn all(&self, values: [(String, Duration); 3]) -> [Cookie<'static>; 3] {
+        let names = &self.guard.cookies;
         let [(access, access_lasts), (refresh, refresh_lasts), (csrf, csrf_lasts)] = values;
         [
             self.cookie(&names.access, access, "/", access_lasts),
-            self.cookie(&names.refresh, refresh, &self.mounted.path, refresh_lasts),
+            self.cookie(&names.refresh, refresh, self.path, refresh_lasts),
             self.cookie(&names.csrf, csrf, "/", csrf_lasts),
         ]
     }
+
+    /// The tokens of a sign-in. The CSRF token is the session's: a new sign-in has a new one, a refresh keeps it.
+    pub(crate) fn signed_in(&self, signed_in: &SignedIn, now: OffsetDateTime) -> Result<Vec<Cookie<'static>>, Refusal> {
+        let csrf = self.csrf(signed_in.session)?;
+        let session = seconds(signed_in.refresh_expires_at, now);
+        let values = [
+            (
+                signed_in.access.expose_secret().to_owned(),
+                Duration::seconds(signed_in.expires_in_seconds),
+            ),
+            (signed_in.refresh.expose_secret().to_owned(), session),
+            (csrf, session),
+        ];
+        let mut cookies = self.all(values).to_vec();
+        cookies.extend(signed_in.remember.as_ref().map(|remember| self.remember(remember, now)));
+        Ok(cookies)
+    }
+
+    fn remember(&self, remember: &RememberToken, now: OffsetDateTime) -> Cookie<'static> {
+        let token = remember.token.expose_secret().to_owned();
+        let lasts = seconds(remember.expires_at, now);
+        self.cookie(&self.guard.cookies.remember, token, "/", lasts)
+    }
+
+    /// What takes the remember-me token away.
+    pub(crate) fn without_remember(&self) -> Cookie<'static> {
+        self.cookie(&self.guard.cookies.remember, String::new(), "/", Duration::ZERO)
+    }
+
+    fn csrf(&self, session: SessionId) -> Result<String, Refusal> {
+        let token = self.guard.csrf.token(session);
+        token.ok_or_else(|| Refusal::misconfigured("the guard has no key for CSRF tokens".to_owned()))
+    }
 }
 
-/// Sets the tokens of a sign-in. The CSRF token is the session's: a new sign-in has a new one, a refresh keeps it.
+/// Sets the tokens of a sign-in.
 pub(super) fn set(answer: &mut HttpResponseBuilder, mounted: &Mounted, signed_in: &SignedIn) -> Result<(), Refusal> {
-    let csrf = csrf(mounted, signed_in.session)?;
     let now = mounted.bekci.watch().clock().now();
-    let session = seconds(signed_in.refresh_expires_at, now);
-    let values = [
-        (
-            signed_in.access.expose_secret().to_owned(),
-            Duration::seconds(signed_in.expires_in_seconds),
-        ),
-        (signed_in.refresh.expose_secret().to_owned(), session),
-        (csrf, session),
-    ];
-    for cookie in (Jar { mounted }).all(values) {
+    for cookie in Jar::of(mounted).signed_in(signed_in, now)? {
         answer.cookie(cookie);
     }
     Ok(())
-}
-
-fn csrf(mounted: &Mounted, session: SessionId) -> Result<String, Refusal> {
-    let token = mounted.guard.csrf.token(session);
-    token.ok_or_else(|| Refusal::misconfigured("the guard has no key for CSRF tokens".to_owned()))
 }
 
 /// Sets the token of a temporary identity and its CSRF token.
@@ -69,24 +99,29 @@ pub(super) fn set_temporary(
     mounted: &Mounted,
     temporary: &TemporarySignIn,
 ) -> Result<(), Refusal> {
-    let (jar, names) = (Jar { mounted }, &mounted.guard.cookies);
+    let (jar, names) = (Jar::of(mounted), &mounted.guard.cookies);
     let lasts = Duration::seconds(temporary.expires_in_seconds);
     let token = temporary.token.expose_secret().to_owned();
     answer.cookie(jar.cookie(&names.temporary, token, "/", lasts));
-    answer.cookie(jar.cookie(&names.csrf, csrf(mounted, temporary.session)?, "/", lasts));
+    answer.cookie(jar.cookie(&names.csrf, jar.csrf(temporary.session)?, "/", lasts));
     Ok(())
 }
 
 /// Removes the token of a temporary identity.
 pub(super) fn clear_temporary(answer: &mut HttpResponseBuilder, mounted: &Mounted) {
-    let (jar, names) = (Jar { mounted }, &mounted.guard.cookies);
+    let (jar, names) = (Jar::of(mounted), &mounted.guard.cookies);
     answer.cookie(jar.cookie(&names.temporary, String::new(), "/", Duration::ZERO));
+}
+
+/// What takes the remember-me token of a browser away.
+pub(super) fn without_remember(mounted: &Mounted) -> Cookie<'static> {
+    Jar::of(mounted).without_remember()
 }
 
 /// Removes the guard's cookies: a browser takes away what has the same name and path.
 pub(super) fn clear(answer: &mut HttpResponseBuilder, mounted: &Mounted) {
     let gone = || (String::new(), Duration::ZERO);
-    for cookie in (Jar { mounted }).all([gone(), gone(), gone()]) {
+    for cookie in Jar::of(mounted).all([gone(), gone(), gone()]) {
         answer.cookie(cookie);
     }
 }

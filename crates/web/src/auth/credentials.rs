@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use bekci_core::{
     Admission, AskedTenant, AuthError, CookieLookup, GuardChain, GuardOutcome, RequestHead, SessionId, TokenFault,
-    VerifiedClaims, check_origin, cookie,
+    VerifiedClaims, check_origin, cookie, remember::SeriesId,
 };
 use bekci_signin::RefreshTokens;
 
@@ -114,6 +114,38 @@ impl<'a> Presented<'a> {
             CookieLookup::One(held) if guard.csrf.is_token_of(session, held) => Ok(()),
             _ => Err(AuthError::CsrfRejected),
         }
+    }
+
+    /// The remember-me token. The browser adds it by itself, so it needs proof of origin: `Sec-Fetch-Site`, or the CSRF cookie's value in the header. The latter counts over
+    /// https alone, where no other host can set that cookie.
+    pub(super) fn remember(&self) -> Result<Option<&'a str>, AuthError> {
+        let guard = &self.mounted.guard;
+        if !guard.sources.cookie {
+            return Ok(None);
+        }
+        let token = match self.cookie(&guard.cookies.remember) {
+            CookieLookup::Absent => return Ok(None),
+            CookieLookup::Several => return Err(AuthError::AmbiguousCredentials),
+            CookieLookup::One(token) => token,
+        };
+        let is_own = match (self.head.fetch_site, self.head.csrf_token) {
+            (Some("same-origin"), _) => true,
+            (None, Some(given)) if guard.cookies.secure => {
+                matches!(self.cookie(&guard.cookies.csrf), CookieLookup::One(held) if held == given)
+            }
+            _ => false,
+        };
+        if is_own {
+            Ok(Some(token))
+        } else {
+            Err(AuthError::CsrfRejected)
+        }
+    }
+
+    /// The series of a remember-me token that came from our own pages.
+    pub(super) fn series(&self) -> Option<SeriesId> {
+        let token = self.remember().ok().flatten()?;
+        self.mounted.bekci.sign_in().series_of(&self.mounted.guard, token)
     }
 
     /// The session that a new sign-in replaces: that of the credentials that it came with, if they are good. Bad ones do not hinder a sign-in, but two

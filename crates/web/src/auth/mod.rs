@@ -11,11 +11,12 @@ pub(crate) mod answer;
 pub(crate) mod body;
 mod calls;
 mod codes;
-mod cookies;
+pub(crate) mod cookies;
 mod credentials;
 mod invites;
 mod links;
 mod own;
+mod remember;
 mod sign_in;
 mod sign_out;
 
@@ -41,18 +42,12 @@ pub(crate) struct Mounted {
 
 impl Mounted {
     fn new(bekci: &Bekci, guard: &Arc<AuthGuard>, prefix: &str) -> Self {
-        let standard = format!("/auth/{}", guard.name);
-        let path = if guard.auth_path == standard {
-            format!("{prefix}/{}", guard.name)
-        } else {
-            guard.auth_path.trim_end_matches('/').to_owned()
-        };
         let chain = GuardChain::new([Arc::clone(guard)]);
         Self {
             bekci: bekci.clone(),
             guard: Arc::clone(guard),
             rule: RouteRule::guarded(&format!("auth.{}", guard.name), chain),
-            path,
+            path: calls_of(guard, prefix),
         }
     }
 
@@ -63,6 +58,15 @@ impl Mounted {
             family: self.guard.name.as_str(),
             guard: Some(&self.guard),
         }
+    }
+}
+
+/// Where a guard's calls are, mounted with this prefix.
+pub(crate) fn calls_of(guard: &AuthGuard, prefix: &str) -> String {
+    if guard.auth_path == format!("/auth/{}", guard.name) {
+        format!("{prefix}/{}", guard.name)
+    } else {
+        guard.auth_path.trim_end_matches('/').to_owned()
     }
 }
 
@@ -96,6 +100,9 @@ pub(crate) fn paths(bekci: &Bekci, prefix: &str) -> Vec<String> {
 /// `auth_path` says. What is under the prefix and no guard's is 404 `GUARD_UNKNOWN`.
 pub(crate) fn mount(bekci: &Bekci, prefix: &str, config: &mut ServiceConfig) {
     let prefix = prefix.trim_end_matches('/');
+    if let Some(ways) = bekci.watch().ways() {
+        ways.prefix.get_or_init(|| prefix.into());
+    }
     let guards = bekci.watch().guards();
     let mut all: Vec<Mounted> = guards.map(|guard| Mounted::new(bekci, guard, prefix)).collect();
     // A guard whose path lies below another's is asked first.

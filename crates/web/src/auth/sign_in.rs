@@ -17,6 +17,7 @@ use super::{
     body::{self, Login, Refresh, Transport, invalid},
     cookies,
     credentials::Presented,
+    remember,
 };
 use crate::{
     Asked, Reading, Record, Standing,
@@ -67,12 +68,15 @@ async fn try_login(mounted: &Mounted, request: &HttpRequest, payload: Payload) -
         tenant: tenant_of(mounted, request, login.tenant)?,
         verification: None,
         language: language(mounted, request),
+        remember: login.remember_me,
         client: mounted.bekci.client_of(request),
     };
     let granted = mounted.bekci.sign_in().password(&mounted.guard, attempt).await;
     let granted = granted.map_err(refused_attempt)?;
     Record::of(request).acted(&mounted.guard, granted.key(), granted.session());
-    self::granted(mounted, &granted, login.transport)
+    let mut success = self::granted(mounted, &granted, login.transport)?;
+    remember::replace(mounted, &presented, &granted, &mut success).await;
+    Ok(success)
 }
 
 /// Whether the guard may answer a sign-in with cookies.
@@ -155,15 +159,23 @@ pub(super) fn refused_attempt(error: SignInError) -> Refusal {
 
 pub(super) async fn refresh(mounted: Data<Mounted>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let result = try_refresh(&mounted, &request, payload).await;
-    told(&request, result)
+    remember::told(&mounted, &request, result)
 }
 
-async fn try_refresh(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> Result<Success, Refusal> {
+async fn try_refresh(
+    mounted: &Mounted,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<Success, remember::NotRecalled> {
     let reading = Reading::of(request).map_err(AuthError::from)?;
     let body: Refresh = body::read_if_any(request, payload, mounted.bekci.body_bytes()).await?;
     let presented = Presented::new(&reading, mounted);
     let credential = presented.refresh(body.refresh_token.as_deref())?;
-    let credential = credential.ok_or(AuthError::TokenMissing)?;
+    let Some(credential) = credential else {
+        let signed_in = remember::recall(mounted, request, &presented).await?;
+        Record::of(request).acted(&mounted.guard, &signed_in.key, signed_in.session);
+        return Ok(given(mounted, &signed_in, Transport::Cookie)?);
+    };
     let attempt = RefreshAttempt {
         token: credential.token,
         device_id: body.device_id.as_deref(),
@@ -177,7 +189,7 @@ async fn try_refresh(mounted: &Mounted, request: &HttpRequest, payload: Payload)
     } else {
         Transport::Body
     };
-    given(mounted, &signed_in, transport)
+    Ok(given(mounted, &signed_in, transport)?)
 }
 
 fn given(mounted: &Mounted, signed_in: &SignedIn, transport: Transport) -> Result<Success, Refusal> {

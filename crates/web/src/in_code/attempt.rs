@@ -62,6 +62,7 @@ pub struct Attempt<'a> {
     tenant: Option<TenantName>,
     verification: Option<Verification>,
     language: Language,
+    remember: bool,
 }
 
 /// What a sign-in came to.
@@ -101,6 +102,7 @@ impl<'a> Attempt<'a> {
             tenant: None,
             verification: None,
             language: Language::English,
+            remember: false,
         }
     }
 
@@ -140,6 +142,12 @@ impl<'a> Attempt<'a> {
         self
     }
 
+    /// Whether a remember-me series begins with the session: [`SignedIn::remember`] has its token, for [`GuardCalls::cookies`](crate::GuardCalls::cookies).
+    pub fn remember(mut self, remember: bool) -> Self {
+        self.remember = remember;
+        self
+    }
+
     async fn run(self) -> Result<SignIn, Refusal> {
         let guard = self.guard?;
         let (identifier, password) = self.credentials.parts()?;
@@ -157,6 +165,7 @@ impl<'a> Attempt<'a> {
                 Language::English => MailLanguage::English,
                 Language::Turkish => MailLanguage::Turkish,
             },
+            remember: self.remember,
             client: self.credentials.client(),
         };
         let messages = self.bekci.watch().messages();

@@ -5,6 +5,7 @@ mod attempt;
 mod identities;
 mod rights;
 mod sessions;
+mod staying;
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 

@@ -11,13 +11,14 @@ use actix_web::{
     Error, HttpMessage,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
+    http::header::COOKIE,
 };
 use actix_web_httpauth::extractors::bearer::BearerAuth;
-use bekci_core::{Admission, AuthError, Consistency, Denial, GuardChain, RouteKind, RouteRule};
+use bekci_core::{Admission, AskedTenant, AuthError, Consistency, Denial, GuardChain, RouteKind, RouteRule};
 use futures_util::future::LocalBoxFuture;
 
 use crate::{
-    Asked, GuardType, Reading, Record, Watch,
+    Asked, BrowserSession, BrowserUpdate, GuardType, Reading, Record, Watch,
     extract::Admitted,
     permission::{AsPermission, AsRole},
     respond::{Refusal, Voice, notice},
@@ -199,6 +200,7 @@ impl Require {
 pub struct RequireService<S> {
     inner: Rc<S>,
     watch: Watch,
+    browsers: Option<BrowserSession>,
     rule: Arc<RouteRule>,
 }
 
@@ -222,6 +224,7 @@ where
         std::future::ready(Ok(RequireService {
             inner: Rc::new(inner),
             watch: self.watch.clone(),
+            browsers: self.watch.browser_sessions(),
             rule: Arc::new(self.rule.clone()),
         }))
     }
@@ -242,16 +245,26 @@ where
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let (inner, watch, rule) = (Rc::clone(&self.inner), self.watch.clone(), Arc::clone(&self.rule));
+        let browsers = self.browsers.clone();
         FIRST_REQUEST.call_once(|| warn_of_missing_middleware(&request));
         Box::pin(async move {
-            match admit(&mut request, &watch, &rule).await {
-                Ok(()) => Ok(inner.call(request).await?.map_into_left_body()),
+            let update = browser_steps(&mut request, browsers.as_ref(), &rule).await;
+            let (update, admitted) = match update {
+                Ok(update) => (update, admit(&mut request, &watch, &rule).await),
+                Err(error) => (None, Err(error.into())),
+            };
+            let mut answered = match admitted {
+                Ok(()) => inner.call(request).await?.map_into_left_body(),
                 Err(refusal) => {
                     let voice = Voice::of(request.request());
                     let answer = refusal.render(&voice);
-                    Ok(request.into_response(answer.map_into_right_body()))
+                    request.into_response(answer.map_into_right_body())
                 }
+            };
+            if let Some(update) = update {
+                update.put(answered.headers_mut());
             }
+            Ok(answered)
         })
     }
 }
@@ -270,6 +283,29 @@ fn warn_of_missing_middleware(request: &ServiceRequest) {
     if cfg!(debug_assertions) {
         notice(line);
     }
+}
+
+/// Signs in by the remember-me token, where that is due. What comes of it stands with the request as if the browser had sent it, so that middleware further in sees it too.
+async fn browser_steps(
+    request: &mut ServiceRequest,
+    browsers: Option<&BrowserSession>,
+    rule: &RouteRule,
+) -> Result<Option<BrowserUpdate>, AuthError> {
+    let Some(browsers) = browsers else {
+        return Ok(None);
+    };
+    let update = {
+        let Ok(reading) = Reading::of(request.request()) else {
+            return Ok(None);
+        };
+        let head = reading.head(AskedTenant::None);
+        let client = || browsers.client_of(request.request());
+        browsers.before(&head, request.headers(), rule, client).await?
+    };
+    if let Some(cookie) = update.as_ref().and_then(|update| update.cookie.clone()) {
+        request.headers_mut().append(COOKIE, cookie);
+    }
+    Ok(update)
 }
 
 /// Asks the gate, reports what it said, and leaves the admission with the request.

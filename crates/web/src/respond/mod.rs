@@ -297,6 +297,8 @@ impl From<SignInError> for Refusal {
             | SignInError::RefreshExpired
             | SignInError::RefreshReused
             | SignInError::VerificationInvalid
+            | SignInError::RememberInvalid
+            | SignInError::RememberStolen
             | SignInError::TokenMissing
             | SignInError::GuardMismatch
             | SignInError::NotFound

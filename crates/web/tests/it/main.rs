@@ -37,6 +37,7 @@ mod policy_reloads;
 mod providers;
 mod remembered;
 mod signing;
+mod staying;
 mod tenants;
 mod test_app;
 mod town;

@@ -228,7 +228,7 @@ settings! {
         unique_session: bool = Toml("false");
         /// How many sessions an account has at most; the oldest ends for a new one.
         max_sessions: u32 [range(1, 10_000)] = Toml("50");
-        /// How long a remember-me cookie is good.
+        /// How long a remember-me cookie is good, from the sign-in on. No use moves its end.
         remember_me_days: Days [range(1, 400)] = Toml("180");
         /// `email` or `custom`: a sign-in first gives a temporary identity, which a code makes permanent.
         verification: Verification = Toml("'off'");

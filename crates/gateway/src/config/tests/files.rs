@@ -92,7 +92,7 @@ fn what_is_shown_loads_to_the_same_again() {
         if line.starts_with('[') {
             is_kept = !["[mail]", "[otel]", "[cors]"].contains(&line);
         }
-        let is_refused = ["remember_me_days", "security_cookie_rotate_seconds", "rate_limit"]
+        let is_refused = ["security_cookie_rotate_seconds", "rate_limit"]
             .iter()
             .any(|key| line.starts_with(key));
         if is_kept && !is_refused {

@@ -54,10 +54,6 @@ carry_session_data = true
             "guards.customer.register: needs an e-mail address among the identifiers",
         ),
         (
-            "[guards.customer]\nremember_me_days = 30\n",
-            "guards.customer.remember_me_days: needs the remember-me cookie",
-        ),
-        (
             "[guards.customer]\nsecurity_cookie_rotate_seconds = 30\n",
             "needs the rotating security cookie",
         ),

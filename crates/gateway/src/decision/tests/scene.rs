@@ -153,6 +153,7 @@ impl Scene {
                 metrics: Arc::new(Metrics::default()),
             }),
             clock,
+            browsers: None,
             pages: SignInPages {
                 own: Origin::of_url("https://gw.test/").unwrap(),
                 pages: has_page.then(|| (guard.name.clone(), page)).into_iter().collect(),

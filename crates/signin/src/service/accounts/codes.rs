@@ -67,6 +67,8 @@ pub struct CodeAttempt {
     pub replaces: Option<SessionId>,
     /// The tenant that the tokens are made for.
     pub tenant: SignInTenant,
+    /// Whether a remember-me series begins with the session.
+    pub remember: bool,
     /// The address that the client is believed to have.
     pub client: Option<IpAddr>,
 }
@@ -401,6 +403,10 @@ impl Accounts {
             tenant: attempt.tenant,
             waits_until,
             makes_account: guard.registering == Registering::Open,
+            series: match attempt.remember {
+                true => Some(self.sign_in.new_series(guard, now)?),
+                false => None,
+            },
             now,
         };
         for _ in 0..MOST_REDEEMED {
