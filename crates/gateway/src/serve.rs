@@ -36,9 +36,11 @@ pub(crate) enum ServeError {
     #[error(transparent)]
     Assemble(#[from] AssembleError),
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {error}")]
+    #[error("{key}: cannot listen on {address}: {error}")]
     Listen {
-        /// Which.
+        /// The key that names it.
+        key: &'static str,
+        /// The address.
         address: SocketAddr,
         /// Why.
         error: std::io::Error,
@@ -226,7 +228,11 @@ fn listen_public(
     let apps = move || Direct::new(&current, Renewing::new(&current, public_app));
     let address = config.server.listen;
     http1::listen(apps, refuse, address, bounds(config), tls_of(served)?)
-        .map_err(|error| ServeError::Listen { address, error })
+        .map_err(|error| unbound("server.listen", address, error))
+}
+
+fn unbound(key: &'static str, address: SocketAddr, error: std::io::Error) -> ServeError {
+    ServeError::Listen { key, address, error }
 }
 
 fn listen_decisions(config: &Config, current: &Current, served: Option<&Served>) -> Result<Option<Server>, ServeError> {
@@ -242,7 +248,7 @@ fn listen_decisions(config: &Config, current: &Current, served: Option<&Served>)
     };
     let apps = move || Renewing::new(&current, app);
     let listening = http1::listen(apps, refuse, address, bounds(config), tls_of(served)?);
-    let (server, _bound) = listening.map_err(|error| ServeError::Listen { address, error })?;
+    let (server, _bound) = listening.map_err(|error| unbound("server.decision_listen", address, error))?;
     Ok(Some(server))
 }
 
@@ -259,7 +265,7 @@ fn listen_ops(config: &Config, current: &Current, metrics: Arc<Metrics>) -> Resu
     .shutdown_timeout(1)
     .disable_signals()
     .bind(address)
-    .map_err(|error| ServeError::Listen { address, error })?;
+    .map_err(|error| unbound("server.ops_listen", address, error))?;
     let bound = server.addrs().first().copied().unwrap_or(address);
     Ok((server.run(), bound))
 }

@@ -125,6 +125,11 @@ pub async fn connect(url: &SecretString, max_connections: u32) -> Result<Databas
     #[cfg(feature = "mariadb")]
     mariadb::set(&mut options);
     let connected = Database::connect(options).await;
+    #[cfg(any(feature = "mariadb", feature = "postgres"))]
+    let connected = match connected {
+        Err(error) if is_without_cause(&error) => Err(cause(kind, text).await.unwrap_or(error)),
+        connected => connected,
+    };
     #[cfg(feature = "postgres")]
     let connected =
         connected.map_err(|error| crate::pooler::refused_parameter(&error).unwrap_or(OpenError::Database(error)));
@@ -134,6 +139,64 @@ pub async fn connect(url: &SecretString, max_connections: u32) -> Result<Databas
         mariadb::check(&db).await?;
     }
     Ok(db)
+}
+
+/// Whether a pool gave up without saying why: it tries again until its time is over, and forgets what failed.
+#[cfg(any(feature = "mariadb", feature = "postgres"))]
+fn is_without_cause(error: &DbErr) -> bool {
+    let timed_out = |error: &sqlx::Error| matches!(error, sqlx::Error::PoolTimedOut);
+    match error {
+        DbErr::ConnectionAcquire(_) => true,
+        DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error)) => timed_out(error),
+        _ => false,
+    }
+}
+
+/// Why a server cannot be connected to, by one attempt without a pool; `None`: that one succeeds.
+#[cfg(any(feature = "mariadb", feature = "postgres"))]
+async fn cause(kind: DbBackend, url: &str) -> Option<DbErr> {
+    let (host, port, attempt) = match kind {
+        #[cfg(feature = "postgres")]
+        DbBackend::Postgres => {
+            let options: sqlx::postgres::PgConnectOptions = url.parse().ok()?;
+            (
+                options.get_host().to_owned(),
+                options.get_port(),
+                attempt(options).await,
+            )
+        }
+        #[cfg(feature = "mariadb")]
+        DbBackend::MySql => {
+            let options: sqlx::mysql::MySqlConnectOptions = url.replacen("mariadb", "mysql", 1).parse().ok()?;
+            (
+                options.get_host().to_owned(),
+                options.get_port(),
+                attempt(options).await,
+            )
+        }
+        _ => return None,
+    };
+    let error = attempt.err()?;
+    Some(DbErr::Custom(format!("{host}:{port}: {error}")))
+}
+
+#[cfg(any(feature = "mariadb", feature = "postgres"))]
+async fn attempt<O>(options: O) -> Result<(), String>
+where
+    O: sqlx::ConnectOptions,
+    O::Connection: Sized,
+{
+    use sqlx::Connection as _;
+    match tokio::time::timeout(Duration::from_secs(2), options.connect()).await {
+        Err(_) => Err("no answer within 2 s".to_owned()),
+        // Without the words that the driver puts before it.
+        Ok(Err(sqlx::Error::Io(error))) => Err(error.to_string()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Ok(connection)) => {
+            let _closed = connection.close().await;
+            Ok(())
+        }
+    }
 }
 
 /// Refuses a database whose driver is not built in.
@@ -188,6 +251,27 @@ mod tests {
             let refused = connect(&format!("{scheme}://user:password@127.0.0.1/shop").into(), 1).await;
             let needs = format!("a {scheme}: URL needs the cargo feature `{feature}` of bekci, which is off");
             assert_eq!(refused.unwrap_err().to_string(), needs);
+        }
+    }
+
+    #[cfg(any(feature = "postgres", feature = "mariadb"))]
+    #[tokio::test]
+    async fn a_closed_port_is_named_with_the_cause() {
+        let port = bekci_test_support::free_port();
+        for (scheme, is_built) in [
+            ("postgres", cfg!(feature = "postgres")),
+            ("mariadb", cfg!(feature = "mariadb")),
+        ] {
+            if !is_built {
+                continue;
+            }
+            let refused = connect(&format!("{scheme}://user:secret@127.0.0.1:{port}/shop").into(), 1).await;
+            let told = refused.unwrap_err().to_string();
+            assert!(
+                told.contains(&format!("127.0.0.1:{port}: Connection refused")),
+                "{told}"
+            );
+            assert!(!told.contains("secret"), "{told}");
         }
     }
 
