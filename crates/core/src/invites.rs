@@ -1,7 +1,8 @@
 //! Invitations: a role for an address, and the port of the store that keeps them.
 //!
 //! 1. An invitation gives one role at one guard, in one tenant or globally, to the account of one address. It is used once.
-//! 2. The inviter needs the permission [`INVITE`], and must be allowed to grant the role. Both are checked when the invitation is made, and again when it is accepted.
+//! 2. The inviter needs the permission [`INVITE`] at the guard of the invitation, or the permission of the management API that made it. It must be allowed to grant the
+//!    role. All is checked when the invitation is made, and again when it is accepted.
 //! 3. The role is remembered by its row. If it was renamed, deleted, moved or shadowed since, the invitation is worth nothing.
 //! 4. One conditional statement spends an invitation, in the transaction that makes the account and grants the role.
 
@@ -23,6 +24,15 @@ use crate::{
 /// The permission that an inviter needs.
 pub const INVITE: &str = "invites.create";
 
+/// By which right an inviter invites that is signed in through another guard, as by the management API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvitedBy {
+    /// The guard whose rights of the inviter count.
+    pub guard: String,
+    /// The permission that the inviter needs there.
+    pub right: String,
+}
+
 /// What an invitation gives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InvitedTo {
@@ -32,13 +42,18 @@ pub struct InvitedTo {
     pub role_id: i64,
     /// The tenant in which the role is granted; `None`: globally.
     pub tenant: Option<String>,
+    /// The inviter's right; `None`: [`INVITE`], at the guard of the invitation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<InvitedBy>,
 }
 
 /// An invitation that is to be made. Its address is in `code.about`.
 #[derive(Clone, Debug)]
 pub struct NewInvite {
-    /// The principal that invites, at the guard of `code`.
+    /// The principal that invites.
     pub inviter: PrincipalKey,
+    /// By which right it invites; `None`: [`INVITE`], at the guard of `code`.
+    pub by: Option<InvitedBy>,
     /// The role that is given.
     pub role: RoleName,
     /// The tenant in which it is given; `None`: globally.
@@ -54,6 +69,8 @@ pub struct NewInvite {
 pub struct Invite {
     /// Its id.
     pub id: TokenId,
+    /// The principal that made it.
+    pub inviter: PrincipalKey,
     /// The address that may accept it.
     pub address: EmailAddress,
     /// What it gives.
@@ -136,6 +153,24 @@ pub trait InviteStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`StoreError`].
     async fn revoke(&self, inviter: &PrincipalKey, guard: &GuardName, id: TokenId) -> Result<bool, StoreError>;
+
+    /// Pending invitations of every inviter at a guard, the newest first: at most `limit` of those that come after the one that was made then with this id.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn pending_at(
+        &self,
+        guard: &GuardName,
+        after: Option<(OffsetDateTime, TokenId)>,
+        limit: u16,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Invite>, StoreError>;
+
+    /// Revokes a pending invitation at a guard, of any inviter. `false`: there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn revoke_at(&self, guard: &GuardName, id: TokenId) -> Result<bool, StoreError>;
 
     /// The address of an invitation, if it is good now. It is not spent by this.
     ///

@@ -58,6 +58,20 @@ pub struct RefreshRules {
     pub lost_response: Duration,
 }
 
+impl RefreshRules {
+    /// When the refresh token ends that was given at `rotated_at`, in a session with this absolute end.
+    #[must_use]
+    pub fn end_of(&self, rotated_at: OffsetDateTime, expires_at: Option<OffsetDateTime>) -> OffsetDateTime {
+        let end = rotated_at.saturating_add(self.lifetime());
+        expires_at.map_or(end, |absolute| absolute.min(end))
+    }
+
+    /// How long one generation lasts.
+    fn lifetime(&self) -> Duration {
+        self.idle.map_or(self.ttl, |idle| idle.min(self.ttl))
+    }
+}
+
 /// What a presented refresh generation means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefreshOutcome {
@@ -97,8 +111,7 @@ pub fn judge_refresh(
         return RefreshOutcome::Invalid;
     }
     let age = now - state.rotated_at;
-    let lives = rules.idle.map_or(rules.ttl, |idle| idle.min(rules.ttl));
-    if age >= lives || state.expires_at.is_some_and(|end| now >= end) {
+    if age >= rules.lifetime() || state.expires_at.is_some_and(|end| now >= end) {
         return RefreshOutcome::Expired;
     }
     let Some(next) = state.generation.checked_add(1) else {

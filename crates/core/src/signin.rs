@@ -12,7 +12,7 @@ use crate::{
     key::PrincipalKey,
     name::{ModelName, TenantName},
     remember::{NewSeries, SeriesToken},
-    session::{RefreshOutcome, SessionId},
+    session::{RefreshOutcome, SessionId, SessionState},
 };
 
 /// An account as signing in sees it: read from the database, never from a cache.
@@ -243,6 +243,19 @@ pub struct SessionEntry {
     pub last_used_at: OffsetDateTime,
 }
 
+/// A session as its row says, alive or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// Whose session it is.
+    pub key: PrincipalKey,
+    /// The name of the guard that it was opened at.
+    pub guard: String,
+    /// The tenant that its tokens are made for.
+    pub tenant: Option<TenantName>,
+    /// What refresh is judged by.
+    pub state: SessionState,
+}
+
 /// The store as signing in and out see it.
 #[async_trait]
 pub trait SignInStore: Send + Sync + std::fmt::Debug {
@@ -322,6 +335,12 @@ pub trait SignInStore: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`StoreError::Unavailable`].
     async fn session_owner(&self, session: SessionId) -> Result<Option<(PrincipalKey, bool)>, StoreError>;
+
+    /// A session, read from the database; `None` if there is none, or if it stands for a temporary identity.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn session_record(&self, session: SessionId) -> Result<Option<SessionRecord>, StoreError>;
 
     /// The live sessions of a principal, the newest first, without those that stand for a temporary identity.
     ///

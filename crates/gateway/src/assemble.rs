@@ -256,7 +256,7 @@ async fn together(
     settings.cache.drift_checks_per_minute = config.identity_cache.drift_checks_per_minute;
     let mut builder = Bekci::builder(settings).database(database).mail(mail(config)?);
     builder = match meter {
-        Some(meter) => builder.meter(meter),
+        Some(metrics) => builder.stats(metrics.stats.clone()).meter(metrics),
         None => builder.quiet(),
     };
     if let Some(url) = config.redis.effective_url() {
@@ -265,6 +265,9 @@ async fn together(
             ca_file: config.redis.ca_file.clone(),
             prefix: config.redis.prefix.as_str().to_owned(),
         });
+    }
+    for (name, client) in &config.clients {
+        builder = builder.client(name.as_str(), client.secret.text());
     }
     let policy = policy(config)?;
     if let Some((model, _)) = &policy {

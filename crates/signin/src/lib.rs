@@ -7,6 +7,7 @@
 
 mod attempt;
 mod audit;
+mod clients;
 mod error;
 mod generation_token;
 mod keyed;
@@ -21,6 +22,7 @@ pub use attempt::{
     Granted, Identifier, IssueOrder, MAX_DEVICE_NAME_CHARS, MAX_IDENTIFIER_CHARS, PasswordAttempt, RefreshAttempt,
     RememberToken, SignedIn, SignedInBy, SignedOut, TemporarySignIn,
 };
+pub use clients::{ClientError, Clients};
 pub use error::{AttemptResult, SignInError};
 pub use keyed::{MAX_DEVICE_ID_CHARS, MIN_DEVICE_ID_CHARS, device_hash};
 pub use password::{
@@ -31,6 +33,7 @@ pub use password::{
 pub use refresh_token::{NotARefreshToken, RefreshTokens};
 pub use remember_token::RememberTokens;
 pub use service::{
-    AccessSubject, AccountParts, Accounts, CodeAttempt, CodeParts, InviteOrder, IssuedAccess, PasswordChange,
-    RecallAttempt, RegisterAttempt, RegisterOutcome, Requester, SignIn, SignInParts, StartedCode, VerificationAttempt,
+    AccessSubject, AccountParts, Accounts, ActiveRefresh, CodeAttempt, CodeParts, InviteOrder, IssuedAccess,
+    PasswordChange, RecallAttempt, RegisterAttempt, RegisterOutcome, Requester, SignIn, SignInParts, StartedCode,
+    VerificationAttempt,
 };

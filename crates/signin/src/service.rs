@@ -12,6 +12,7 @@
 
 mod accounts;
 mod beside;
+mod introspection;
 mod known;
 mod leave;
 mod limits;
@@ -36,6 +37,7 @@ pub use self::{
         AccountParts, Accounts, CodeAttempt, InviteOrder, PasswordChange, RegisterAttempt, RegisterOutcome, Requester,
         StartedCode, VerificationAttempt,
     },
+    introspection::ActiveRefresh,
     one_time::CodeParts,
     remember::RecallAttempt,
     tokens::{AccessSubject, IssuedAccess},

@@ -13,7 +13,7 @@ use bekci_core::{
     AuthGuard, IdentityVersion, ModelName, PrincipalKey, SessionId,
     signin::{
         Confirmation, Credential, EndSessions, NewSession, Opened, OpenedTemporary, RefreshRequest, Refreshed,
-        SessionEntry, SignInStore, StoreError,
+        SessionEntry, SessionRecord, SignInStore, StoreError,
     },
 };
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, TransactionTrait, Value};
@@ -226,6 +226,10 @@ impl SignInStore for Sessions {
             .row(session)
             .await?
             .map(|row| (row.key, row.state.ended_at.is_none())))
+    }
+
+    async fn session_record(&self, session: SessionId) -> Result<Option<SessionRecord>, StoreError> {
+        Ok(self.row(session).await?.map(SessionRecord::from))
     }
 
     async fn sessions(&self, key: &PrincipalKey) -> Result<Vec<SessionEntry>, StoreError> {

@@ -11,7 +11,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     Accounts, AuditTrail, Builder, Front, GuardCalls, GuardType, Identities, Require, Rights, Sessions, Settings,
-    TrustedProxies, Watch, auth, mail::Sending, openapi::Described,
+    Stats, TrustedProxies, Watch, auth, mail::Sending, openapi::Described,
 };
 
 /// Everything that an application's workers share. Cheap to clone.
@@ -33,6 +33,8 @@ pub(crate) struct Parts {
     pub(crate) body_bytes: usize,
     pub(crate) audit: AuditTrail,
     pub(crate) own_accounts: Option<bekci_signin::Accounts>,
+    pub(crate) clients: bekci_signin::Clients,
+    pub(crate) stats: Stats,
     pub(crate) mail_language: MailLanguage,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) sending: Option<Sending>,
@@ -126,6 +128,17 @@ impl Bekci {
     #[must_use]
     pub fn own_accounts(&self) -> Option<&bekci_signin::Accounts> {
         self.0.own_accounts.as_ref()
+    }
+
+    /// What this node has counted.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.0.stats
+    }
+
+    /// Who may introspect and revoke tokens.
+    pub(crate) fn clients(&self) -> &bekci_signin::Clients {
+        &self.0.clients
     }
 
     /// The language of mails if a request names none that Bekci speaks.

@@ -6,17 +6,17 @@ use bekci_core::{
     AuthGuard, Clock, Entropy, FindCredentials, Gate, GateParts, GuardName, GuardSettingsError, Meter, ModelName,
     ModelSpec, NameError, PolicyCompiler, Registering, RootSecret, Unmetered, UserProvider, Verification,
 };
-use bekci_signin::{HasherError, PasswordHasher, SignIn, SignInParts};
+use bekci_signin::{Clients, HasherError, PasswordHasher, SignIn, SignInParts};
 use bekci_store::{
     OpenError, Providers, RedisSettings, Store, StoreSettings, SystemClock,
     sea_orm::{DatabaseConnection, DbBackend},
 };
 use bekci_token::{KeyRing, KeyStore, KeyStoreError, OsEntropy, RingError, RingGuard, RingSettings};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
 
 use crate::{
-    AuthModel, Bekci, Cors, GuardType, MailSettings, Messages, Settings, Watch, auth,
+    AuthModel, Bekci, Cors, GuardType, MailSettings, Messages, Settings, Stats, Watch, auth,
     bekci::Parts,
     mail::{Sending, SendingParts},
     watch::Ways,
@@ -96,6 +96,17 @@ pub enum BuildError {
         /// What is not there.
         missing: &'static str,
     },
+    /// A client of introspection and revocation is refused.
+    #[error("client {name:?}: {error}")]
+    Client {
+        /// The client.
+        name: String,
+        /// What is wrong with it.
+        error: bekci_signin::ClientError,
+    },
+    /// A guard has the name of a call that clients make.
+    #[error("guard {0}: introspect and revoke are calls of clients, and cannot be names of guards")]
+    CallOfClients(GuardName),
     /// A template of mails cannot be used.
     #[error(transparent)]
     Mail(#[from] bekci_mail::TemplateError),
@@ -117,9 +128,11 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     meter: Arc<dyn Meter>,
+    stats: Option<Stats>,
     messages: Messages,
     cors: Option<Cors>,
     mail: Option<MailSettings>,
+    clients: Clients,
     quiet: bool,
     problem: Option<BuildError>,
     /// Keys that are made are an hour old, so that a test can have tokens of a while ago.
@@ -140,9 +153,11 @@ impl Builder {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             meter: Arc::new(Unmetered),
+            stats: None,
             messages: Messages::default(),
             cors: None,
             mail: None,
+            clients: Clients::default(),
             quiet: false,
             problem: None,
             #[cfg(feature = "testing")]
@@ -288,6 +303,36 @@ impl Builder {
         self
     }
 
+    /// Statistics that this node adds to, in place of new ones: those of a node that it replaces in the same process.
+    #[must_use]
+    pub fn stats(mut self, stats: Stats) -> Self {
+        self.stats = Some(stats);
+        self
+    }
+
+    /// A client that may introspect and revoke tokens of every guard, at `introspect` and `revoke` below the prefix of [`Bekci::mount`] (RFC 7662, RFC 7009). It
+    /// authenticates by its name and secret. The secret has 16 bytes or more. Without a client the two calls refuse every request.
+    ///
+    /// ```
+    /// # use bekci::{Bekci, Settings};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let root = bekci::RootSecret::new(&(0..32).collect::<Vec<u8>>())?;
+    /// # let settings = Settings::new("http://127.0.0.1:8080", "data/keys", root);
+    /// let builder = Bekci::builder(settings).client("reporting", "a secret of 16 bytes or more".into());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn client(mut self, name: &str, secret: SecretString) -> Self {
+        match self.clients.add(name, &secret) {
+            Ok(()) => self,
+            Err(error) => self.broken(BuildError::Client {
+                name: name.to_owned(),
+                error,
+            }),
+        }
+    }
+
     /// For a process that does one thing and ends: it decides by fresh reads alone, so that no writer waits for it, and its own writes wait for every node as any do.
     #[must_use]
     pub fn quiet(mut self) -> Self {
@@ -323,6 +368,10 @@ impl Builder {
             return Err(BuildError::TemporaryTtl(guard.name.clone(), guard.temporary_ttl));
         }
         bekci_core::check_guards(&self.guards)?;
+        let is_call = |guard: &&AuthGuard| matches!(guard.name.as_str(), "introspect" | "revoke");
+        if let Some(guard) = self.guards.iter().find(is_call) {
+            return Err(BuildError::CallOfClients(guard.name.clone()));
+        }
         self.check_accounts()?;
         for guard in &self.guards {
             for (path, call) in &guard.aliases {
@@ -380,6 +429,8 @@ impl Builder {
     /// [`BuildError`]: what would have been wrong in use is refused now.
     pub async fn build(mut self) -> Result<Bekci, BuildError> {
         self.check()?;
+        let stats = self.stats.take().unwrap_or_else(|| Stats::since(self.clock.now()));
+        self.meter = stats.before(self.meter);
         let database = self.database.take().ok_or(BuildError::NoDatabase)?;
         for guard in &mut self.guards {
             guard.csrf = bekci_core::CsrfKey::new(&self.settings.root, &guard.name);
@@ -487,6 +538,8 @@ impl Builder {
             stop,
             sending: mailer.map(Sending::start),
             own_accounts,
+            clients: self.clients,
+            stats,
             mail_language: self.mail.map(|mail| mail.language).unwrap_or_default(),
             looking: std::sync::Mutex::new(Some(looking)),
             described: std::sync::Mutex::default(),

@@ -91,6 +91,7 @@ mod permission;
 mod record;
 mod respond;
 mod settings;
+mod stats;
 mod tenancy;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -143,6 +144,7 @@ pub use permission::{AsPermission, AsRole, AsTenant, PermissionName, Permissions
 pub use record::Record;
 pub use respond::{BadMessage, Language, Messages, REQUEST_ID, Refusal, RequestId, Voice, message};
 pub use settings::Settings;
+pub use stats::Stats;
 pub use tenancy::{Asked, BadTenancy, Clues, Tenancy};
 pub use trace::{TRACEPARENT, Trace};
 pub use watch::Watch;

@@ -46,7 +46,6 @@ const NOT_BUILT: &[NotBuilt] = &[
     row("guards.*.security_cookie_rotate_seconds", is_more_than_zero, "the rotating security cookie"),
     row("guards.*.sign_in.*", |way| !["password", "email_otp", "email_link"].iter().any(|built| is(way, built)), "that way to sign in"),
     row("idp", any, "identity providers"),
-    row("clients", any, "introspection and revocation for clients"),
     row("otel", any, "OpenTelemetry"),
 ];
 

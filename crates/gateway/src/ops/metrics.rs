@@ -6,7 +6,8 @@ use std::{
 };
 
 use actix_web::http::StatusCode;
-use bekci_core::{Decided, ErrorCode, GuardName, Meter, ViewSource};
+use bekci::Stats;
+use bekci_core::{Clock as _, Decided, ErrorCode, GuardName, Meter, ViewSource};
 
 use super::registry::{Counter, Family, Gauge, Histogram};
 
@@ -58,6 +59,8 @@ pub struct Metrics {
     pub log_lost: Family<Counter, 0>,
     /// Whether the log takes nothing; the management API changes nothing then.
     pub log_refuses: Arc<AtomicBool>,
+    /// What the management API answers. It is kept here, so that a reload does not begin anew.
+    pub stats: Stats,
 }
 
 impl Default for Metrics {
@@ -161,6 +164,7 @@ impl Default for Metrics {
             ),
             log_lost: Family::new("bekci_log_lost_total", "Lines of the log that were lost.", [], ()),
             log_refuses: Arc::default(),
+            stats: Stats::since(bekci_store::SystemClock.now()),
         }
     }
 }

@@ -20,6 +20,8 @@ use crate::{echo::Echo, http::get};
 pub const BEKCI: &str = env!("CARGO_BIN_EXE_bekci");
 /// Everybody's.
 pub const PASSWORD: &str = "lantern orbit meadow seven";
+/// The secret of the client `reporting`.
+pub const CLIENT_SECRET: &str = "a secret of the client reporting";
 /// Δ of the houses, in milliseconds.
 pub const STALENESS_MS: u64 = 1_000;
 const ISSUER: &str = "https://bekci.test";
@@ -273,6 +275,12 @@ impl House {
                 "[guards.{guard}]\npassword_hash = {cost}\nrate_limit = {limits}\n{more}"
             )
             .unwrap();
+        }
+        for (client, secret) in [
+            ("reporting", CLIENT_SECRET),
+            ("billing", "a secret of the client billing"),
+        ] {
+            writeln!(text, "[clients.{client}]\nsecret = \"{secret}\"").unwrap();
         }
         text.push_str(&self.more);
         text.push_str(&self.mail);

@@ -1,6 +1,7 @@
 //! Sessions on two nodes, on every store.
 
 mod bans;
+mod clients;
 mod cookies;
 mod leaving;
 mod refreshing;

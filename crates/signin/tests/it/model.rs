@@ -15,7 +15,7 @@ use bekci_core::{
     judge_refresh,
     signin::{
         Confirmation, Credential, EndSessions, NewSession, Opened, OpenedTemporary, RefreshRequest, Refreshed,
-        SessionEntry, SessionFacts, SignInStore, SignInTenant, StoreError, Temporary,
+        SessionEntry, SessionFacts, SessionRecord, SignInStore, SignInTenant, StoreError, Temporary,
     },
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -432,6 +432,17 @@ impl SignInStore for Store {
         let tables = self.asked("session_owner")?;
         let row = tables.sessions.get(&session);
         Ok(row.map(|row| (row.new.key.clone(), row.state.ended_at.is_none())))
+    }
+
+    async fn session_record(&self, session: SessionId) -> Result<Option<SessionRecord>, StoreError> {
+        let tables = self.asked("session_record")?;
+        let row = tables.sessions.get(&session);
+        Ok(row.map(|row| SessionRecord {
+            key: row.new.key.clone(),
+            guard: row.new.guard.name.to_string(),
+            tenant: None,
+            state: row.state.clone(),
+        }))
     }
 
     async fn sessions(&self, key: &PrincipalKey) -> Result<Vec<SessionEntry>, StoreError> {

@@ -9,13 +9,13 @@ use bekci_core::{
     GuardName, ModelName, ModelSpec, Permission, PrincipalKey, RoleName, TenantName, TokenId,
     accounts::{CodeAbout, CodeProof, CodePurpose},
     identifier::is_same,
-    invites::{Accepted, Acceptor, INVITE, Invite, InviteStore, Invited, InvitedTo, NewInvite},
+    invites::{Accepted, Acceptor, INVITE, Invite, InviteStore, Invited, InvitedBy, InvitedTo, NewInvite},
     mail::EmailAddress,
     signin::StoreError,
 };
 use sea_orm::{
     ConnectionTrait, DbErr, Order, QueryResult, TransactionSession as _,
-    sea_query::{Cond, Expr, ExprTrait as _, Query},
+    sea_query::{Cond, Expr, ExprTrait as _, Query, SelectStatement},
 };
 use serde_json::json;
 use time::OffsetDateTime;
@@ -81,14 +81,41 @@ fn owner_of(inviter: &PrincipalKey) -> String {
     format!(">{}", inviter.id())
 }
 
+/// The inviter of an owner.
+fn inviter_of(row: &QueryResult) -> Result<Option<PrincipalKey>, DbErr> {
+    let (model, owner): (String, String) = (row.try_get("", "model")?, row.try_get("", "principal_id")?);
+    let id = owner.strip_prefix('>');
+    Ok(id.and_then(|id| PrincipalKey::parse(&format!("{model}:{id}")).ok()))
+}
+
 /// The pending invitations of an inviter at a guard.
 fn of(inviter: &PrincipalKey, guard: &GuardName) -> Cond {
-    Cond::all()
+    at(guard)
         .add(Expr::col("model").eq(inviter.model()))
         .add(Expr::col("principal_id").eq(owner_of(inviter)))
+}
+
+/// The pending invitations at a guard.
+fn at(guard: &GuardName) -> Cond {
+    Cond::all()
         .add(Expr::col("purpose").eq(CodePurpose::Invite.as_str()))
         .add(Expr::col("guard").eq(guard.as_str()))
         .add(Expr::col("spent_at").is_null())
+}
+
+/// What is read of an invitation.
+const COLUMNS: [&str; 6] = ["id", "model", "principal_id", "about", "created_at", "expires_at"];
+
+/// Reads those of these invitations that have not expired, the newest first.
+fn pending(which: Cond, now: OffsetDateTime) -> SelectStatement {
+    Query::select()
+        .columns(COLUMNS)
+        .from(CODES)
+        .cond_where(which)
+        .and_where(Expr::col("expires_at").gt(micros(now)))
+        .order_by("created_at", Order::Desc)
+        .order_by("id", Order::Asc)
+        .take()
 }
 
 /// The role that a name means in a scope: the tenant's own, else the global one.
@@ -100,13 +127,22 @@ async fn role_meant<C: ConnectionTrait>(db: &C, scope: &Scope, name: &RoleName) 
 }
 
 impl OwnAccounts {
-    /// The same store, on behalf of an inviter.
-    fn by_inviter(&self, inviter: &PrincipalKey, guard: &GuardName) -> Result<Store, StoreError> {
-        let right = Permission::new(INVITE).map_err(|fault| StoreError::Refused(fault.to_string()))?;
+    /// The same store, on behalf of an inviter to this guard.
+    fn by_inviter(
+        &self,
+        inviter: &PrincipalKey,
+        guard: &GuardName,
+        by: Option<&InvitedBy>,
+    ) -> Result<Store, StoreError> {
+        let (guard, right) = match by {
+            Some(by) => (GuardName::new(&by.guard), by.right.as_str()),
+            None => (Ok(guard.clone()), INVITE),
+        };
+        let refused = |fault: bekci_core::NameError| StoreError::Refused(fault.to_string());
         Ok(self.0.on_behalf_of(Caller {
             key: inviter.clone(),
-            guard: guard.clone(),
-            right,
+            guard: guard.map_err(refused)?,
+            right: Permission::new(right).map_err(refused)?,
         }))
     }
 
@@ -127,6 +163,7 @@ impl OwnAccounts {
             role: order.role.to_string(),
             role_id: role.id,
             tenant: order.tenant.as_ref().map(ToString::to_string),
+            by: order.by.clone(),
         };
         let mut code = order.code.clone();
         code.about.invite = Some(to.clone());
@@ -139,6 +176,7 @@ impl OwnAccounts {
             .map_err(unavailable)?;
         Ok(Some(Invite {
             id: code.id,
+            inviter: order.inviter.clone(),
             address: code.about.address,
             to,
             created_at: code.now,
@@ -150,12 +188,13 @@ impl OwnAccounts {
         let id: String = row.try_get("", "id")?;
         let about: Vec<u8> = row.try_get("", "about")?;
         let about: Option<CodeAbout> = self.0.mails.open_about(&id, &about);
-        let (Some(about), Some(id)) = (about, TokenId::parse(&id)) else {
+        let (Some(about), Some(id), Some(inviter)) = (about, TokenId::parse(&id), inviter_of(row)?) else {
             return Ok(None);
         };
         let Some(to) = about.invite else { return Ok(None) };
         Ok(Some(Invite {
             id,
+            inviter,
             address: about.address,
             to,
             created_at: from_micros(row.try_get("", "created_at")?),
@@ -163,20 +202,38 @@ impl OwnAccounts {
         }))
     }
 
-    /// An invitation that is good now, with its inviter.
-    async fn good_invite(&self, proof: &CodeProof) -> Result<Option<(PrincipalKey, Invite)>, StoreError> {
+    /// An invitation that is good now.
+    async fn good_invite(&self, proof: &CodeProof) -> Result<Option<Invite>, StoreError> {
         let read = Query::select()
-            .columns(["id", "model", "principal_id", "about", "created_at", "expires_at"])
+            .columns(COLUMNS)
             .from(CODES)
             .cond_where(good(proof))
             .take();
         let row = self.0.node.db().query_one(&read).await.map_err(unavailable)?;
         let Some(row) = row else { return Ok(None) };
-        let text = |column: &str| row.try_get::<String>("", column).map_err(unavailable);
-        let (model, owner) = (text("model")?, text("principal_id")?);
-        let id = owner.strip_prefix('>').unwrap_or_default();
-        let inviter = PrincipalKey::parse(&format!("{model}:{id}")).ok();
-        Ok(inviter.zip(self.read_invite(&row).map_err(unavailable)?))
+        self.read_invite(&row).map_err(unavailable)
+    }
+
+    async fn read_invites(&self, read: &SelectStatement) -> Result<Vec<Invite>, StoreError> {
+        let rows = self.0.node.db().query_all(read).await.map_err(unavailable)?;
+        let mut pending = Vec::with_capacity(rows.len());
+        for row in rows {
+            pending.extend(self.read_invite(&row).map_err(unavailable)?);
+        }
+        Ok(pending)
+    }
+
+    /// Deletes one of these invitations, if it is there.
+    async fn revoke_of(&self, of: Cond, id: TokenId, lock: Option<&PrincipalKey>) -> Result<bool, StoreError> {
+        let begun = self.0.begin_change(Locks::Principal, lock).await?;
+        let delete = Query::delete()
+            .from_table(CODES)
+            .cond_where(of)
+            .and_where(Expr::col("id").eq(id.to_string()))
+            .take();
+        let done = begun.transaction.execute(&delete).await.map_err(unavailable)?;
+        begun.transaction.commit_with(crate::Barrier::Auto).await?;
+        Ok(done.rows_affected() == 1)
     }
 
     /// The role of an invitation, if it is what it was, and its scope.
@@ -272,7 +329,7 @@ impl OwnAccounts {
 #[async_trait]
 impl InviteStore for OwnAccounts {
     async fn invite(&self, order: &NewInvite) -> Result<Invited, StoreError> {
-        let store = self.by_inviter(&order.inviter, &order.code.guard)?;
+        let store = self.by_inviter(&order.inviter, &order.code.guard, order.by.as_ref())?;
         let made = match store.begin_change(Locks::Principal, None).await {
             Ok(mut change) => match self.invite_within(&mut change, order).await {
                 Ok(Some(invite)) => Ok((change, invite)),
@@ -308,36 +365,38 @@ impl InviteStore for OwnAccounts {
         guard: &GuardName,
         now: OffsetDateTime,
     ) -> Result<Vec<Invite>, StoreError> {
-        let read = Query::select()
-            .columns(["id", "about", "created_at", "expires_at"])
-            .from(CODES)
-            .cond_where(of(inviter, guard))
-            .and_where(Expr::col("expires_at").gt(micros(now)))
-            .order_by("created_at", Order::Desc)
-            .order_by("id", Order::Asc)
-            .take();
-        let rows = self.0.node.db().query_all(&read).await.map_err(unavailable)?;
-        let mut pending = Vec::with_capacity(rows.len());
-        for row in rows {
-            pending.extend(self.read_invite(&row).map_err(unavailable)?);
+        self.read_invites(&pending(of(inviter, guard), now)).await
+    }
+
+    async fn pending_at(
+        &self,
+        guard: &GuardName,
+        after: Option<(OffsetDateTime, TokenId)>,
+        limit: u16,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Invite>, StoreError> {
+        let mut read = pending(at(guard), now);
+        if let Some((made, id)) = after {
+            let made = micros(made);
+            let same_moment = Cond::all()
+                .add(Expr::col("created_at").eq(made))
+                .add(Expr::col("id").gt(id.to_string()));
+            read.cond_where(Cond::any().add(Expr::col("created_at").lt(made)).add(same_moment));
         }
-        Ok(pending)
+        read.limit(limit.into());
+        self.read_invites(&read).await
+    }
+
+    async fn revoke_at(&self, guard: &GuardName, id: TokenId) -> Result<bool, StoreError> {
+        self.revoke_of(at(guard), id, None).await
     }
 
     async fn revoke(&self, inviter: &PrincipalKey, guard: &GuardName, id: TokenId) -> Result<bool, StoreError> {
-        let begun = self.0.begin_change(Locks::Principal, Some(inviter)).await?;
-        let delete = Query::delete()
-            .from_table(CODES)
-            .cond_where(of(inviter, guard))
-            .and_where(Expr::col("id").eq(id.to_string()))
-            .take();
-        let done = begun.transaction.execute(&delete).await.map_err(unavailable)?;
-        begun.transaction.commit_with(crate::Barrier::Auto).await?;
-        Ok(done.rows_affected() == 1)
+        self.revoke_of(of(inviter, guard), id, Some(inviter)).await
     }
 
     async fn invited_address(&self, proof: &CodeProof) -> Result<Option<EmailAddress>, StoreError> {
-        Ok(self.good_invite(proof).await?.map(|(_, invite)| invite.address))
+        Ok(self.good_invite(proof).await?.map(|invite| invite.address))
     }
 
     async fn accept(
@@ -346,7 +405,7 @@ impl InviteStore for OwnAccounts {
         proof: &CodeProof,
         acceptor: Acceptor<'_>,
     ) -> Result<Accepted, StoreError> {
-        let Some((inviter, invite)) = self.good_invite(proof).await? else {
+        let Some(invite) = self.good_invite(proof).await? else {
             return Ok(Accepted::Invalid);
         };
         let spec = self.0.node.model(model.as_str()).cloned();
@@ -356,7 +415,7 @@ impl InviteStore for OwnAccounts {
             Acceptor::Account(key) => Some(key),
             Acceptor::New(_) => None,
         };
-        let store = self.by_inviter(&inviter, &proof.guard)?;
+        let store = self.by_inviter(&invite.inviter, &proof.guard, invite.to.by.as_ref())?;
         let mut change = match store.begin_change(Locks::Principal, target).await {
             Ok(change) => change,
             Err(StoreError::MissingRight(_)) => return Ok(Accepted::Invalid),
@@ -379,7 +438,7 @@ impl InviteStore for OwnAccounts {
             let told = json!({"by": "invitation"});
             actor.tell("account.registered", Some(&done.key), &committed, &told);
         }
-        let told = json!({"invite": invite.id.to_string(), "inviter": inviter.as_str()});
+        let told = json!({"invite": invite.id.to_string(), "inviter": invite.inviter.as_str()});
         actor.tell("invite.accepted", Some(&done.key), &committed, &told);
         actor.tell_rights(&done.key, &done.scope, (&done.before, &done.after), &committed);
         let pending = match committed.map_err(store_error)?.confirmed() {

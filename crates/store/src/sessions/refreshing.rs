@@ -5,10 +5,10 @@
 //! after a sign-out there is no live token, whatever the order.
 
 use bekci_core::{
-    AuthGuard, Consistency, Identity, IdentityVersion, Need, PrincipalKey, RefreshOutcome, RefreshRules, SessionId,
-    SessionState, TenantName, judge_refresh,
+    AuthGuard, Consistency, Identity, IdentityVersion, Need, PrincipalKey, RefreshOutcome, SessionId, SessionState,
+    TenantName, judge_refresh,
     principal::is_banned,
-    signin::{RefreshRequest, Refreshed, SessionFacts, StoreError},
+    signin::{RefreshRequest, Refreshed, SessionFacts, SessionRecord, StoreError},
 };
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 use time::OffsetDateTime;
@@ -28,6 +28,17 @@ pub(super) struct Row {
     guard: String,
     pub(super) tenant: Option<TenantName>,
     pub(super) state: SessionState,
+}
+
+impl From<Row> for SessionRecord {
+    fn from(row: Row) -> Self {
+        Self {
+            key: row.key,
+            guard: row.guard,
+            tenant: row.tenant,
+            state: row.state,
+        }
+    }
 }
 
 fn read_row(row: &QueryResult) -> Result<Row, DbErr> {
@@ -122,7 +133,7 @@ impl Sessions {
                     version = self.identity_now(&row.key, &request.guard).await?.1;
                 }
             }
-            let refresh_ends = refresh_ends(&request.guard.session.refresh, rotated_at, row.state.expires_at);
+            let refresh_ends = request.guard.session.refresh.end_of(rotated_at, row.state.expires_at);
             let facts = SessionFacts {
                 key: row.key,
                 version,
@@ -240,15 +251,6 @@ impl Sessions {
         }
         judge_refresh(&state, request.generation, same_device, &rules, request.now)
     }
-}
-
-pub(super) fn refresh_ends(
-    rules: &RefreshRules,
-    rotated_at: OffsetDateTime,
-    expires_at: Option<OffsetDateTime>,
-) -> OffsetDateTime {
-    let end = rotated_at + rules.idle.map_or(rules.ttl, |idle| idle.min(rules.ttl));
-    expires_at.map_or(end, |absolute| absolute.min(end))
 }
 
 fn refused(outcome: RefreshOutcome) -> Refreshed {

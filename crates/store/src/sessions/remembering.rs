@@ -18,10 +18,7 @@ use bekci_core::{
 };
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, TransactionTrait, Value};
 
-use super::{
-    Permanent, Sessions, committed_version, end_where, end_within, lock_principal, refreshing::refresh_ends,
-    rolled_back, unavailable,
-};
+use super::{Permanent, Sessions, committed_version, end_where, end_within, lock_principal, rolled_back, unavailable};
 use crate::{
     commit::Barrier,
     guarded::GuardedTransaction,
@@ -258,7 +255,7 @@ impl Sessions {
             session: series.session,
             generation: row.state.generation,
             facts: SessionFacts {
-                refresh_ends: refresh_ends(rules, row.state.rotated_at, row.state.expires_at),
+                refresh_ends: rules.end_of(row.state.rotated_at, row.state.expires_at),
                 key: series.key,
                 version,
                 tenant: row.tenant,

@@ -147,6 +147,10 @@ impl Caller {
         self.who.key()
     }
 
+    pub(super) fn request(&self) -> &HttpRequest {
+        &self.request
+    }
+
     fn request_id(&self) -> String {
         Voice::of(&self.request).request_id.as_str().to_owned()
     }

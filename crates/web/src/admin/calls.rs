@@ -3,10 +3,12 @@
 use actix_web::http::Method;
 use bekci_core::ErrorCode as E;
 
-use super::{Right, blocks, changes, policies, principals, rights, roles, schemas as of, sessions, status, via};
+use super::{
+    Right, blocks, changes, invites, policies, principals, rights, roles, schemas as of, sessions, stats, status, via,
+};
 use crate::openapi::{
     Answers, Asks, Body, Operation,
-    schema::{account_fields, page},
+    schema::{account_fields, exactly, hex_id, page},
 };
 
 /// What a path names is looked for.
@@ -19,7 +21,15 @@ const fn right(right: Right) -> Asks {
 }
 
 pub(super) fn operations() -> Vec<Operation> {
-    [of_accounts(), of_rights(), of_roles(), of_policies(), of_the_rest()].concat()
+    [
+        of_accounts(),
+        of_rights(),
+        of_roles(),
+        of_policies(),
+        of_invites(),
+        of_the_rest(),
+    ]
+    .concat()
 }
 
 fn of_accounts() -> Vec<Operation> {
@@ -208,6 +218,32 @@ fn of_policies() -> Vec<Operation> {
     ]
 }
 
+fn of_invites() -> Vec<Operation> {
+    vec![
+        Operation::new(Method::GET, "/invites", |route| route.to(via(invites::list)))
+            .named("listInvites", "Pending invitations to a guard, the newest first.")
+            .query(&["guard", "limit", "after"])
+            .asks(right(Right::InvitesRead))
+            .answers(Answers::Data(|| page(of::invite())))
+            .refuses(NAMED),
+        Operation::new(Method::POST, "/invites", |route| route.to(via(invites::add)))
+            .named(
+                "addInvite",
+                "Invites an address to a role, which the caller could assign.",
+            )
+            .asks(right(Right::InvitesWrite))
+            .body(Body::Required(of::invite_body))
+            .accepts("A mail is sent, whether the address has an account or not.", of::invite)
+            .refuses(&[E::NotFound, E::RateLimited]),
+        Operation::new(Method::DELETE, "/invites/{id}", |route| route.to(via(invites::revoke)))
+            .named("deleteInvite", "Revokes a pending invitation of any inviter.")
+            .query(&["guard"])
+            .asks(right(Right::InvitesWrite))
+            .answers(Answers::Data(|| exactly(&[("id", hex_id())])))
+            .refuses(NAMED),
+    ]
+}
+
 fn of_the_rest() -> Vec<Operation> {
     let blocks = |method, handler| {
         let call = Operation::new(method, "/blocks", handler);
@@ -222,6 +258,13 @@ fn of_the_rest() -> Vec<Operation> {
             .named("unblock", "Lifts blocks.")
             .body(Body::Required(of::unblock_body))
             .answers(Answers::Data(of::lifted)),
+        Operation::new(Method::GET, "/stats", |route| route.to(via(stats::show)))
+            .named(
+                "stats",
+                "Sign-ins, decisions, the cache and the lag of changes, as this node has counted them.",
+            )
+            .asks(right(Right::StatsRead))
+            .answers(Answers::Data(of::stats)),
         Operation::new(Method::GET, "/changes/{position}", |route| route.to(via(changes::show)))
             .named("showChange", "Whether a change that was pending holds on every node.")
             .asks(Asks::SignedIn)

@@ -18,6 +18,9 @@
 //! | `bekci.blocks.write` | `POST /blocks`, `DELETE /blocks` |
 //! | `bekci.policies.read` | `GET /policies`, `POST /policies/check`; with `bekci.principals.read` beside it a check by the roles that an account holds |
 //! | `bekci.policies.manage` | `POST /policies`, `DELETE /policies` |
+//! | `bekci.invites.read` | `GET /invites` |
+//! | `bekci.invites.write` | `POST /invites`, `DELETE /invites/{id}`; the role has to be one that the caller may give |
+//! | `bekci.stats.read` | `GET /stats` |
 //! | none | `GET /changes/{position}`, for anybody signed in through the guard |
 //!
 //! The rules beside it:
@@ -46,12 +49,14 @@ mod call;
 mod calls;
 mod changes;
 mod fields;
+mod invites;
 mod policies;
 mod principals;
 mod rights;
 mod roles;
 mod schemas;
 mod sessions;
+mod stats;
 mod status;
 
 use std::sync::Arc;
@@ -98,6 +103,9 @@ enum Right {
     BlocksWrite,
     PoliciesRead,
     PoliciesManage,
+    InvitesRead,
+    InvitesWrite,
+    StatsRead,
 }
 
 impl Right {
@@ -115,6 +123,9 @@ impl Right {
             Self::BlocksWrite => "bekci.blocks.write",
             Self::PoliciesRead => "bekci.policies.read",
             Self::PoliciesManage => "bekci.policies.manage",
+            Self::InvitesRead => "bekci.invites.read",
+            Self::InvitesWrite => "bekci.invites.write",
+            Self::StatsRead => "bekci.stats.read",
         }
     }
 

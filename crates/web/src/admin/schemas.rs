@@ -265,6 +265,72 @@ fn of_one_block(mut body: Value) -> Value {
     body
 }
 
+pub(super) fn invite_body() -> Value {
+    among(
+        &["email", "role"],
+        &[
+            ("guard", or_null(guard())),
+            ("email", line_of(1, 254)),
+            ("role", named()),
+            ("tenant", or_null(tenant())),
+            ("redirectUri", or_null(text())),
+        ],
+    )
+}
+
+pub(super) fn invite() -> Value {
+    exactly(&[
+        ("id", hex_id()),
+        ("inviter", key()),
+        ("email", line_of(1, 254)),
+        ("role", named()),
+        ("tenant", or_null(tenant())),
+        ("createdAt", time()),
+        ("expiresAt", time()),
+    ])
+}
+
+pub(super) fn stats() -> Value {
+    let amount = || or_null(json!({"type": "number", "minimum": 0}));
+    let counted = |names: &[&'static str]| {
+        let mut fields: Vec<(&str, Value)> = names.iter().map(|name| (*name, text())).collect();
+        fields.push(("count", number(0)));
+        exactly(&fields)
+    };
+    let durations = || {
+        exactly(&[
+            ("count", number(0)),
+            ("p50Ms", amount()),
+            ("p99Ms", amount()),
+            ("maxMs", amount()),
+        ])
+    };
+    exactly(&[
+        ("since", time()),
+        (
+            "decisions",
+            exactly(&[
+                ("allowed", number(0)),
+                ("refused", number(0)),
+                ("unavailable", number(0)),
+            ]),
+        ),
+        ("signIns", list(counted(&["guard", "way", "result"]))),
+        ("limited", list(counted(&["guard", "limit"]))),
+        (
+            "cache",
+            exactly(&[
+                ("l1", number(0)),
+                ("redis", number(0)),
+                ("database", number(0)),
+                ("hitRatio", amount()),
+            ]),
+        ),
+        ("revocationLag", durations()),
+        ("barrier", durations()),
+    ])
+}
+
 pub(super) fn block_body() -> Value {
     of_one_block(among(&["reason"], &block_fields()))
 }

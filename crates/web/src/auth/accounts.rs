@@ -6,7 +6,7 @@ use actix_web::{
     web::{Data, Payload},
 };
 use bekci_core::{
-    AuthError, ErrorCode,
+    AuthError, AuthGuard, ErrorCode,
     mail::{EmailAddress, MailLanguage},
 };
 use bekci_signin::{Accounts, Identifier, PasswordChange, RegisterAttempt, RegisterOutcome, Requester, SignInError};
@@ -23,7 +23,7 @@ use super::{
     sign_in::{check_transport, granted, refused_attempt, tenant_of},
 };
 use crate::{
-    Reading, Record, Who,
+    Bekci, Reading, Record, Who,
     respond::{Language, Refusal, named_language},
 };
 
@@ -106,24 +106,33 @@ pub(super) fn requester(
     request: &HttpRequest,
     redirect: Option<&str>,
 ) -> Result<Requester, Refusal> {
-    let own = || format!("{}{}/links", mounted.bekci.public_url(), mounted.path);
+    mails_with(&mounted.bekci, (&mounted.guard, &mounted.path), request, redirect)
+}
+
+/// The same for a guard whose calls are at this path.
+pub(super) fn mails_with(
+    bekci: &Bekci,
+    (guard, path): (&AuthGuard, &str),
+    request: &HttpRequest,
+    redirect: Option<&str>,
+) -> Result<Requester, Refusal> {
     let page = match redirect {
-        None => own(),
-        Some(page) if mounted.guard.redirect_uris.iter().any(|allowed| allowed == page) => page.to_owned(),
+        None => format!("{}{path}/links", bekci.public_url()),
+        Some(page) if guard.redirect_uris.iter().any(|allowed| allowed == page) => page.to_owned(),
         Some(_) => return Err(invalid("redirectUri", "is none of this guard's redirect_uris")),
     };
     Ok(Requester {
-        client: mounted.bekci.client_of(request),
-        language: language(mounted, request),
+        client: bekci.client_of(request),
+        language: language(bekci, request),
         page,
     })
 }
 
-pub(super) fn language(mounted: &Mounted, request: &HttpRequest) -> MailLanguage {
+pub(super) fn language(bekci: &Bekci, request: &HttpRequest) -> MailLanguage {
     match named_language(request.headers()) {
         Some(Language::English) => MailLanguage::English,
         Some(Language::Turkish) => MailLanguage::Turkish,
-        None => mounted.bekci.mail_language(),
+        None => bekci.mail_language(),
     }
 }
 
@@ -242,7 +251,7 @@ async fn try_change_password(mounted: &Mounted, request: &HttpRequest, payload: 
         current: body.current_password.map(|password| password.0),
         new: body.new_password.0,
         client: mounted.bekci.client_of(request),
-        language: language(mounted, request),
+        language: language(&mounted.bekci, request),
     };
     match accounts(mounted)?.change_password(&mounted.guard, change).await {
         Ok(ended) => Ok(Success::ok(json!({"endedSessions": ended.len()}))),
@@ -283,7 +292,7 @@ async fn try_reset(mounted: &Mounted, request: &HttpRequest, payload: Payload) -
         &mounted.guard,
         (&body.reference, &code),
         body.new_password.0,
-        language(mounted, request),
+        language(&mounted.bekci, request),
     );
     match reset.await {
         Err(SignInError::Weak(weak)) => Err(invalid("newPassword", &weak.to_string())),
@@ -321,7 +330,7 @@ pub(super) async fn confirm_address(mounted: Data<Mounted>, request: HttpRequest
 async fn try_confirm_address(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> Result<Success, Refusal> {
     let body: Link = body::read(request, payload, mounted.bekci.body_bytes()).await?;
     let presented = (body.reference.as_str(), body.code.text());
-    let confirmed = accounts(mounted)?.confirm_address(&mounted.guard, presented, language(mounted, request));
+    let confirmed = accounts(mounted)?.confirm_address(&mounted.guard, presented, language(&mounted.bekci, request));
     changed(confirmed.await, json!({"verified": true}))
 }
 

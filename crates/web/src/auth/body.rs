@@ -138,6 +138,21 @@ pub(super) async fn read_if_any<T: DeserializeOwned + Default>(
     parse(&bytes)
 }
 
+/// Reads a form: `application/x-www-form-urlencoded`, of at most so many bytes.
+pub(super) async fn read_form(
+    request: &HttpRequest,
+    payload: Payload,
+    most: usize,
+) -> Result<actix_web::web::Bytes, Refusal> {
+    if !is_of(request, "application/x-www-form-urlencoded") {
+        return Err(Refusal::new(
+            ErrorCode::UnsupportedMediaType,
+            "the content type is not application/x-www-form-urlencoded",
+        ));
+    }
+    collect(request, payload, most).await
+}
+
 /// A body is an object. Of an array serde would take the items for the fields in their order, whatever they are.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     if !bytes.trim_ascii_start().starts_with(b"[") {
@@ -149,9 +164,14 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
 
 /// `application/json`, with whatever parameters (RFC 8259 section 11 knows none).
 fn is_json(request: &HttpRequest) -> bool {
+    is_of(request, "application/json")
+}
+
+/// Whether the body is of this media type, with whatever parameters.
+fn is_of(request: &HttpRequest, kind: &str) -> bool {
     let given = only(request.headers(), &actix_web::http::header::CONTENT_TYPE).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case("application/json")
+    essence.trim().eq_ignore_ascii_case(kind)
 }
 
 async fn collect(request: &HttpRequest, payload: Payload, most: usize) -> Result<actix_web::web::Bytes, Refusal> {

@@ -35,7 +35,7 @@ struct Accept {
 }
 
 /// An invitation as its inviter sees it. The token is in the mail alone.
-fn entry(invite: &Invite) -> Value {
+pub(crate) fn entry(invite: &Invite) -> Value {
     json!({
         "id": invite.id.to_string(),
         "email": invite.address.as_str(),
@@ -61,6 +61,7 @@ async fn try_invite(mounted: &Mounted, request: &HttpRequest, payload: Payload) 
         role,
         tenant: tenant.map_err(|_| invalid("tenant", "is not the name of a tenant"))?,
         requester: requester(mounted, request, body.redirect_uri.as_deref())?,
+        by: None,
     };
     let made = accounts(mounted)?.invite(&mounted.guard, who.key(), order).await?;
     Ok(Success::new(StatusCode::ACCEPTED, entry(&made)))

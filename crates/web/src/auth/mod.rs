@@ -10,10 +10,11 @@ pub(crate) mod aliases;
 pub(crate) mod answer;
 pub(crate) mod body;
 mod calls;
+mod clients;
 mod codes;
 pub(crate) mod cookies;
 mod credentials;
-mod invites;
+pub(crate) mod invites;
 mod links;
 mod own;
 mod remember;
@@ -22,12 +23,17 @@ mod sign_out;
 
 use std::sync::Arc;
 
-use actix_web::web::{self, ServiceConfig};
+use actix_web::{
+    HttpRequest,
+    web::{self, ServiceConfig},
+};
 use bekci_core::{AuthGuard, ErrorCode, GuardChain, RouteRule};
+use bekci_signin::Requester;
 
 use crate::{
     Bekci,
     openapi::{self, Operation},
+    respond::Refusal,
 };
 
 /// One guard's calls, where they are mounted.
@@ -70,6 +76,17 @@ pub(crate) fn calls_of(guard: &AuthGuard, prefix: &str) -> String {
     }
 }
 
+/// How mails are to be that a call of another API sends to users of a guard. Links lead to where the guard's calls were mounted.
+pub(crate) fn mails_to(
+    (bekci, guard): (&Bekci, &AuthGuard),
+    request: &HttpRequest,
+    redirect: Option<&str>,
+) -> Result<Requester, Refusal> {
+    let mounted = bekci.watch().ways().and_then(|ways| ways.prefix.get());
+    let path = calls_of(guard, mounted.map_or("/auth", |prefix| prefix));
+    accounts::mails_with(bekci, (guard, &path), request, redirect)
+}
+
 /// Mounts a guard's calls at their other paths.
 fn mount_aliases(bekci: &Bekci, mounted: &web::Data<Mounted>, by_claim: bool, config: &mut ServiceConfig) {
     let operations = calls::operations(by_claim, mounted.guard.answer_shape);
@@ -91,7 +108,8 @@ pub(crate) fn paths(bekci: &Bekci, prefix: &str) -> Vec<String> {
         let aliases = guard.aliases.iter().map(|(path, _)| path.to_string());
         aliases.chain([Mounted::new(bekci, guard, prefix).path])
     });
-    let mut paths: Vec<String> = of_guards.chain(openapi::page_paths()).collect();
+    let own = openapi::page_paths().chain(clients::paths(prefix));
+    let mut paths: Vec<String> = of_guards.chain(own).collect();
     paths.extend((!prefix.is_empty()).then(|| prefix.to_owned()));
     paths
 }
@@ -109,6 +127,7 @@ pub(crate) fn mount(bekci: &Bekci, prefix: &str, config: &mut ServiceConfig) {
     all.sort_by(|one, other| other.path.cmp(&one.path));
     let by_claim = bekci.watch().tenancy().is_by_claim();
     let all: Vec<_> = all.into_iter().map(web::Data::new).collect();
+    clients::mount(bekci, prefix, config);
     // Before any path of calls, below which one may lie.
     for mounted in &all {
         mount_aliases(bekci, mounted, by_claim, config);
@@ -121,7 +140,7 @@ pub(crate) fn mount(bekci: &Bekci, prefix: &str, config: &mut ServiceConfig) {
             .default_service(web::to(|request| answer::refused(request, ErrorCode::NotFound)));
         config.service(calls);
     }
-    openapi::mount_page(bekci, config);
+    openapi::mount_page(bekci, prefix, config);
     if !prefix.is_empty() {
         let unknown = web::to(|request| answer::refused(request, ErrorCode::GuardUnknown));
         config.service(web::scope(prefix).default_service(unknown));

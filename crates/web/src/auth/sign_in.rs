@@ -67,7 +67,7 @@ async fn try_login(mounted: &Mounted, request: &HttpRequest, payload: Payload) -
         replaces: presented.replaced()?,
         tenant: tenant_of(mounted, request, login.tenant)?,
         verification: None,
-        language: language(mounted, request),
+        language: language(&mounted.bekci, request),
         remember: login.remember_me,
         client: mounted.bekci.client_of(request),
     };

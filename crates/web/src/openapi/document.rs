@@ -15,6 +15,8 @@ pub(crate) struct Described {
     paths: BTreeMap<String, Value>,
     /// Refusals, each set of codes once: most calls share theirs.
     refusals: BTreeMap<String, Value>,
+    /// Whether calls of OAuth clients are mounted.
+    has_clients: bool,
     /// Bekci's own paths, each with the guard whose call it is.
     #[cfg(feature = "testing")]
     own: BTreeMap<String, Option<GuardName>>,
@@ -31,6 +33,9 @@ pub(crate) struct Standing<'a> {
     pub(crate) guard: Option<&'a AuthGuard>,
 }
 
+/// The security scheme of OAuth clients. No guard's scheme has this name: theirs end with `Bearer` or `Cookie`.
+const CLIENT: &str = "client";
+
 impl Described {
     /// Notes what is mounted.
     pub(crate) fn add(&mut self, standing: Standing<'_>, operations: &[Operation]) {
@@ -41,6 +46,7 @@ impl Described {
                 .insert(path.clone(), standing.guard.map(|guard| guard.name.clone()));
             let method = operation.method.as_str().to_ascii_lowercase();
             self.add_one(&path, &method, described(&standing, operation));
+            self.has_clients |= operation.oauth;
             for (status, codes) in refusals(operation) {
                 let name = name_of(status, &codes);
                 self.refusals.entry(name).or_insert_with(|| refusal(status, &codes));
@@ -100,6 +106,13 @@ impl Described {
                 json!({"type": "apiKey", "in": "cookie", "name": guard.cookies.access, "description": "The same as a cookie; what changes something needs Sec-Fetch-Site: same-origin or X-CSRF-Token beside it."}),
             );
         }
+        if self.has_clients {
+            let about = "A client of the configuration, by its name and secret.";
+            schemes.insert(
+                CLIENT.to_owned(),
+                json!({"type": "http", "scheme": "basic", "description": about}),
+            );
+        }
         json!({
             "openapi": "3.1.0",
             "info": {
@@ -116,6 +129,7 @@ impl Described {
                 "schemas": {
                     "Failure": failure(),
                     "Problem": problem(),
+                    "OAuthError": oauth_error(),
                     "Pending": pending(),
                     "Guard": {"type": "string", "enum": names},
                     "Model": {"type": "string", "enum": models.keys().collect::<Vec<_>>()},
@@ -160,6 +174,16 @@ fn problem() -> Value {
     )
 }
 
+/// RFC 6749 section 5.2, with the request's id.
+fn oauth_error() -> Value {
+    let fields = [
+        ("error", schema::text()),
+        ("error_description", schema::text()),
+        ("requestId", schema::text()),
+    ];
+    schema::exactly(&fields)
+}
+
 fn pending() -> Value {
     schema::exactly(&[
         ("effective", json!({"const": "pending"})),
@@ -191,11 +215,16 @@ fn described(standing: &Standing<'_>, operation: &Operation) -> Value {
     if !parameters.is_empty() {
         told.insert("parameters".into(), parameters.into());
     }
-    if let Body::Optional(schema) | Body::Required(schema) = operation.body {
-        let required = matches!(operation.body, Body::Required(_));
+    let body = match operation.body {
+        Body::None => None,
+        Body::Optional(schema) => Some((false, "application/json", schema)),
+        Body::Required(schema) => Some((true, "application/json", schema)),
+        Body::Form(schema) => Some((true, "application/x-www-form-urlencoded", schema)),
+    };
+    if let Some((required, kind, schema)) = body {
         told.insert(
             "requestBody".into(),
-            json!({"required": required, "content": {"application/json": {"schema": schema()}}}),
+            json!({"required": required, "content": {kind: {"schema": schema()}}}),
         );
     }
     told.insert("responses".into(), responses(operation).into());
@@ -203,6 +232,10 @@ fn described(standing: &Standing<'_>, operation: &Operation) -> Value {
 }
 
 fn security(standing: &Standing<'_>, operation: &Operation) -> Value {
+    if operation.oauth {
+        // The second: by `client_id` and `client_secret` of the form.
+        return json!([{ CLIENT: [] }, {}]);
+    }
     match (standing.guard, operation.asks) {
         (None, _) | (_, Asks::Nobody) => json!([]),
         (Some(guard), Asks::SignedIn | Asks::Permission(_)) => {
@@ -251,6 +284,9 @@ fn of_query(name: &str) -> Value {
 fn refusals(operation: &Operation) -> BTreeMap<u16, BTreeSet<&'static str>> {
     use ErrorCode as E;
     let mut codes = vec![E::BadPath, E::Internal];
+    if operation.oauth {
+        return by_status(codes);
+    }
     codes.extend_from_slice(operation.refusals);
     if !matches!(operation.asks, Asks::Nobody) {
         codes.extend([
@@ -275,11 +311,51 @@ fn refusals(operation: &Operation) -> BTreeMap<u16, BTreeSet<&'static str>> {
     if !operation.query.is_empty() {
         codes.extend([E::MalformedRequest, E::ValidationFailed]);
     }
+    by_status(codes)
+}
+
+fn by_status(codes: Vec<ErrorCode>) -> BTreeMap<u16, BTreeSet<&'static str>> {
     let mut by_status: BTreeMap<u16, BTreeSet<&'static str>> = BTreeMap::new();
     for code in codes {
         by_status.entry(code.status()).or_default().insert(code.as_str());
     }
     by_status
+}
+
+/// How a call of OAuth clients refuses, by status.
+fn oauth_refusals() -> impl Iterator<Item = (u16, Value)> {
+    let described = [
+        (400, "`invalid_request`, or `BAD_PATH` in Bekci's own shape"),
+        (401, "`invalid_client`"),
+        (408, "`invalid_request`: the body did not come in time"),
+        (413, "`invalid_request`: the body is too large"),
+        (415, "`invalid_request`: the body is no form"),
+        (503, "`temporarily_unavailable`"),
+    ];
+    described.into_iter().map(|(status, about)| {
+        let mut headers = Map::from_iter([(
+            "X-Request-Id".to_owned(),
+            json!({"$ref": "#/components/headers/RequestId"}),
+        )]);
+        if status == 401 {
+            let about = "RFC 7617: the Basic scheme.";
+            headers.insert(
+                "WWW-Authenticate".into(),
+                json!({"description": about, "schema": schema::text()}),
+            );
+        }
+        if status == 503 {
+            headers.insert("Retry-After".into(), json!({"$ref": "#/components/headers/RetryAfter"}));
+        }
+        let oauth = json!({"$ref": "#/components/schemas/OAuthError"});
+        let schema = match status {
+            400 => json!({"anyOf": [oauth, {"$ref": "#/components/schemas/Failure"}]}),
+            _ => oauth,
+        };
+        let refusal =
+            json!({"description": about, "headers": headers, "content": {"application/json": {"schema": schema}}});
+        (status, refusal)
+    })
 }
 
 fn responses(operation: &Operation) -> Map<String, Value> {
@@ -308,6 +384,9 @@ fn responses(operation: &Operation) -> Map<String, Value> {
     for (status, codes) in refusals(operation) {
         let shared = format!("#/components/responses/{}", name_of(status, &codes));
         told.insert(status.to_string(), json!({ "$ref": shared }));
+    }
+    if operation.oauth {
+        told.extend(oauth_refusals().map(|(status, refusal)| (status.to_string(), refusal)));
     }
     told
 }

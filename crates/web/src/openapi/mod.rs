@@ -42,6 +42,8 @@ pub(crate) enum Body {
     Optional(Schema),
     /// JSON.
     Required(Schema),
+    /// `application/x-www-form-urlencoded`.
+    Form(Schema),
 }
 
 /// What a call answers when it is done.
@@ -71,6 +73,8 @@ pub(crate) struct Operation {
     pending: bool,
     accepted: Option<(&'static str, Schema)>,
     bare: bool,
+    /// Its refusals have the shape of RFC 6749 section 5.2.
+    oauth: bool,
     refusals: &'static [ErrorCode],
 }
 
@@ -89,6 +93,7 @@ impl Operation {
             pending: false,
             accepted: None,
             bare: false,
+            oauth: false,
             refusals: &[],
         }
     }
@@ -135,6 +140,12 @@ impl Operation {
     /// It answers without an envelope.
     pub(crate) fn bare(mut self) -> Self {
         self.bare = true;
+        self
+    }
+
+    /// It refuses as RFC 6749 section 5.2 describes: a client that does not authenticate, and a store that cannot answer.
+    pub(crate) fn refuses_as_oauth(mut self) -> Self {
+        self.oauth = true;
         self
     }
 

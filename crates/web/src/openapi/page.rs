@@ -24,7 +24,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 
 /// What these answer from. A type of its own, so that it is not taken for the application's data.
 #[derive(Clone, Debug)]
-struct Source(Bekci);
+struct Source {
+    bekci: Bekci,
+    /// Where the calls of clients are mounted.
+    prefix: String,
+}
 
 fn operations() -> Vec<Operation> {
     vec![
@@ -37,13 +41,25 @@ fn operations() -> Vec<Operation> {
         Operation::new(Method::GET, "/.well-known/openid-configuration", |route| route.to(discovery))
             .named("discovery", "Who issues tokens, and where its public keys are (OpenID Connect Discovery 1.0; RFC 8414).")
             .answers(Answers::Json(|| {
-                schema::exactly(&[
+                let required = [
+                    "issuer",
+                    "jwks_uri",
+                    "id_token_signing_alg_values_supported",
+                    "response_types_supported",
+                    "subject_types_supported",
+                ];
+                let described = [
                     ("issuer", schema::text()),
                     ("jwks_uri", schema::text()),
                     ("id_token_signing_alg_values_supported", schema::list(schema::text())),
                     ("response_types_supported", schema::list(schema::text())),
                     ("subject_types_supported", schema::list(schema::text())),
-                ])
+                    ("introspection_endpoint", schema::text()),
+                    ("introspection_endpoint_auth_methods_supported", schema::list(schema::text())),
+                    ("revocation_endpoint", schema::text()),
+                    ("revocation_endpoint_auth_methods_supported", schema::list(schema::text())),
+                ];
+                schema::among(&required, &described)
             })),
         Operation::new(Method::GET, "/openapi.json", |route| route.to(document))
             .named("openapi", "This document.")
@@ -66,7 +82,7 @@ pub(crate) fn paths() -> impl Iterator<Item = String> {
 }
 
 /// Mounts them.
-pub(crate) fn mount(bekci: &Bekci, config: &mut ServiceConfig) {
+pub(crate) fn mount(bekci: &Bekci, prefix: &str, config: &mut ServiceConfig) {
     let operations = operations();
     let standing = Standing {
         prefix: "",
@@ -74,20 +90,23 @@ pub(crate) fn mount(bekci: &Bekci, config: &mut ServiceConfig) {
         guard: None,
     };
     bekci.described().add(standing, &operations);
-    config.app_data(Data::new(Source(bekci.clone())));
+    config.app_data(Data::new(Source {
+        bekci: bekci.clone(),
+        prefix: prefix.to_owned(),
+    }));
     mount_at_root(config, &operations);
 }
 
 async fn keys(source: Data<Source>) -> HttpResponse {
     let mut answer = HttpResponse::Ok();
     answer.insert_header((CACHE_CONTROL, HeaderValue::from_static(KEYS_MAX_AGE)));
-    answer.json(source.0.keys().jwks())
+    answer.json(source.bekci.keys().jwks())
 }
 
 /// What a library asks for that verifies our tokens. There is no endpoint to sign in at for other sites, so none is named, and the one response type is that which
 /// gives nothing (OAuth 2.0 Multiple Response Type Encoding Practices, section 4).
 async fn discovery(source: Data<Source>) -> HttpResponse {
-    let bekci = &source.0;
+    let bekci = &source.bekci;
     let mut algorithms: Vec<&str> = bekci
         .keys()
         .keys()
@@ -98,19 +117,28 @@ async fn discovery(source: Data<Source>) -> HttpResponse {
     algorithms.dedup();
     let mut answer = HttpResponse::Ok();
     answer.insert_header((CACHE_CONTROL, HeaderValue::from_static(KEYS_MAX_AGE)));
-    answer.json(json!({
+    let mut described = json!({
         "issuer": bekci.keys().issuer(),
         "jwks_uri": format!("{}/.well-known/jwks.json", bekci.public_url()),
         "id_token_signing_alg_values_supported": algorithms,
         "response_types_supported": ["none"],
         "subject_types_supported": ["public"],
-    }))
+    });
+    if let Some(described) = described.as_object_mut().filter(|_| !bekci.clients().is_empty()) {
+        for (call, name) in [("introspection", "introspect"), ("revocation", "revoke")] {
+            let url = format!("{}{}/{name}", bekci.public_url(), source.prefix);
+            described.insert(format!("{call}_endpoint"), url.into());
+            let methods = json!(["client_secret_basic", "client_secret_post"]);
+            described.insert(format!("{call}_endpoint_auth_methods_supported"), methods);
+        }
+    }
+    answer.json(described)
 }
 
 async fn document(source: Data<Source>) -> HttpResponse {
     let mut answer = HttpResponse::Ok();
     answer.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")));
-    answer.json(source.0.openapi())
+    answer.json(source.bekci.openapi())
 }
 
 fn file(kind: &'static str, content: &'static str) -> HttpResponse {

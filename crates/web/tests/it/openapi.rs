@@ -128,11 +128,11 @@ async fn names_are_in_camel_case_and_each_operation_has_one_of_its_own() {
     assert_eq!(ids.len(), count);
     // What a standard names is named as the standard does.
     let mut ours = document;
-    ours["paths"]
-        .as_object_mut()
-        .unwrap()
-        .remove("/.well-known/openid-configuration")
-        .unwrap();
+    for standard in ["/.well-known/openid-configuration", "/auth/introspect", "/auth/revoke"] {
+        ours["paths"].as_object_mut().unwrap().remove(standard).unwrap();
+    }
+    let schemas = ours.pointer_mut("/components/schemas").unwrap();
+    schemas.as_object_mut().unwrap().remove("OAuthError").unwrap();
     look_at_properties(&ours);
     house.bekci.close().await;
 }

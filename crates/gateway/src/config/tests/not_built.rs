@@ -46,10 +46,6 @@ carry_session_data = true
         ),
         ("[otel]\nenabled = true\n", "bekci.toml:1:2: otel: needs OpenTelemetry"),
         (
-            "[clients.x]\nsecret = '0123456789abcdef'\n",
-            "bekci.toml:1:2: clients: needs introspection",
-        ),
-        (
             "[guards.customer]\nregister = 'invite'\n[models.customer]\nidentifiers = ['username']\n",
             "guards.customer.register: needs an e-mail address among the identifiers",
         ),

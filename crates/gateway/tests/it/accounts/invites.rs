@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Link, Mailing, OTHER, fresh_address, lets_in, tokens};
 use crate::{
     http::{Answer, Ask, ask, get, post},
-    people::{Person, Tokens},
+    people::{Person, Tokens, in_the_end},
 };
 
 on_every_mailing! { inviting;
@@ -17,6 +17,9 @@ on_every_mailing! { inviting;
     an_invitation_is_worth_nothing_when_its_role_is_another,
     a_revoked_an_expired_and_a_malformed_token_are_refused_alike,
     of_64_acceptances_one_succeeds,
+    an_admin_invites_to_a_role_and_another_lists_and_revokes_it,
+    an_admin_invites_to_no_role_that_it_could_not_assign,
+    an_invitation_of_an_admin_is_worth_nothing_without_its_rights,
 }
 
 const INVALID: &str = "401 CODE_INVALID";
@@ -399,4 +402,169 @@ fn of_64_acceptances_one_succeeds(mailing: &Mailing) {
         .house
         .sql(&format!("SELECT count(*) FROM customers WHERE email = '{email}'"));
     assert_eq!(made, "1");
+}
+
+/// An admin that is signed in.
+fn admin(mailing: &Mailing, role: &str) -> Inviter {
+    let person = mailing.house.person("admin", role);
+    let tokens = person.sign_in(mailing.here());
+    Inviter { person, tokens }
+}
+
+fn manage(admin: &Inviter, method: &str, path: &str) -> Ask {
+    ask(method, &format!("/admin/v1/invites{path}")).bearer(&admin.tokens.access)
+}
+
+fn invite_as_admin(admin: &Inviter, email: &str, role: &str) -> Ask {
+    manage(admin, "POST", "").json(&json!({"guard": "customer", "email": email, "role": role}))
+}
+
+impl Mailing {
+    /// What an admin holds beside its role.
+    fn permit_admin(&self, admin: &Person, permissions: &[&str]) {
+        for permission in permissions {
+            self.house.sql(&format!(
+                "INSERT INTO bekci_principal_permissions (model, id, guard, tenant, permission, denied) VALUES ('admin', '{}', 'admin', '', '{permission}', FALSE)",
+                admin.id
+            ));
+        }
+    }
+
+    fn link_of(&self, email: &str, id: &str) -> String {
+        let find = || self.links(email).into_iter().find(|link| link.reference == id);
+        self.until(|| find().is_some());
+        let link = find().unwrap();
+        assert_eq!(link.kind, "invite");
+        link.code
+    }
+
+    fn links(&self, email: &str) -> Vec<Link> {
+        let received = self.smtp.received();
+        let theirs = received
+            .iter()
+            .filter(|mail| mail.to.iter().any(|to| to == email))
+            .count();
+        match theirs {
+            0 => Vec::new(),
+            count => self.mails(email, count).iter().filter_map(Link::of).collect(),
+        }
+    }
+}
+
+fn an_admin_invites_to_a_role_and_another_lists_and_revokes_it(mailing: &Mailing) {
+    let (here, there) = (mailing.here(), mailing.there());
+    let (root, other) = (admin(mailing, "super-admin"), admin(mailing, "super-admin"));
+    let emails = [fresh_address("by-admin"), fresh_address("by-admin-too")];
+    let made = emails.each_ref().map(|email| {
+        let made = invite_as_admin(&root, email, "buyer").to(here);
+        assert_eq!(made.verdict(), "202", "{}", String::from_utf8_lossy(&made.body));
+        let data = &made.json()["data"];
+        assert_eq!((&data["role"], &data["email"]), (&json!("buyer"), &json!(email)));
+        assert_eq!(data["inviter"], root.person.key());
+        data["id"].as_str().unwrap().to_owned()
+    });
+    // The newest first, a page at a time, at the other node and for another admin.
+    let mut listed = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = manage(&other, "GET", &format!("?guard=customer&limit=1{after}")).to(there);
+        assert_eq!(page.verdict(), "200");
+        let page = page.json()["data"].clone();
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= 1);
+        listed.extend(items.iter().map(|item| item["id"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    let place = |id: &String| listed.iter().position(|listed| listed == id).unwrap();
+    assert!(place(&made[1]) < place(&made[0]), "{listed:?}");
+    // The calls of the guard list an inviter's own.
+    let customer = mailing.house.customer().sign_in(here);
+    assert_eq!(customer.ask("GET", "invites").to(here).json()["data"], json!([]));
+
+    let revoked = manage(&other, "DELETE", &format!("/{}?guard=customer", made[1])).to(there);
+    assert_eq!(revoked.verdict(), "200");
+    let again = manage(&other, "DELETE", &format!("/{}?guard=customer", made[1])).to(there);
+    assert_eq!(again.verdict(), "404 NOT_FOUND");
+    let [token, revoked] = [0, 1].map(|at| mailing.link_of(&emails[at], &made[at]));
+    assert_eq!(register(&emails[1], &json!(revoked)).to(here).verdict(), INVALID);
+    let joined = register(&emails[0], &json!(token)).to(there);
+    assert_eq!(joined.verdict(), "200", "{}", String::from_utf8_lossy(&joined.body));
+    assert_eq!(orders(&tokens(&joined), mailing), ["200", "200"]);
+    assert_eq!(register(&emails[0], &json!(token)).to(here).verdict(), INVALID);
+}
+
+fn an_admin_invites_to_no_role_that_it_could_not_assign(mailing: &Mailing) {
+    let here = mailing.here();
+    let clerk = admin(mailing, "support");
+    let email = fresh_address("by-clerk");
+    let refused = |verdict: &str, missing: &str| {
+        let answer = invite_as_admin(&clerk, &email, "reader").to(here);
+        assert_eq!(answer.verdict(), verdict);
+        assert_eq!(answer.json()["error"]["details"]["missing"], missing);
+    };
+    refused("403 FORBIDDEN", "permission bekci.invites.write");
+    mailing.permit_admin(&clerk.person, &["bekci.invites.write"]);
+    in_the_end(
+        &manage(&clerk, "DELETE", "/00000000000000000000000000000000?guard=customer"),
+        here,
+        "404 NOT_FOUND",
+    );
+    refused(
+        "403 FORBIDDEN",
+        "role reader or permission bekci.roles.give.customer.reader",
+    );
+    let listed = manage(&clerk, "GET", "?guard=customer").to(here);
+    assert_eq!(
+        listed.json()["error"]["details"]["missing"],
+        "permission bekci.invites.read"
+    );
+    mailing.permit_admin(&clerk.person, &["bekci.roles.give.customer.reader"]);
+    in_the_end(&invite_as_admin(&clerk, &email, "reader"), here, "202");
+    for (body, verdict) in [
+        (
+            json!({"guard": "customer", "email": email, "role": "nobody"}),
+            "422 VALIDATION_FAILED",
+        ),
+        (
+            json!({"guard": "nobody", "email": email, "role": "reader"}),
+            "422 VALIDATION_FAILED",
+        ),
+        (json!({"email": email, "role": "reader"}), "422 VALIDATION_FAILED"),
+        (
+            json!({"guard": "customer", "email": "no address", "role": "reader"}),
+            "422 VALIDATION_FAILED",
+        ),
+        (json!({"guard": "customer", "role": "reader"}), "422 VALIDATION_FAILED"),
+        // It invites nobody: registration is closed there.
+        (
+            json!({"guard": "admin", "email": email, "role": "support"}),
+            "404 NOT_FOUND",
+        ),
+    ] {
+        let answer = manage(&clerk, "POST", "").json(&body).to(here);
+        assert_eq!(answer.verdict(), verdict, "{body}");
+    }
+}
+
+fn an_invitation_of_an_admin_is_worth_nothing_without_its_rights(mailing: &Mailing) {
+    let here = mailing.here();
+    for loss in [
+        "DELETE FROM bekci_principal_permissions WHERE model = 'admin' AND id = '{id}' AND permission = 'bekci.invites.write'",
+        "DELETE FROM bekci_principal_permissions WHERE model = 'admin' AND id = '{id}' AND permission LIKE 'bekci.roles.give.%'",
+        "UPDATE admins SET status = 'banned' WHERE id = {id}",
+        "DELETE FROM admins WHERE id = {id}",
+    ] {
+        let clerk = admin(mailing, "support");
+        mailing.permit_admin(
+            &clerk.person,
+            &["bekci.invites.write", "bekci.roles.give.customer.reader"],
+        );
+        let email = fresh_address("by-former-clerk");
+        let made = in_the_end(&invite_as_admin(&clerk, &email, "reader"), here, "202");
+        let id = made.json()["data"]["id"].as_str().unwrap().to_owned();
+        let token = mailing.link_of(&email, &id);
+        mailing.house.sql(&loss.replace("{id}", &clerk.person.id));
+        assert_eq!(register(&email, &json!(token)).to(here).verdict(), INVALID, "{loss}");
+    }
 }

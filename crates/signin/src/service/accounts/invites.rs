@@ -11,10 +11,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bekci_core::{
     AuthGuard, Limit, PrincipalKey, Purpose, Registering, RoleName, TenantName, TokenId,
     accounts::{CodeAbout, CodeProof, CodePurpose, NewCode},
-    invites::{Accepted, Acceptor, Invite, Invited, NewInvite},
+    invites::{Accepted, Acceptor, Invite, Invited, InvitedBy, NewInvite},
     mail::{EmailAddress, Mail, MailKind},
 };
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use super::{Accounts, Requester};
 use crate::{error::SignInError, keyed::keyed, service::limits::Named};
@@ -37,6 +37,8 @@ pub struct InviteOrder {
     pub tenant: Option<TenantName>,
     /// The caller.
     pub requester: Requester,
+    /// By which right the inviter invites; `None`: `invites.create`, at the guard of the invitation.
+    pub by: Option<InvitedBy>,
 }
 
 /// The id and the secret of a token.
@@ -54,7 +56,7 @@ fn must_be_offered(guard: &AuthGuard) -> Result<(), SignInError> {
 }
 
 impl Accounts {
-    /// Makes an invitation on behalf of a principal of the guard, and mails it.
+    /// Makes an invitation on behalf of a principal, and mails it.
     ///
     /// # Errors
     /// [`SignInError::NotOffered`] at a guard with closed registration; [`SignInError::MissingRight`]; [`SignInError::Field`] for an unknown role;
@@ -81,6 +83,7 @@ impl Accounts {
         let expires_at = now + LASTS;
         let order = NewInvite {
             inviter: inviter.clone(),
+            by: order.by,
             role: order.role,
             tenant: order.tenant,
             mail: Mail {
@@ -140,6 +143,33 @@ impl Accounts {
     ) -> Result<(), SignInError> {
         must_be_offered(guard)?;
         match self.invites.revoke(inviter, &guard.name, id).await? {
+            true => Ok(()),
+            false => Err(SignInError::NotFound),
+        }
+    }
+
+    /// Pending invitations of every inviter at a guard, the newest first, from behind the one that was made then with this id.
+    ///
+    /// # Errors
+    /// [`SignInError::NotOffered`]; [`SignInError::StoreUnavailable`].
+    pub async fn invites_at(
+        &self,
+        guard: &AuthGuard,
+        after: Option<(OffsetDateTime, TokenId)>,
+        limit: u16,
+    ) -> Result<Vec<Invite>, SignInError> {
+        must_be_offered(guard)?;
+        let now = self.sign_in.parts.clock.now();
+        Ok(self.invites.pending_at(&guard.name, after, limit, now).await?)
+    }
+
+    /// Revokes a pending invitation of any inviter at a guard.
+    ///
+    /// # Errors
+    /// [`SignInError::NotFound`]; [`SignInError::StoreUnavailable`].
+    pub async fn revoke_invite_at(&self, guard: &AuthGuard, id: TokenId) -> Result<(), SignInError> {
+        must_be_offered(guard)?;
+        match self.invites.revoke_at(&guard.name, id).await? {
             true => Ok(()),
             false => Err(SignInError::NotFound),
         }
