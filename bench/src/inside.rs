@@ -141,6 +141,7 @@ pub(crate) fn head(authorization: &[u8]) -> RequestHead<'_> {
         cookies: &[],
         fetch_site: None,
         csrf_token: None,
+        secured: None,
     }
 }
 

@@ -6,6 +6,7 @@ mod m20261130_000003_epoch;
 mod m20261130_000004_mails;
 mod m20261130_000005_codes;
 mod m20261130_000006_remembered;
+mod m20261130_000007_security;
 
 use sea_orm_migration::prelude::{DbErr, MigrationTrait, MigratorTrait, SchemaManager, async_trait};
 use sea_orm_migration::sea_orm::{DbBackend, DynIden, sea_query::IntoIden as _};
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000004_mails::Migration),
             Box::new(m20261130_000005_codes::Migration),
             Box::new(m20261130_000006_remembered::Migration),
+            Box::new(m20261130_000007_security::Migration),
         ]
     }
 

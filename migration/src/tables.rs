@@ -5,6 +5,7 @@ mod coherence;
 mod mails;
 mod remembered;
 mod rights;
+mod security;
 mod sessions;
 mod temporaries;
 
@@ -75,6 +76,17 @@ pub(crate) fn drop_remembered() -> Vec<String> {
     tables.map(|table| format!("DROP TABLE IF EXISTS {table}")).collect()
 }
 
+/// What makes the table of security cookies; each statement may be run again.
+pub(crate) fn create_security(dialect: &dyn Dialect) -> Vec<String> {
+    security::tables().iter().map(|table| dialect.table(table)).collect()
+}
+
+/// What removes it.
+pub(crate) fn drop_security() -> Vec<String> {
+    let tables = security::TABLES.iter();
+    tables.map(|table| format!("DROP TABLE IF EXISTS {table}")).collect()
+}
+
 /// What gives the database its epoch and the outbox its index by key; each statement may be run again.
 pub(crate) fn create_epoch(dialect: &dyn Dialect) -> Vec<String> {
     vec![
@@ -119,6 +131,7 @@ pub(crate) fn create_all(dialect: &dyn Dialect) -> Vec<String> {
         create_mails(dialect),
         create_codes(dialect),
         create_remembered(dialect),
+        create_security(dialect),
     ]
     .concat()
 }
@@ -133,6 +146,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
         mails::TABLES,
         codes::TABLES,
         remembered::TABLES,
+        security::TABLES,
     ];
     all.into_iter().flatten().copied()
 }

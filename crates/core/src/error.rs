@@ -69,6 +69,8 @@ codes! {
     RefreshTokenExpired = "REFRESH_TOKEN_EXPIRED", 401;
     /// A refresh token was used twice; its session has ended.
     RefreshTokenReused = "REFRESH_TOKEN_REUSED", 401;
+    /// The security cookie is missing or does not fit its session.
+    SecurityTokenInvalid = "SECURITY_TOKEN_INVALID", 401;
     /// The secret of a link is not good: unknown, used, replaced or expired.
     CodeInvalid = "CODE_INVALID", 401;
     /// The one-time code is wrong, used, replaced, or was tried too often.
@@ -154,6 +156,9 @@ pub enum AuthError {
     /// The token's generation was taken back by a recovered refresh.
     #[error("the token's generation was taken back")]
     GenerationRetired,
+    /// A session by cookie without a security cookie that fits it.
+    #[error("the security cookie is missing or does not fit its session")]
+    SecurityTokenInvalid,
     /// The token or its session is blocked.
     #[error("blocked: {reason}")]
     TokenBlocked {
@@ -217,6 +222,7 @@ impl AuthError {
             Self::TokenInvalid(TokenFault::Expired) => ErrorCode::TokenExpired,
             Self::TokenInvalid(_) | Self::SessionEnded | Self::GenerationRetired => ErrorCode::TokenInvalid,
             Self::GuardMismatch(_) => ErrorCode::GuardMismatch,
+            Self::SecurityTokenInvalid => ErrorCode::SecurityTokenInvalid,
             Self::TokenBlocked { .. } => ErrorCode::TokenBlocked,
             Self::IdentityNotFound => ErrorCode::IdentityNotFound,
             Self::AccountBanned { .. } => ErrorCode::AccountBanned,
@@ -238,6 +244,7 @@ impl AuthError {
             Self::TokenInvalid(_)
             | Self::SessionEnded
             | Self::GenerationRetired
+            | Self::SecurityTokenInvalid
             | Self::TokenBlocked { .. }
             | Self::IdentityNotFound => Challenge::InvalidToken,
             Self::MissingRight(_) | Self::NotInTenant(_) | Self::NotFresh(_) | Self::PolicyDenied(_) => {

@@ -16,7 +16,8 @@ use crate::{
     remembered::{self, Kept, Question},
     request::{HeaderCredential, RequestHead},
     rule::{Consistency, RouteKind, RouteRule},
-    token::{TokenVerifier, VerifiedClaims},
+    security,
+    token::{TokenKind, TokenVerifier, VerifiedClaims},
 };
 
 /// A view from memory that moved while it was looked at is looked at again this often before the database is asked.
@@ -149,6 +150,8 @@ impl Gate {
         };
         if by_cookie {
             check_origin(head, &guard, claims.session).map_err(|error| denied(error, None, None))?;
+            self.check_security(head, &guard, &claims)
+                .map_err(|error| denied(error, None, None))?;
         }
         let tenant = head.tenant.with(&claims);
         let tenant =
@@ -215,6 +218,25 @@ impl Gate {
         self.parts.verifier.stands(&kept.standing)
             && confirm(&principal.view.identity, claims, self.parts.clock.now()).is_ok()
             && identities.used_again(&principal.view, claims.session, claims.generation)
+    }
+
+    /// A session by cookie has a second one, which was exchanged before if it had to be. A temporary identity has none.
+    fn check_security(
+        &self,
+        head: &RequestHead<'_>,
+        guard: &AuthGuard,
+        claims: &VerifiedClaims,
+    ) -> Result<(), AuthError> {
+        if claims.kind == TokenKind::Temporary {
+            return Ok(());
+        }
+        let now = self.parts.clock.now();
+        if let Some(seen) = security::check(head, guard, claims.session, now)?
+            && seen.generation > 0
+        {
+            self.parts.identities.security_seen(seen.session, seen.generation);
+        }
+        Ok(())
     }
 
     /// The first step.

@@ -22,6 +22,7 @@ use crate::{
     name::{GuardName, ModelName},
     password::HashScheme,
     request::{CookieLookup, HeaderCredential, RequestHead, cookie},
+    security::SecurityKey,
     session::{RefreshRules, SessionId},
     token::{BearerToken, TokenFault, TokenKind, TokenVerifier, VerifiedClaims},
 };
@@ -46,6 +47,8 @@ pub struct CookieNames {
     pub temporary: String,
     /// Holds the remember-me token.
     pub remember: String,
+    /// Holds the security cookie.
+    pub security: String,
     /// Holds the CSRF token, readable by scripts.
     pub csrf: String,
     /// Whether they are sent over https alone.
@@ -62,6 +65,7 @@ impl CookieNames {
             refresh: format!("{secure}bekci_{guard}_rt"),
             temporary: format!("{host}bekci_{guard}_tt"),
             remember: format!("{host}bekci_{guard}_rm"),
+            security: format!("{host}bekci_{guard}_st"),
             csrf: format!("{host}bekci_{guard}_csrf"),
             secure: https,
         }
@@ -81,6 +85,8 @@ pub struct SessionRules {
     pub unique: bool,
     /// How many sessions a principal may have; the oldest end when a new one would be over.
     pub max_sessions: u32,
+    /// How old the security cookie of a session by cookie may be before it is exchanged; `None`: there is none.
+    pub security_rotate: Option<time::Duration>,
     /// How long a remember-me series is good, from the sign-in on; no use moves it.
     pub remember: time::Duration,
 }
@@ -98,6 +104,7 @@ impl Default for SessionRules {
             max_age: None,
             unique: false,
             max_sessions: 50,
+            security_rotate: Some(time::Duration::minutes(1)),
             remember: time::Duration::days(180),
         }
     }
@@ -154,6 +161,8 @@ pub struct AuthGuard {
     pub cookies: CookieNames,
     /// The key of its CSRF tokens; [`CsrfKey::default`] until the guard is built.
     pub csrf: CsrfKey,
+    /// The key of its security cookies; [`SecurityKey::default`] until the guard is built: then it has none.
+    pub security: SecurityKey,
     /// Where its calls live.
     pub auth_path: String,
     /// Other paths of its calls: a whole path, and the call as it stands below `auth_path`, such as `token/refresh`.
@@ -204,6 +213,7 @@ impl AuthGuard {
             },
             cookies: CookieNames::new(&name, https),
             csrf: CsrfKey::default(),
+            security: SecurityKey::default(),
             auth_path: format!("/auth/{name}"),
             aliases: Vec::new(),
             answer_shape: AnswerShape::default(),
@@ -226,6 +236,12 @@ impl AuthGuard {
             model,
             id_kind,
         }
+    }
+
+    /// How old a security cookie may be before it is exchanged; `None`: the guard has none.
+    #[must_use]
+    pub fn security_interval(&self) -> Option<time::Duration> {
+        self.session.security_rotate.filter(|_| self.security.is_some())
     }
 
     /// Offers sign-in by a one-time code that is mailed.

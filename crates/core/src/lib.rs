@@ -39,6 +39,7 @@ mod rights;
 mod rule;
 pub mod sealed;
 mod secret;
+pub mod security;
 mod session;
 pub mod signin;
 #[cfg(any(test, feature = "testing"))]

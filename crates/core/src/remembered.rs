@@ -315,6 +315,7 @@ mod tests {
             cookies: &[],
             fetch_site: None,
             csrf_token: None,
+            secured: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     name::TenantName,
+    session::SessionId,
     token::{BearerToken, VerifiedClaims},
 };
 
@@ -102,6 +103,8 @@ pub struct RequestHead<'a> {
     pub fetch_site: Option<&'a str>,
     /// The value of `X-CSRF-Token`, where there is exactly one.
     pub csrf_token: Option<&'a str>,
+    /// The session whose security cookie was exchanged before the gate.
+    pub secured: Option<SessionId>,
 }
 
 impl RequestHead<'_> {

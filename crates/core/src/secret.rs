@@ -29,6 +29,8 @@ pub enum Purpose {
     Mail,
     /// The MAC in remember-me tokens.
     Remember,
+    /// Security cookies.
+    Security,
 }
 
 impl Purpose {
@@ -43,6 +45,7 @@ impl Purpose {
             Self::Code => "code",
             Self::Mail => "mail",
             Self::Remember => "remember",
+            Self::Security => "security",
         }
     }
 }

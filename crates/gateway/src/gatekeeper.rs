@@ -140,6 +140,8 @@ impl Gatekeeper {
             Some(cookie) => reading.map(|reading| reading.with_cookie(cookie)),
             None => reading,
         };
+        let secured = update.as_ref().and_then(|update| update.secured);
+        let reading = reading.map(|reading| reading.secured_by(secured));
         let admission = self.admit(reading, head, record, &host, route).await;
         let admission = admission.map_err(refused)?;
         let upstream = route.upstream.as_ref().ok_or(Refused::NoUpstream)?;
@@ -193,6 +195,20 @@ impl Gatekeeper {
             query: head.uri.query(),
         };
         self.pages.location(&route.rule, &wanted)
+    }
+
+    /// The same request, with its security cookie checked where it is old and cannot be exchanged.
+    pub(crate) async fn checked<'a>(
+        &self,
+        reading: Result<Reading<'a>, AuthError>,
+        route: &Route,
+    ) -> Result<Reading<'a>, AuthError> {
+        let reading = reading?;
+        let Some(browsers) = &self.browsers else {
+            return Ok(reading);
+        };
+        let secured = browsers.check(&reading.head(AskedTenant::None), &route.rule).await?;
+        Ok(reading.secured_by(secured))
     }
 
     /// The token for what is behind the route, where somebody acts.

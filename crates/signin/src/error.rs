@@ -107,6 +107,9 @@ pub enum SignInError {
     /// A copy of the remember-me token was used before; the series and its session have ended.
     #[error("the remember-me token was used before; its session has ended")]
     RememberStolen,
+    /// The security cookie is missing or does not fit its session.
+    #[error("the security cookie is missing or does not fit its session")]
+    SecurityTokenInvalid,
     /// The reference names no sign-in of this guard that waits for its verification: it never did, was verified already, or its time is over.
     #[error("no sign-in waits for its verification under this reference")]
     VerificationInvalid,
@@ -203,6 +206,7 @@ impl SignInError {
             Self::AmbiguousCredentials => ErrorCode::AmbiguousCredentials,
             Self::VerificationInvalid | Self::RememberInvalid | Self::RememberStolen => ErrorCode::TokenInvalid,
             Self::TokenMissing => ErrorCode::TokenMissing,
+            Self::SecurityTokenInvalid => ErrorCode::SecurityTokenInvalid,
             Self::GuardMismatch => ErrorCode::GuardMismatch,
             Self::NotFound | Self::NotOffered => ErrorCode::NotFound,
             Self::Busy | Self::RateLimited { .. } => ErrorCode::RateLimited,
@@ -235,6 +239,7 @@ impl SignInError {
             | Self::RefreshReused
             | Self::RememberInvalid
             | Self::RememberStolen
+            | Self::SecurityTokenInvalid
             | Self::VerificationInvalid
             | Self::CodeInvalid
             | Self::RegistrationClosed
@@ -276,6 +281,7 @@ impl SignInError {
             | Self::RefreshReused
             | Self::RememberInvalid
             | Self::RememberStolen
+            | Self::SecurityTokenInvalid
             | Self::VerificationInvalid
             | Self::CodeInvalid
             | Self::OtpInvalid
@@ -309,7 +315,8 @@ impl SignInError {
             | Self::RefreshExpired
             | Self::RefreshReused
             | Self::RememberInvalid
-            | Self::RememberStolen => true,
+            | Self::RememberStolen
+            | Self::SecurityTokenInvalid => true,
             // Nothing was compared, so nothing was guessed.
             Self::OtpExpired => false,
             // Both are too long to be guessed.

@@ -13,9 +13,9 @@ mod generation_token;
 mod keyed;
 mod password;
 mod refresh_token;
-mod remember_events;
 mod remember_token;
 mod service;
+mod stay_events;
 mod verification_ref;
 
 pub use attempt::{

@@ -18,6 +18,7 @@ mod leave;
 mod limits;
 mod one_time;
 mod remember;
+mod security;
 mod tokens;
 mod verification;
 
@@ -27,6 +28,7 @@ use bekci_core::{
     AuthGuard, Ban, Clock, Entropy, IdentitySource, Limit, Meter, PrincipalKey, RateLimiter, RefreshOutcome,
     RootSecret, SessionId, TokenId, TokenIssuer,
     remember::RememberStore,
+    security::{SecurityStore, SessionListener},
     signin::{Credential, NewSession, Opened, RefreshRequest, Refreshed, SessionFacts, SignInStore},
 };
 use secrecy::SecretString;
@@ -84,6 +86,10 @@ pub struct SignInParts {
     pub root: Arc<RootSecret>,
     /// Keeps remember-me series.
     pub remembered: Arc<dyn RememberStore>,
+    /// Keeps security cookies.
+    pub security: Arc<dyn SecurityStore>,
+    /// Decides about sessions where the application does; `None`: the defaults hold.
+    pub listener: Option<Arc<dyn SessionListener>>,
     /// Keeps the codes of guards that verify a sign-in by mail; `None`: no mails are sent.
     pub codes: Option<CodeParts>,
 }

@@ -284,6 +284,12 @@ impl Store {
         Arc::new(directory::own::OwnAccounts(self.clone()))
     }
 
+    /// Security cookies.
+    #[must_use]
+    pub fn security_store(&self) -> Arc<dyn bekci_core::security::SecurityStore> {
+        Arc::new(self.sessions())
+    }
+
     /// Remember-me series.
     #[must_use]
     pub fn remember_store(&self) -> Arc<dyn bekci_core::remember::RememberStore> {

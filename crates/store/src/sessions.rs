@@ -3,6 +3,7 @@
 mod opening;
 mod refreshing;
 mod remembering;
+mod security;
 mod temporary;
 
 pub(crate) use opening::Permanent;

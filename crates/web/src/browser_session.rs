@@ -7,13 +7,17 @@
 //! 4. The first guard in the route's order whose remember-me cookie is there decides, alone.
 //! 5. What comes of it is an access token, which the gate judges like any other. The answer sets the cookies, whatever the gate says.
 //! 6. A token that is good for nothing is taken away, and the request goes on without one.
-//! 7. Where too many were refused, the request goes on without one, too: the page to sign in at is of more use than 429.
+//! 7. A session by cookie has its security cookie exchanged where that is old, see [`bekci_core::security`]. One that is missing or of another session is reported, and the gate
+//!    refuses the request. Only a good access token has anything exchanged.
+//! 8. Where too many were refused, the request goes on without one, too: the page to sign in at is of more use than 429.
 
 use std::{net::IpAddr, sync::Arc};
 
 use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use bekci_core::{
-    AuthError, AuthGuard, Clock, CookieLookup, HeaderCredential, RequestHead, RouteKind, RouteRule, cookie,
+    AuthError, AuthGuard, Clock, CookieLookup, GuardOutcome, HeaderCredential, RequestHead, RouteKind, RouteRule,
+    SessionId, TokenVerifier, cookie,
+    security::{self, SecurityCheck, SecurityCookie},
 };
 use bekci_signin::{RecallAttempt, SignIn, SignInError, SignedIn};
 use secrecy::ExposeSecret as _;
@@ -33,6 +37,7 @@ static FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 pub struct BrowserSession {
     ways: Ways,
     clock: Arc<dyn Clock>,
+    verifier: Arc<dyn TokenVerifier>,
 }
 
 /// What came of a remember-me token.
@@ -40,6 +45,8 @@ pub struct BrowserSession {
 pub struct BrowserUpdate {
     /// A `Cookie` header with the access token; `None`: the browser is not signed in.
     pub cookie: Option<HeaderValue>,
+    /// The session whose security cookie was exchanged, or has just begun.
+    pub secured: Option<SessionId>,
     set: Vec<HeaderValue>,
 }
 
@@ -58,6 +65,7 @@ impl BrowserSession {
         Some(Self {
             ways: watch.ways()?.clone(),
             clock: Arc::clone(&watch.gate().parts().clock),
+            verifier: Arc::clone(&watch.gate().parts().verifier),
         })
     }
 
@@ -72,8 +80,14 @@ impl BrowserSession {
         rule: &RouteRule,
         client: impl FnOnce() -> Option<IpAddr>,
     ) -> Result<Option<BrowserUpdate>, AuthError> {
-        // What most requests are: of no browser that navigates.
-        if head.cookies.is_empty() || !is_navigation(head, headers) {
+        // What most requests are: of no browser.
+        if head.cookies.is_empty() || rule.kind == RouteKind::Public {
+            return Ok(None);
+        }
+        if let Some(update) = self.exchange(head, rule).await? {
+            return Ok(Some(update));
+        }
+        if !is_navigation(head, headers) {
             return Ok(None);
         }
         let Some((guard, token)) = presented(head, rule)? else {
@@ -92,12 +106,94 @@ impl BrowserSession {
             Ok(signed_in) => self.signed_in(guard, &jar, &signed_in).map(Some),
             Err(SignInError::RememberInvalid | SignInError::RememberStolen) => Ok(Some(BrowserUpdate {
                 cookie: None,
+                secured: None,
                 set: HeaderValue::try_from(jar.without_remember().to_string())
                     .into_iter()
                     .collect(),
             })),
             Err(SignInError::RateLimited { .. }) => Ok(None),
             Err(error) => Err(refused(error)),
+        }
+    }
+
+    /// Rule 7 alone; `None`: there was nothing to do.
+    pub(crate) async fn exchange(
+        &self,
+        head: &RequestHead<'_>,
+        rule: &RouteRule,
+    ) -> Result<Option<BrowserUpdate>, AuthError> {
+        if head.cookies.is_empty() {
+            return Ok(None);
+        }
+        let Some((guard, held)) = self.to_exchange(head, rule) else {
+            return Ok(None);
+        };
+        let exchanged = Box::pin(self.sign_in().exchange_security(guard, &held)).await;
+        let text = exchanged.map_err(refused)?;
+        let prefix = self.ways.prefix.get().map_or("/auth", |prefix| prefix);
+        let path = auth::calls_of(guard, prefix);
+        let cookie = Jar::new(guard, &path).exchanged(text);
+        Ok(Some(BrowserUpdate {
+            cookie: None,
+            secured: Some(held.session),
+            set: HeaderValue::try_from(cookie.to_string()).into_iter().collect(),
+        }))
+    }
+
+    /// Checks an old security cookie where no answer could set its successor, as at a decision endpoint. Gives the session whose cookie is current.
+    ///
+    /// # Errors
+    /// [`AuthError::SecurityTokenInvalid`], and the session ends unless the application answers otherwise; where it cannot be told.
+    pub async fn check(&self, head: &RequestHead<'_>, rule: &RouteRule) -> Result<Option<SessionId>, AuthError> {
+        if head.cookies.is_empty() || rule.kind == RouteKind::Public {
+            return Ok(None);
+        }
+        let Some((guard, held)) = self.to_exchange(head, rule) else {
+            return Ok(None);
+        };
+        let checked = Box::pin(self.sign_in().check_security(guard, &held)).await;
+        checked.map_err(refused)?;
+        Ok(Some(held.session))
+    }
+
+    /// The guard that judges an access cookie, and the old security cookie beside it.
+    fn to_exchange<'b>(
+        &self,
+        head: &RequestHead<'_>,
+        rule: &'b RouteRule,
+    ) -> Option<(&'b Arc<AuthGuard>, SecurityCookie)> {
+        // Looked at before the access token is: a young one is the gate's affair.
+        let now = self.clock.now();
+        let is_due = |guard: &&Arc<AuthGuard>| {
+            let Some(interval) = guard.security_interval() else {
+                return false;
+            };
+            match cookie(head.cookies, &guard.cookies.security) {
+                CookieLookup::One(text) => {
+                    let read = guard.security.read(text);
+                    !read.is_some_and(|held| held.is_young(interval, now))
+                }
+                CookieLookup::Absent | CookieLookup::Several => true,
+            }
+        };
+        let by_cookie = || rule.guards.iter().filter(|guard| guard.sources.cookie);
+        by_cookie().find(is_due)?;
+        let GuardOutcome::Authenticated {
+            guard,
+            claims,
+            by_cookie: true,
+        } = rule.guards.authenticate(head, &*self.verifier)
+        else {
+            return None;
+        };
+        let guard = rule.guards.iter().find(|known| known.name == guard.name)?;
+        match security::look(head, guard, claims.session, now) {
+            SecurityCheck::NotNeeded | SecurityCheck::Young(_) => None,
+            SecurityCheck::Old(held) => Some((guard, held)),
+            SecurityCheck::Invalid => {
+                self.sign_in().security_missing(guard, &claims.key, claims.session);
+                None
+            }
         }
     }
 
@@ -119,6 +215,7 @@ impl BrowserSession {
         let set: Result<Vec<_>, _> = cookies.iter().map(|cookie| value(cookie.to_string())).collect();
         Ok(BrowserUpdate {
             cookie: Some(value(access)?),
+            secured: Some(signed_in.session),
             set: set?,
         })
     }
@@ -168,6 +265,7 @@ fn refused(error: SignInError) -> AuthError {
         SignInError::Inactive => AuthError::AccountInactive,
         SignInError::Unverified => AuthError::Unverified,
         SignInError::NotInTenant(tenant) => AuthError::NotInTenant(tenant.as_str().into()),
+        SignInError::SecurityTokenInvalid => AuthError::SecurityTokenInvalid,
         other => AuthError::StoreUnavailable(other.to_string().into()),
     }
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bekci_core::{
     AuthGuard, Clock, Entropy, FindCredentials, Gate, GateParts, GuardName, GuardSettingsError, Meter, ModelName,
     ModelSpec, NameError, PolicyCompiler, Registering, RootSecret, Unmetered, UserProvider, Verification,
+    security::SessionListener,
 };
 use bekci_signin::{Clients, HasherError, PasswordHasher, SignIn, SignInParts};
 use bekci_store::{
@@ -133,6 +134,7 @@ pub struct Builder {
     cors: Option<Cors>,
     mail: Option<MailSettings>,
     clients: Clients,
+    pub(crate) listener: Option<Arc<dyn SessionListener>>,
     quiet: bool,
     problem: Option<BuildError>,
     /// Keys that are made are an hour old, so that a test can have tokens of a while ago.
@@ -158,6 +160,7 @@ impl Builder {
             cors: None,
             mail: None,
             clients: Clients::default(),
+            listener: None,
             quiet: false,
             problem: None,
             #[cfg(feature = "testing")]
@@ -434,6 +437,7 @@ impl Builder {
         let database = self.database.take().ok_or(BuildError::NoDatabase)?;
         for guard in &mut self.guards {
             guard.csrf = bekci_core::CsrfKey::new(&self.settings.root, &guard.name);
+            guard.security = bekci_core::security::SecurityKey::new(&self.settings.root, &guard.name);
         }
         let guards: Vec<Arc<AuthGuard>> = std::mem::take(&mut self.guards).into_iter().map(Arc::new).collect();
         let keys = Arc::new(self.keys(&guards, database.get_database_backend() == DbBackend::Sqlite)?);
@@ -491,6 +495,8 @@ impl Builder {
             meter: self.meter.clone(),
             root: Arc::clone(&root),
             remembered: store.remember_store(),
+            security: store.security_store(),
+            listener: self.listener,
             codes: self.mail.as_ref().map(|_| codes.clone()),
         });
         let own_accounts = self

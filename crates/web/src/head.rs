@@ -10,17 +10,21 @@
 use std::borrow::Cow;
 
 use actix_web::{
-    HttpRequest,
+    HttpMessage, HttpRequest,
     http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue},
 };
 use actix_web_httpauth::headers::authorization::{Bearer, Scheme as _};
-use bekci_core::{AskedTenant, BadPath, HeaderCredential, RequestHead, canonical_path};
+use bekci_core::{AskedTenant, BadPath, HeaderCredential, RequestHead, SessionId, canonical_path};
 use smallvec::SmallVec;
 
 use crate::respond::only;
 
 static FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 static CSRF_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
+
+/// Among the extensions of a request: the session whose security cookie was exchanged before the gate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Secured(pub(crate) SessionId);
 
 /// What was read of a request; a [`RequestHead`] borrows from it.
 #[derive(Debug)]
@@ -31,6 +35,7 @@ pub struct Reading<'a> {
     cookies: SmallVec<[&'a [u8]; 2]>,
     fetch_site: Option<&'a str>,
     csrf_token: Option<&'a str>,
+    secured: Option<SessionId>,
 }
 
 impl<'a> Reading<'a> {
@@ -46,6 +51,7 @@ impl<'a> Reading<'a> {
             cookies: headers.get_all(COOKIE).map(HeaderValue::as_bytes).collect(),
             fetch_site: only(headers, &FETCH_SITE),
             csrf_token: only(headers, &CSRF_TOKEN),
+            secured: None,
         })
     }
 
@@ -54,7 +60,16 @@ impl<'a> Reading<'a> {
     /// # Errors
     /// [`BadPath`] where the path has no canonical form.
     pub fn of(request: &'a HttpRequest) -> Result<Self, BadPath> {
-        Self::new(request.method().as_str(), request.path(), request.headers())
+        let reading = Self::new(request.method().as_str(), request.path(), request.headers())?;
+        let secured = request.extensions().get::<Secured>().map(|secured| secured.0);
+        Ok(reading.secured_by(secured))
+    }
+
+    /// The same request, of whose session the security cookie was exchanged.
+    #[must_use]
+    pub fn secured_by(mut self, session: Option<SessionId>) -> Self {
+        self.secured = session;
+        self
     }
 
     /// The same request with one more `Cookie` header.
@@ -71,6 +86,7 @@ impl<'a> Reading<'a> {
             cookies: cookies.chain([cookie.as_bytes()]).collect(),
             fetch_site: self.fetch_site,
             csrf_token: self.csrf_token,
+            secured: self.secured,
         }
     }
 
@@ -91,6 +107,7 @@ impl<'a> Reading<'a> {
             cookies: &self.cookies,
             fetch_site: self.fetch_site,
             csrf_token: self.csrf_token,
+            secured: self.secured,
         }
     }
 }

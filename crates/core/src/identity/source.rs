@@ -111,6 +111,11 @@ pub trait IdentitySource: Send + Sync + std::fmt::Debug {
     /// Notes that an access token of this generation was accepted, for "never used" in the table of refresh, and last use. Does not wait.
     fn used(&self, view: &View, session: crate::session::SessionId, generation: u32);
 
+    /// Notes that a security cookie with this counter was seen, so that its predecessor runs out. Does not wait.
+    fn security_seen(&self, session: crate::session::SessionId, generation: u32) {
+        let _ = (session, generation);
+    }
+
     /// Looks whether a view from memory still counts, and notes its use if it does: for a decision that was made by it before and is taken once more.
     fn used_again(&self, view: &View, session: crate::session::SessionId, generation: u32) -> bool {
         let counts = self.unmoved(&view.stamp);

@@ -34,6 +34,7 @@ fn head<'a>(method: &'a str, authorization: &'a [&'a [u8]], cookies: &'a [&'a [u
         cookies,
         fetch_site: None,
         csrf_token: None,
+        secured: None,
     }
 }
 

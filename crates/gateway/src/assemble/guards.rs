@@ -101,6 +101,7 @@ pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
         },
         cookies: CookieNames::new(name, https),
         csrf: bekci_core::CsrfKey::default(),
+        security: bekci_core::security::SecurityKey::default(),
         auth_path: section.auth_path.as_str().to_owned(),
         aliases: section
             .aliases
@@ -122,6 +123,7 @@ pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
             max_age: unless_zero(section.session_max_seconds),
             unique: section.unique_session,
             max_sessions: section.max_sessions,
+            security_rotate: unless_zero(section.security_cookie_rotate_seconds),
             remember: time::Duration::days(i64::from(section.remember_me_days.get())),
         },
         limits: GuardLimits {

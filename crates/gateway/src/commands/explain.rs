@@ -95,6 +95,7 @@ pub(crate) async fn as_of_now(desk: &Desk<'_>, guard: &GuardName, token: &str) -
         cookies: &[],
         fetch_site: None,
         csrf_token: None,
+        secured: None,
     };
     gate.admit(&head, &rule).await.err().map(Refusal::from)
 }

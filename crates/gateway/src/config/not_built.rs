@@ -43,7 +43,6 @@ const fn in_code(key: &'static str, refuses: fn(&Node) -> bool, needs: &'static 
 const NOT_BUILT: &[NotBuilt] = &[
     row("guards.*.carry_session_data", is_true, "data that goes from session to session"),
     in_code("guards.*.verification", |verification| is(verification, "custom"), "an application that checks its own code and confirms the sign-in (`confirm_verified`)"),
-    row("guards.*.security_cookie_rotate_seconds", is_more_than_zero, "the rotating security cookie"),
     row("guards.*.sign_in.*", |way| !["password", "email_otp", "email_link"].iter().any(|built| is(way, built)), "that way to sign in"),
     row("idp", any, "identity providers"),
     row("otel", any, "OpenTelemetry"),
@@ -160,8 +159,4 @@ fn is(node: &Node, text: &str) -> bool {
 
 fn is_true(node: &Node) -> bool {
     matches!(node.value, Value::Bool(true))
-}
-
-fn is_more_than_zero(node: &Node) -> bool {
-    !matches!(node.value, Value::Integer(0))
 }

@@ -183,6 +183,7 @@ impl Decisions {
         };
         let headers = request.headers();
         let reading = Reading::new(verb.as_str(), asked.path, headers).map_err(AuthError::from);
+        let reading = self.keeper.checked(reading, &route).await;
         let decided = self
             .keeper
             .admit(reading, request.head(), &Record::of(request), &asked.host, &route)

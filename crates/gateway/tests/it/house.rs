@@ -98,6 +98,8 @@ pub struct House {
     customer: &'static str,
     /// More lines of the guard `shop` where mails are sent.
     shop: &'static str,
+    /// After how many seconds security cookies are exchanged; 0: there are none.
+    security_seconds: u32,
 }
 
 /// So that tests which share a house, and the address 127.0.0.1, may be refused as often as they need.
@@ -156,6 +158,18 @@ impl House {
         house
     }
 
+    /// The house that tests of a kind share where sessions by cookie have security cookies, exchanged after 10 s. What this machine says of other requests is believed.
+    pub fn secured(kind: Kind) -> &'static Self {
+        static SHARED: [OnceLock<House>; 5] = [const { OnceLock::new() }; 5];
+        SHARED[kind as usize].get_or_init(|| {
+            let mut house = Self::new(kind, 0);
+            house.server = "trusted_proxies = [\"127.0.0.1/32\"]\n";
+            house.security_seconds = 10;
+            house.nodes = (0..2).map(|_| house.open_node()).collect();
+            house
+        })
+    }
+
     /// One node whose log is JSON.
     pub fn logging_json(kind: Kind) -> Self {
         let mut house = Self::new(kind, 0);
@@ -195,6 +209,7 @@ impl House {
             mail: String::new(),
             customer: "sign_in_url = \"/sign-in\"\n",
             shop: "",
+            security_seconds: 0,
         };
         house.furnish();
         house.nodes = (0..nodes).map(|_| house.open_node()).collect();
@@ -272,7 +287,8 @@ impl House {
             let limits = self.rate_limit;
             writeln!(
                 text,
-                "[guards.{guard}]\npassword_hash = {cost}\nrate_limit = {limits}\n{more}"
+                "[guards.{guard}]\npassword_hash = {cost}\nrate_limit = {limits}\nsecurity_cookie_rotate_seconds = {}\n{more}",
+                self.security_seconds
             )
             .unwrap();
         }

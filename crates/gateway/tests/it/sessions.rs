@@ -6,3 +6,4 @@ mod cookies;
 mod leaving;
 mod refreshing;
 mod remembering;
+mod security;

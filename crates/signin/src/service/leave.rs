@@ -120,7 +120,7 @@ impl SignIn {
         Ok(owner.map(|(key, _)| key))
     }
 
-    async fn end(
+    pub(super) async fn end(
         &self,
         key: &PrincipalKey,
         guard: Option<&AuthGuard>,

@@ -17,8 +17,8 @@ use super::{FIRST_GENERATION, SignIn, limits::Named, unverified_hash};
 use crate::{
     attempt::{RememberToken, SignedIn, SignedInBy, SignedOut},
     error::{AttemptResult, SignInError},
-    remember_events as events,
     remember_token::RememberTokens,
+    stay_events as events,
 };
 
 /// The name of this way in.

@@ -173,6 +173,31 @@ async fn a_recalled_sign_in_is_an_event_and_so_is_a_copy() {
 }
 
 #[tokio::test]
+async fn a_copied_security_cookie_is_an_event_and_ends_its_session_once() {
+    use bekci_core::security::SecurityCookie;
+    let mut world = World::new().await;
+    let mut guard = bekci_core::AuthGuard::clone(&world.customer);
+    guard.security = bekci_core::security::SecurityKey::new(&crate::world::root(), &guard.name);
+    world.customer = Arc::new(guard);
+    let signed_in = world.signed_in().await;
+    let first = SecurityCookie {
+        session: signed_in.session,
+        generation: 0,
+        issued_at: 0,
+    };
+    let (log, _listening) = Log::start();
+    let next = world.sign_in.exchange_security(&world.customer, &first).await.unwrap();
+    let next = world.customer.security.read(&next).unwrap();
+    world.sign_in.exchange_security(&world.customer, &next).await.unwrap();
+    for _ in 0..2 {
+        let copied = world.sign_in.exchange_security(&world.customer, &first).await;
+        assert_eq!(copied.unwrap_err(), bekci_signin::SignInError::SecurityTokenInvalid);
+    }
+    assert_eq!(log.names(), ["security_token.invalid", "session.ended"]);
+    assert_eq!(world.store.live(), []);
+}
+
+#[tokio::test]
 async fn a_verified_sign_in_is_three_events_and_a_forged_reference_one() {
     let world = World::with(|guard| guard.verification = bekci_core::Verification::Custom).await;
     let (log, _guard) = Log::start();

@@ -63,6 +63,8 @@ pub(crate) struct Tables {
     pub(crate) waiting: BTreeMap<SessionId, NewSession>,
     /// Remember-me series.
     pub(crate) series: BTreeMap<SessionId, crate::series::Series>,
+    /// Security cookies that were exchanged: the counter, and when it was given.
+    pub(crate) security: BTreeMap<SessionId, (u32, OffsetDateTime)>,
     /// How often each use case was asked for.
     pub(crate) calls: BTreeMap<&'static str, u32>,
     /// What every use case of the store answers, if anything.

@@ -6,6 +6,7 @@ use bekci_core::{
     remember::{
         Forget, NewSeries, RecallOrder, Recalled, RememberStore, SeriesState, SeriesToken, SeriesVerdict, judge_series,
     },
+    security::{Exchanged, SecurityCookie, SecurityStore},
     signin::{EndSessions, NewSession, Opened, SignInStore as _, StoreError},
 };
 use bekci_signin::{PasswordAttempt, RecallAttempt, SignInError, SignedIn, SignedInBy};
@@ -132,6 +133,30 @@ impl RememberStore for Store {
         }
         self.tables().sessions.get_mut(&session).unwrap().state.expires_at = Some(now);
         Ok(vec![session])
+    }
+}
+
+#[async_trait]
+impl SecurityStore for Store {
+    async fn exchange(&self, held: &SecurityCookie, now: OffsetDateTime) -> Result<Exchanged, StoreError> {
+        let mut tables = self.asked("exchange")?;
+        let row = tables.security.entry(held.session).or_insert((0, now));
+        if row.0 == held.generation {
+            *row = (held.generation + 1, now);
+        } else if row.0 != held.generation + 1 {
+            return Ok(Exchanged::Mismatch);
+        }
+        Ok(Exchanged::For(SecurityCookie {
+            session: held.session,
+            generation: row.0,
+            issued_at: row.1.unix_timestamp(),
+        }))
+    }
+
+    async fn is_current(&self, held: &SecurityCookie, _: OffsetDateTime) -> Result<bool, StoreError> {
+        let tables = self.asked("is_current")?;
+        let current = tables.security.get(&held.session).map_or(0, |row| row.0);
+        Ok(held.generation == current || held.generation + 1 == current)
     }
 }
 

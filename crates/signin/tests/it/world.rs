@@ -140,6 +140,8 @@ impl World {
             meter: Arc::clone(&meter) as _,
             root: Arc::new(root()),
             remembered: Arc::clone(&store) as _,
+            security: Arc::clone(&store) as _,
+            listener: None,
             codes: None,
         });
         let mut customer = guard("customer");

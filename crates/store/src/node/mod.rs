@@ -16,6 +16,7 @@ mod read;
 mod role_tables;
 #[cfg(test)]
 mod schedules;
+mod seen;
 mod sync;
 mod trust;
 mod usage;
@@ -43,6 +44,7 @@ use self::{
     memory::Memory,
     policy::Policies,
     role_tables::RoleTables,
+    seen::Seen,
     trust::Trust,
     usage::Usage,
 };
@@ -130,6 +132,7 @@ pub(crate) struct Inner {
     membership: Membership,
     flights: Arc<Flights>,
     usage: Usage,
+    seen: Seen,
     metrics: Metrics,
     meter: Arc<dyn Meter>,
     /// Whose changes were timed, so that each is once.
@@ -208,6 +211,7 @@ impl Node {
             membership: Membership::new(parts.name),
             flights: Arc::default(),
             usage: Usage::default(),
+            seen: Seen::default(),
             metrics: Metrics::default(),
             meter: parts.meter,
             timed: parking_lot::Mutex::default(),

@@ -126,6 +126,10 @@ impl IdentitySource for Node {
         self.0.usage.note(session, generation);
     }
 
+    fn security_seen(&self, session: SessionId, generation: u32) {
+        self.0.seen.note(session, generation);
+    }
+
     fn used_again(&self, view: &View, session: SessionId, generation: u32) -> bool {
         if !self.unmoved(&view.stamp) {
             return false;

@@ -176,6 +176,9 @@ impl Node {
             if let Err(error) = self.flush_usage().await {
                 tracing::warn!(%error, "the use of sessions could not be written");
             }
+            if let Err(error) = self.flush_seen().await {
+                tracing::warn!(%error, "the use of security cookies could not be written");
+            }
         }
     }
 }

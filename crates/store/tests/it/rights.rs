@@ -256,6 +256,7 @@ async fn ask(gate: &Gate, guard: &Arc<AuthGuard>, case: &Case, id: usize) -> &'s
         cookies: &[],
         fetch_site: None,
         csrf_token: None,
+        secured: None,
     };
     match gate.admit(&head, &rule(guard, case.asked)).await {
         Ok(_) => "yes",

@@ -82,6 +82,7 @@ pub use self::{
 use crate::{
     Bekci,
     auth::answer::{refused, told},
+    middleware::SecureCalls,
     openapi,
 };
 
@@ -179,10 +180,11 @@ fn mount(mounted: Mounted, config: &mut ServiceConfig) {
         },
         &operations,
     );
+    let secure = SecureCalls::new(mounted.bekci.watch(), &mounted.guard);
     let scope = web::scope(&mounted.prefix).app_data(Data::new(mounted));
     let calls =
         openapi::mount_in(scope, &operations).default_service(web::to(|request| refused(request, ErrorCode::NotFound)));
-    config.service(calls);
+    config.service(calls.wrap(secure));
 }
 
 /// A call as a handler that tells its result as the request wants it.

@@ -71,6 +71,7 @@ fn in_envelopes(names_tenant: bool, login: Schema, signed_in: Schema) -> Vec<Ope
                 E::RefreshTokenInvalid,
                 E::RefreshTokenExpired,
                 E::RefreshTokenReused,
+                E::SecurityTokenInvalid,
                 E::AccountBanned,
                 E::AccountInactive,
                 E::CsrfRejected,

@@ -276,6 +276,7 @@ impl Mounted {
             cookies: &[],
             fetch_site: None,
             csrf_token: None,
+            secured: None,
         })
     }
 

@@ -5,8 +5,8 @@ use actix_web::{
     HttpResponseBuilder,
     cookie::{Cookie, SameSite, time::Duration},
 };
-use bekci_core::{AuthGuard, SessionId};
-use bekci_signin::{RememberToken, SignedIn, TemporarySignIn};
+use bekci_core::{AuthGuard, SessionId, security::SecurityCookie};
+use bekci_signin::{RememberToken, SignedIn, SignedInBy, TemporarySignIn};
 use secrecy::ExposeSecret;
 use time::OffsetDateTime;
 
@@ -64,7 +64,31 @@ impl<'a> Jar<'a> {
         ];
         let mut cookies = self.all(values).to_vec();
         cookies.extend(signed_in.remember.as_ref().map(|remember| self.remember(remember, now)));
+        // A refresh keeps the one that there is, or has exchanged it.
+        if !is_refreshed(signed_in) {
+            let first = SecurityCookie {
+                session: signed_in.session,
+                generation: 0,
+                issued_at: now.unix_timestamp(),
+            };
+            let first = self
+                .guard
+                .security_interval()
+                .and_then(|_| self.guard.security.make(&first));
+            cookies.extend(first.map(|text| self.security(text, session)));
+        }
         Ok(cookies)
+    }
+
+    /// The security cookie, which lasts as long as the session.
+    pub(crate) fn security(&self, text: String, lasts: Duration) -> Cookie<'static> {
+        self.cookie(&self.guard.cookies.security, text, "/", lasts)
+    }
+
+    /// The same after an exchange: as long as a session can last.
+    pub(crate) fn exchanged(&self, text: String) -> Cookie<'static> {
+        let rules = &self.guard.session.refresh;
+        self.security(text, Duration::seconds(rules.ttl.whole_seconds()))
     }
 
     fn remember(&self, remember: &RememberToken, now: OffsetDateTime) -> Cookie<'static> {
@@ -121,9 +145,31 @@ pub(super) fn without_remember(mounted: &Mounted) -> Cookie<'static> {
 /// Removes the guard's cookies: a browser takes away what has the same name and path.
 pub(super) fn clear(answer: &mut HttpResponseBuilder, mounted: &Mounted) {
     let gone = || (String::new(), Duration::ZERO);
-    for cookie in Jar::of(mounted).all([gone(), gone(), gone()]) {
+    let jar = Jar::of(mounted);
+    for cookie in jar.all([gone(), gone(), gone()]) {
         answer.cookie(cookie);
     }
+    if mounted.guard.security_interval().is_some() {
+        answer.cookie(jar.security(String::new(), Duration::ZERO));
+    }
+}
+
+/// Whether a refresh gave the tokens.
+fn is_refreshed(signed_in: &SignedIn) -> bool {
+    match signed_in.outcome {
+        SignedInBy::Rotated | SignedInBy::Replayed | SignedInBy::Recovered => true,
+        SignedInBy::Password
+        | SignedInBy::EmailOtp
+        | SignedInBy::EmailLink
+        | SignedInBy::Issued
+        | SignedInBy::Remembered
+        | SignedInBy::Verified => false,
+    }
+}
+
+/// Sets a security cookie that was exchanged.
+pub(super) fn set_exchanged(answer: &mut HttpResponseBuilder, mounted: &Mounted, text: String) {
+    answer.cookie(Jar::of(mounted).exchanged(text));
 }
 
 fn seconds(until: OffsetDateTime, now: OffsetDateTime) -> Duration {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use bekci_core::{
     Admission, AskedTenant, AuthError, CookieLookup, GuardChain, GuardOutcome, RequestHead, SessionId, TokenFault,
-    VerifiedClaims, check_origin, cookie, remember::SeriesId,
+    VerifiedClaims, check_origin, cookie,
+    remember::SeriesId,
+    security::{self, SecurityCheck},
 };
 use bekci_signin::RefreshTokens;
 
@@ -45,6 +47,12 @@ impl<'a> Presented<'a> {
             head: reading.head(AskedTenant::None),
             mounted,
         }
+    }
+
+    /// What its security cookie is worth for a session.
+    pub(super) fn security(&self, session: SessionId) -> SecurityCheck {
+        let now = self.mounted.bekci.watch().clock().now();
+        security::look(&self.head, &self.mounted.guard, session, now)
     }
 
     pub(super) fn cookie(&self, name: &str) -> CookieLookup<'a> {

@@ -32,6 +32,7 @@ use bekci_signin::Requester;
 
 use crate::{
     Bekci,
+    middleware::SecureCalls,
     openapi::{self, Operation},
     respond::Refusal,
 };
@@ -137,7 +138,8 @@ pub(crate) fn mount(bekci: &Bekci, prefix: &str, config: &mut ServiceConfig) {
         bekci.described().add(mounted.standing(), &operations);
         let scope = web::scope(&mounted.path).app_data(mounted.clone());
         let calls = openapi::mount_in(scope, &operations)
-            .default_service(web::to(|request| answer::refused(request, ErrorCode::NotFound)));
+            .default_service(web::to(|request| answer::refused(request, ErrorCode::NotFound)))
+            .wrap(SecureCalls::new(bekci.watch(), &mounted.guard));
         config.service(calls);
     }
     openapi::mount_page(bekci, prefix, config);

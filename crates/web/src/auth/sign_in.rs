@@ -5,8 +5,8 @@ use actix_web::{
     http::StatusCode,
     web::{Data, Payload},
 };
-use bekci_core::{AnswerShape, AuthError, ErrorCode, Held, TenantName, signin::SignInTenant};
-use bekci_signin::{Granted, PasswordAttempt, RefreshAttempt, SignInError, SignedIn, TemporarySignIn};
+use bekci_core::{AnswerShape, AuthError, ErrorCode, Held, TenantName, security::SecurityCheck, signin::SignInTenant};
+use bekci_signin::{Granted, PasswordAttempt, RefreshAttempt, RefreshTokens, SignInError, SignedIn, TemporarySignIn};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
@@ -176,6 +176,10 @@ async fn try_refresh(
         Record::of(request).acted(&mounted.guard, &signed_in.key, signed_in.session);
         return Ok(given(mounted, &signed_in, Transport::Cookie)?);
     };
+    let exchanged = match credential.by_cookie {
+        true => secure_refresh(mounted, &presented, credential.token).await?,
+        false => None,
+    };
     let attempt = RefreshAttempt {
         token: credential.token,
         device_id: body.device_id.as_deref(),
@@ -189,7 +193,30 @@ async fn try_refresh(
     } else {
         Transport::Body
     };
-    Ok(given(mounted, &signed_in, transport)?)
+    let mut success = given(mounted, &signed_in, transport)?;
+    if let Some(text) = exchanged {
+        cookies::set_exchanged(&mut success.answer, mounted, text);
+    }
+    Ok(success)
+}
+
+/// A refresh by cookie asks for the security cookie as a request does, and exchanges an old one.
+async fn secure_refresh(
+    mounted: &Mounted,
+    presented: &Presented<'_>,
+    token: &str,
+) -> Result<Option<String>, SignInError> {
+    let tokens = RefreshTokens::new(mounted.bekci.root(), &mounted.guard.name);
+    let Ok((session, _)) = tokens.parse(token) else {
+        // It opens nothing, and is refused for what it is.
+        return Ok(None);
+    };
+    let sign_in = mounted.bekci.sign_in();
+    match presented.security(session) {
+        SecurityCheck::NotNeeded | SecurityCheck::Young(_) => Ok(None),
+        SecurityCheck::Old(held) => sign_in.exchange_security(&mounted.guard, &held).await.map(Some),
+        SecurityCheck::Invalid => Err(SignInError::SecurityTokenInvalid),
+    }
 }
 
 fn given(mounted: &Mounted, signed_in: &SignedIn, transport: Transport) -> Result<Success, Refusal> {

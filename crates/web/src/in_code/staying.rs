@@ -1,15 +1,26 @@
 //! Staying signed in, from code.
 
+use std::sync::Arc;
+
 use actix_web::cookie::Cookie;
-use bekci_core::PrincipalKey;
+use bekci_core::{PrincipalKey, security::SessionListener};
 use bekci_signin::SignedIn;
 
 use super::GuardCalls;
 use crate::{
-    GuardType,
+    Builder, GuardType,
     auth::{self, cookies::Jar},
     respond::Refusal,
 };
+
+impl Builder {
+    /// What decides about sessions in place of the defaults, as where a security cookie was copied.
+    #[must_use]
+    pub fn session_listener(mut self, listener: Arc<dyn SessionListener>) -> Self {
+        self.listener = Some(listener);
+        self
+    }
+}
 
 impl<G: GuardType> GuardCalls<G> {
     /// The cookies of a sign-in, as the guard's own calls set them: access, refresh and CSRF token, and a remember-me token where one began. Give them with the answer:

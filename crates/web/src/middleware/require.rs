@@ -20,6 +20,7 @@ use futures_util::future::LocalBoxFuture;
 use crate::{
     Asked, BrowserSession, BrowserUpdate, GuardType, Reading, Record, Watch,
     extract::Admitted,
+    head::Secured,
     permission::{AsPermission, AsRole},
     respond::{Refusal, Voice, notice},
 };
@@ -176,13 +177,18 @@ impl Require {
     /// ```
     pub fn validator(self) -> impl Fn(ServiceRequest, Option<BearerAuth>) -> Validated + Clone + use<> {
         let (watch, rule) = (self.watch, Arc::new(self.rule));
+        let browsers = watch.browser_sessions();
         let problems: Rc<str> = self.problems.join("; ").into();
         // The header is parsed again with all that a decision rests on: the extractor sees one of two headers.
         move |mut request, _parsed| {
             let (watch, rule, problems) = (watch.clone(), Arc::clone(&rule), Rc::clone(&problems));
+            let browsers = browsers.clone();
             Box::pin(async move {
                 let admitted = if problems.is_empty() {
-                    admit(&mut request, &watch, &rule).await
+                    match check_security(&request, browsers.as_ref(), &rule).await {
+                        Ok(()) => admit(&mut request, &watch, &rule).await,
+                        Err(error) => Err(error.into()),
+                    }
                 } else {
                     Err(Refusal::misconfigured(problems.to_string()))
                 };
@@ -285,6 +291,23 @@ fn warn_of_missing_middleware(request: &ServiceRequest) {
     }
 }
 
+/// Checks an old security cookie, where no answer can set its successor.
+async fn check_security(
+    request: &ServiceRequest,
+    browsers: Option<&BrowserSession>,
+    rule: &RouteRule,
+) -> Result<(), AuthError> {
+    let (Some(browsers), Ok(reading)) = (browsers, Reading::of(request.request())) else {
+        return Ok(());
+    };
+    let secured = browsers.check(&reading.head(AskedTenant::None), rule).await?;
+    drop(reading);
+    if let Some(session) = secured {
+        request.extensions_mut().insert(Secured(session));
+    }
+    Ok(())
+}
+
 /// Signs in by the remember-me token, where that is due. What comes of it stands with the request as if the browser had sent it, so that middleware further in sees it too.
 async fn browser_steps(
     request: &mut ServiceRequest,
@@ -302,6 +325,9 @@ async fn browser_steps(
         let client = || browsers.client_of(request.request());
         browsers.before(&head, request.headers(), rule, client).await?
     };
+    if let Some(session) = update.as_ref().and_then(|update| update.secured) {
+        request.extensions_mut().insert(Secured(session));
+    }
     if let Some(cookie) = update.as_ref().and_then(|update| update.cookie.clone()) {
         request.headers_mut().append(COOKIE, cookie);
     }

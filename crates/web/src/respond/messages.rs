@@ -147,6 +147,10 @@ fn both(code: ErrorCode) -> (&'static str, &'static str) {
         ),
         ErrorCode::RefreshTokenInvalid => ("The refresh token is not valid.", "Yenileme anahtarı geçerli değil."),
         ErrorCode::RefreshTokenExpired => ("The refresh token has expired.", "Yenileme anahtarının süresi doldu."),
+        ErrorCode::SecurityTokenInvalid => (
+            "The browser's security cookie does not fit its session. Please sign in again.",
+            "Tarayıcının güvenlik çerezi oturumuna uymuyor. Lütfen yeniden giriş yapın.",
+        ),
         ErrorCode::RefreshTokenReused => (
             "The refresh token was used before; its session has ended.",
             "Yenileme anahtarı daha önce kullanılmış; oturum sonlandırıldı.",

@@ -251,6 +251,7 @@ impl From<AuthError> for Refusal {
             | AuthError::GuardMismatch(_)
             | AuthError::SessionEnded
             | AuthError::GenerationRetired
+            | AuthError::SecurityTokenInvalid
             | AuthError::IdentityNotFound
             | AuthError::AccountInactive
             | AuthError::Unverified
@@ -299,6 +300,7 @@ impl From<SignInError> for Refusal {
             | SignInError::VerificationInvalid
             | SignInError::RememberInvalid
             | SignInError::RememberStolen
+            | SignInError::SecurityTokenInvalid
             | SignInError::TokenMissing
             | SignInError::GuardMismatch
             | SignInError::NotFound

@@ -11,7 +11,7 @@ use actix_web::{
 };
 use bekci_core::{
     AccessClaims, AuthGuard, BearerToken, Entropy as _, Permission, PrincipalKey, RoleName, TenantName, TokenFault,
-    TokenId, TokenIssuer as _, TokenKind, signin::SignInTenant,
+    TokenId, TokenIssuer as _, TokenKind, security::SecurityCookie, signin::SignInTenant,
 };
 use bekci_signin::{IssueOrder, SignedIn};
 use bekci_store::Scope;
@@ -259,9 +259,27 @@ impl Caller {
             Token::Temporary => &guard.cookies.temporary,
             Token::Good | Token::Expired | Token::Revoked => &guard.cookies.access,
         };
+        let cookies = match self.security(&guard, token) {
+            Some(security) => format!("{name}={token}; {}={security}", guard.cookies.security),
+            None => format!("{name}={token}"),
+        };
         request
-            .insert_header((COOKIE, format!("{name}={token}")))
+            .insert_header((COOKIE, cookies))
             .insert_header(("Sec-Fetch-Site", "same-origin"))
+    }
+
+    /// The security cookie of the token's session, as a browser holds it.
+    fn security(&self, guard: &AuthGuard, token: &str) -> Option<String> {
+        guard.security_interval()?;
+        let watch = self.app.bekci.watch();
+        let verifier = &watch.gate().parts().verifier;
+        let token = BearerToken::new(token).ok()?;
+        let claims = verifier.verify(&guard.name, TokenKind::Access, token).ok()?;
+        guard.security.make(&SecurityCookie {
+            session: claims.session,
+            generation: 0,
+            issued_at: watch.clock().now().unix_timestamp(),
+        })
     }
 
     /// The same, signed in anew.

@@ -137,6 +137,7 @@ impl Scene {
             cookies: &[],
             fetch_site: None,
             csrf_token: None,
+            secured: None,
         };
         match node
             .gate()

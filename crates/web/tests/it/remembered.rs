@@ -70,6 +70,7 @@ impl Scene {
             cookies: &[],
             fetch_site: None,
             csrf_token: None,
+            secured: None,
         }
     }
 

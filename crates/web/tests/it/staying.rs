@@ -1,6 +1,9 @@
 //! Remember-me in an application: by code, and by the middleware before its routes.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use actix_web::{
     App, HttpResponse,
@@ -8,7 +11,10 @@ use actix_web::{
     test::{TestRequest, init_service},
     web::{self, Data},
 };
-use bekci::{AnyAuth, Auth, Bekci, Credentials, Outcome, Refusal, SignedIn};
+use bekci::{
+    AnyAuth, Auth, Bekci, Credentials, Outcome, Refusal, SignedIn, async_trait,
+    core::security::{MismatchReaction, SecurityMismatch, SessionListener},
+};
 use serde_json::json;
 
 use crate::{
@@ -187,4 +193,64 @@ async fn every_browser_of_an_account_is_forgotten_at_once_and_none_is_signed_out
         let lives = TestRequest::get().uri("/shop/who").cookie(access);
         assert_eq!(send(&app, lives).await.status, 200);
     }
+}
+
+/// Keeps sessions whose security cookie was copied.
+#[derive(Debug)]
+struct Lenient(Mutex<Vec<SecurityMismatch>>);
+
+#[async_trait]
+impl SessionListener for Lenient {
+    async fn security_mismatch(&self, mismatch: &SecurityMismatch) -> MismatchReaction {
+        self.0.lock().unwrap().push(mismatch.clone());
+        MismatchReaction::KeepSession
+    }
+}
+
+fn with_security(access: &str, security: &str) -> TestRequest {
+    TestRequest::get()
+        .uri("/shop/inner/who")
+        .cookie(Cookie::new("bekci_customer_at", access.to_owned()))
+        .cookie(Cookie::new("bekci_customer_st", security.to_owned()))
+}
+
+#[actix_web::test]
+async fn a_security_cookie_is_exchanged_at_its_interval_and_a_copy_is_the_applications_to_answer() {
+    let listener = Arc::new(Lenient(Mutex::default()));
+    let house = House::built("http://localhost", |builder| {
+        let builder = builder.with(|guard| guard.session.security_rotate = Some(time::Duration::seconds(30)));
+        builder.session_listener(Arc::clone(&listener) as _)
+    })
+    .await;
+    let eve = house.customer("eve").await;
+    let app = app!(house);
+    let entered = send(&app, TestRequest::post().uri("/enter")).await;
+    let (access, first) = (
+        set(&entered, "bekci_customer_at").unwrap(),
+        set(&entered, "bekci_customer_st").unwrap(),
+    );
+    house.clock.advance(Duration::from_secs(29));
+    let young = send(&app, with_security(&access, &first)).await;
+    assert_eq!((young.status, young.cookies().len()), (200, 0));
+    house.clock.advance(Duration::from_secs(1));
+    // Two layers of middleware exchange it once.
+    let old = send(&app, with_security(&access, &first)).await;
+    assert_eq!((old.status, &old.body), (200, &json!(eve.to_string())), "{old:?}");
+    assert_eq!(old.cookies().len(), 1);
+    let second = set(&old, "bekci_customer_st").unwrap();
+    let again = send(&app, with_security(&access, &first)).await;
+    assert_eq!(
+        (again.status, set(&again, "bekci_customer_st").as_deref()),
+        (200, Some(&*second))
+    );
+    house.clock.advance(Duration::from_secs(30));
+    let third = set(&send(&app, with_security(&access, &second)).await, "bekci_customer_st").unwrap();
+    assert_ne!(third, second);
+    // The first one is older than a predecessor.
+    let copy = send(&app, with_security(&access, &first)).await;
+    assert_eq!(copy.refusal(), (401, "SECURITY_TOKEN_INVALID"));
+    assert_eq!(listener.0.lock().unwrap().len(), 1);
+    assert_eq!(listener.0.lock().unwrap()[0].key, eve);
+    // The application keeps the session.
+    assert_eq!(send(&app, with_security(&access, &third)).await.status, 200);
 }

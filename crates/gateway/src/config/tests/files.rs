@@ -92,9 +92,7 @@ fn what_is_shown_loads_to_the_same_again() {
         if line.starts_with('[') {
             is_kept = !["[mail]", "[otel]", "[cors]"].contains(&line);
         }
-        let is_refused = ["security_cookie_rotate_seconds", "rate_limit"]
-            .iter()
-            .any(|key| line.starts_with(key));
+        let is_refused = line.starts_with("rate_limit");
         if is_kept && !is_refused {
             kept.push_str(line);
             kept.push('\n');

@@ -50,10 +50,6 @@ carry_session_data = true
             "guards.customer.register: needs an e-mail address among the identifiers",
         ),
         (
-            "[guards.customer]\nsecurity_cookie_rotate_seconds = 30\n",
-            "needs the rotating security cookie",
-        ),
-        (
             "[guards.customer]\nverification = 'custom'\n",
             "bekci.toml:2:16: guards.customer.verification: needs an application that checks its own code and confirms the sign-in (`confirm_verified`), which the gateway alone does not have",
         ),

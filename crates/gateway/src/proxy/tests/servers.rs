@@ -205,6 +205,7 @@ impl Gateway {
             cookies: &[],
             fetch_site: None,
             csrf_token: None,
+            secured: None,
         };
         let admission = self.gate.admit(&head, &found.route.rule).await.unwrap();
         let customer = principal(&["buyer"], &["orders.view"], serde_json::json!({"email": "zoë@b.c"}));

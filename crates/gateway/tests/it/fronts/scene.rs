@@ -95,6 +95,7 @@ keys_dir = "{folder}/keys"
 [secrets]
 root = { file = "{folder}/keys/root" }
 [guards.customer]
+security_cookie_rotate_seconds = 0
 password_hash = { memory_kib = 7168, iterations = 1, lanes = 1 }
 sign_in_url = "/sign-in"
 [models.customer]

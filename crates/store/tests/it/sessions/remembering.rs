@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bekci_core::{
     AuthGuard, Entropy as _, PrincipalKey, SessionId, TokenId,
     remember::{Forget, NewSeries, RecallOrder, Recalled, SeriesId, SeriesToken},
+    security::{Exchanged, SecurityCookie},
     signin::{Confirmation, NewSession, Opened, OpenedTemporary},
 };
 use bekci_store::Store;
@@ -18,6 +19,7 @@ on_every_store! {
     of_64_uses_of_a_copy_none_opens_a_session,
     a_series_waits_for_the_verification_of_its_sign_in,
     a_series_outlives_a_session_that_is_over_by_the_clock_and_no_longer_its_own_time,
+    of_64_exchanges_of_a_security_cookie_one_moves_its_counter,
 }
 
 fn random() -> TokenId {
@@ -230,4 +232,46 @@ async fn a_series_outlives_a_session_that_is_over_by_the_clock_and_no_longer_its
     assert_eq!(gone, 1);
     let after = recall(&store, &scene.customer, (token.series, 1), late).await;
     assert_eq!(after, Recalled::Invalid);
+}
+
+async fn of_64_exchanges_of_a_security_cookie_one_moves_its_counter(scene: Scene) {
+    let (here, there) = (scene.node().await, scene.node().await);
+    let now = super::now();
+    let mut held = SecurityCookie {
+        session: random(),
+        generation: 0,
+        issued_at: now.unix_timestamp(),
+    };
+    for counter in 1..=2 {
+        let start = Arc::new(tokio::sync::Barrier::new(64));
+        let tasks: Vec<_> = (0..64)
+            .map(|n| {
+                let store = if n % 2 == 0 { here.clone() } else { there.clone() };
+                let start = Arc::clone(&start);
+                tokio::spawn(async move {
+                    start.wait().await;
+                    // Each at a time of its own: the one that moves the counter says which.
+                    let at = now + Duration::seconds(n);
+                    store.security_store().exchange(&held, at).await.unwrap()
+                })
+            })
+            .collect();
+        let mut given = Vec::new();
+        for task in tasks {
+            given.push(task.await.unwrap());
+        }
+        let Exchanged::For(next) = given[0] else {
+            panic!("{given:?}")
+        };
+        assert_eq!(next.generation, counter);
+        assert!(given.iter().all(|one| *one == given[0]), "{given:?}");
+        held = next;
+    }
+    let copied = SecurityCookie { generation: 0, ..held };
+    assert_eq!(
+        here.security_store().exchange(&copied, now).await.unwrap(),
+        Exchanged::Mismatch
+    );
+    assert!(!there.security_store().is_current(&copied, now).await.unwrap());
+    assert!(there.security_store().is_current(&held, now).await.unwrap());
 }

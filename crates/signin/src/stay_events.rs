@@ -1,4 +1,4 @@
-//! Security events of remember-me, for the target `bekci::audit`.
+//! Security events of staying signed in, for the target `bekci::audit`.
 
 use bekci_core::{AuthGuard, PrincipalKey, SessionId};
 use tracing::{info, warn};
@@ -36,4 +36,10 @@ pub(crate) fn theft(guard: &AuthGuard, key: &PrincipalKey, session: SessionId) {
     let (guard, principal) = (guard.name.as_str(), key.as_str());
     warn!(target: TARGET, event = "remember_me.theft", guard, principal, %session);
     warn!(target: TARGET, event = "session.ended", guard, principal, %session, why = "a remember-me token was used twice");
+}
+
+/// A session by cookie was asked for with a security cookie that does not fit it.
+pub(crate) fn security_invalid(guard: &AuthGuard, key: &PrincipalKey, session: SessionId, why: &'static str) {
+    let (guard, principal) = (guard.name.as_str(), key.as_str());
+    warn!(target: TARGET, event = "security_token.invalid", guard, principal, %session, why);
 }
