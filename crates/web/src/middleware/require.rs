@@ -206,7 +206,7 @@ impl Require {
 pub struct RequireService<S> {
     inner: Rc<S>,
     watch: Watch,
-    browsers: Option<BrowserSession>,
+    browsers: Option<Rc<BrowserSession>>,
     rule: Arc<RouteRule>,
 }
 
@@ -230,7 +230,7 @@ where
         std::future::ready(Ok(RequireService {
             inner: Rc::new(inner),
             watch: self.watch.clone(),
-            browsers: self.watch.browser_sessions(),
+            browsers: self.watch.browser_sessions().map(Rc::new),
             rule: Arc::new(self.rule.clone()),
         }))
     }
@@ -254,7 +254,7 @@ where
         let browsers = self.browsers.clone();
         FIRST_REQUEST.call_once(|| warn_of_missing_middleware(&request));
         Box::pin(async move {
-            let update = browser_steps(&mut request, browsers.as_ref(), &rule).await;
+            let update = browser_steps(&mut request, browsers.as_deref(), &rule).await;
             let (update, admitted) = match update {
                 Ok(update) => (update, admit(&mut request, &watch, &rule).await),
                 Err(error) => (None, Err(error.into())),
@@ -297,7 +297,10 @@ async fn check_security(
     browsers: Option<&BrowserSession>,
     rule: &RouteRule,
 ) -> Result<(), AuthError> {
-    let (Some(browsers), Ok(reading)) = (browsers, Reading::of(request.request())) else {
+    let Some(browsers) = browsers.filter(|_| request.headers().contains_key(COOKIE)) else {
+        return Ok(());
+    };
+    let Ok(reading) = Reading::of(request.request()) else {
         return Ok(());
     };
     let secured = browsers.check(&reading.head(AskedTenant::None), rule).await?;
@@ -314,7 +317,8 @@ async fn browser_steps(
     browsers: Option<&BrowserSession>,
     rule: &RouteRule,
 ) -> Result<Option<BrowserUpdate>, AuthError> {
-    let Some(browsers) = browsers else {
+    // Most requests are of no browser, and are read once.
+    let Some(browsers) = browsers.filter(|_| request.headers().contains_key(COOKIE)) else {
         return Ok(None);
     };
     let update = {

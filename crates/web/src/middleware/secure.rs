@@ -10,6 +10,7 @@ use actix_web::{
     Error, HttpMessage,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
+    http::header::COOKIE,
 };
 use bekci_core::{AskedTenant, AuthError, AuthGuard, GuardChain, RouteRule};
 use futures_util::future::LocalBoxFuture;
@@ -37,7 +38,9 @@ impl SecureCalls {
     }
 
     async fn before(&self, request: &ServiceRequest) -> Result<Option<BrowserUpdate>, AuthError> {
-        let Some(browsers) = &self.browsers else {
+        // Most requests are of no browser, and are read once.
+        let browsers = self.browsers.as_ref();
+        let Some(browsers) = browsers.filter(|_| request.headers().contains_key(COOKIE)) else {
             return Ok(None);
         };
         let Ok(reading) = Reading::of(request.request()) else {
