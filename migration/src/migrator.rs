@@ -7,6 +7,7 @@ mod m20261130_000004_mails;
 mod m20261130_000005_codes;
 mod m20261130_000006_remembered;
 mod m20261130_000007_security;
+mod m20261130_000008_links;
 
 use sea_orm_migration::prelude::{DbErr, MigrationTrait, MigratorTrait, SchemaManager, async_trait};
 use sea_orm_migration::sea_orm::{DbBackend, DynIden, sea_query::IntoIden as _};
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000005_codes::Migration),
             Box::new(m20261130_000006_remembered::Migration),
             Box::new(m20261130_000007_security::Migration),
+            Box::new(m20261130_000008_links::Migration),
         ]
     }
 

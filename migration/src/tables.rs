@@ -2,6 +2,7 @@
 
 mod codes;
 mod coherence;
+mod links;
 mod mails;
 mod remembered;
 mod rights;
@@ -87,6 +88,19 @@ pub(crate) fn drop_security() -> Vec<String> {
     tables.map(|table| format!("DROP TABLE IF EXISTS {table}")).collect()
 }
 
+/// What makes the table of links to identity providers; each statement may be run again.
+pub(crate) fn create_links(dialect: &dyn Dialect) -> Vec<String> {
+    let mut statements: Vec<String> = links::tables().iter().map(|table| dialect.table(table)).collect();
+    statements.extend(links::indexes().iter().map(|index| dialect.index(index)));
+    statements
+}
+
+/// What removes it.
+pub(crate) fn drop_links() -> Vec<String> {
+    let tables = links::TABLES.iter();
+    tables.map(|table| format!("DROP TABLE IF EXISTS {table}")).collect()
+}
+
 /// What gives the database its epoch and the outbox its index by key; each statement may be run again.
 pub(crate) fn create_epoch(dialect: &dyn Dialect) -> Vec<String> {
     vec![
@@ -132,6 +146,7 @@ pub(crate) fn create_all(dialect: &dyn Dialect) -> Vec<String> {
         create_codes(dialect),
         create_remembered(dialect),
         create_security(dialect),
+        create_links(dialect),
     ]
     .concat()
 }
@@ -147,6 +162,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
         codes::TABLES,
         remembered::TABLES,
         security::TABLES,
+        links::TABLES,
     ];
     all.into_iter().flatten().copied()
 }

@@ -75,7 +75,7 @@ impl Key<'_> {
 pub(crate) enum Aftermath<'a> {
     /// Nothing.
     None,
-    /// Of an account that is no more (its key changed, or it was deleted): sessions end; roles, permissions, bans, blocks and policy lines go.
+    /// Of an account that is no more (its key changed, or it was deleted): sessions end; roles, permissions, bans, blocks, links and policy lines go.
     Account {
         model: &'a str,
         table: &'a str,
@@ -88,11 +88,12 @@ pub(crate) enum Aftermath<'a> {
 }
 
 /// Tables whose rows go with an account.
-pub(crate) const GOES_WITH_ACCOUNT: [(&str, &str); 4] = [
+pub(crate) const GOES_WITH_ACCOUNT: [(&str, &str); 5] = [
     ("bekci_principal_roles", "id"),
     ("bekci_principal_permissions", "id"),
     ("bekci_bans", "id"),
     ("bekci_blocks", "principal_id"),
+    ("bekci_links", "principal_id"),
 ];
 
 /// The values of a policy line. A line that names an account, as `principal:<model>:<id>`, goes with it.

@@ -5,9 +5,10 @@
 use crate::packages::{Dependency, Package};
 
 /// The whole of each crate's knowledge of the others. Dev-dependencies stand apart, but for the crates of tests.
-const NEIGHBOURS: [(&str, &[&str]); 14] = [
+const NEIGHBOURS: [(&str, &[&str]); 15] = [
     ("bekci-core", &[]),
     ("bekci-derive", &[]),
+    ("bekci-idp", &["bekci-core"]),
     ("bekci-mail", &["bekci-core"]),
     ("bekci-migration", &[]),
     ("bekci-policy", &["bekci-core"]),
@@ -19,6 +20,7 @@ const NEIGHBOURS: [(&str, &[&str]); 14] = [
         &[
             "bekci-core",
             "bekci-derive",
+            "bekci-idp",
             "bekci-mail",
             "bekci-migration",
             "bekci-policy",
@@ -61,6 +63,7 @@ const ALL: &[&str] = &[
     "bekci",
     "bekci-core",
     "bekci-derive",
+    "bekci-idp",
     "bekci-mail",
     "bekci-migration",
     "bekci-policy",

@@ -6,7 +6,7 @@
 //! 4. One conditional statement spends the row, in the transaction that opens the session. Of any number of calls at once one succeeds.
 //! 5. The code of a temporary identity is a row of the same kind. Its reference is the session that stands for the identity.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
@@ -120,15 +120,15 @@ pub enum CodeTry {
     Expired,
 }
 
-/// How a sign-in by a mailed secret enters.
+/// How a sign-in by a mailed secret, or by an identity provider, enters.
 #[derive(Clone)]
 pub struct Entrance {
     /// Through which guard.
     pub guard: Arc<AuthGuard>,
     /// The id of the session, or of what stands for the temporary identity.
     pub id: SessionId,
-    /// `email_otp` or `email_link`.
-    pub way: &'static str,
+    /// `email_otp`, `email_link`, or the name of an identity provider.
+    pub way: Cow<'static, str>,
     /// What the client calls its device.
     pub device_name: Option<String>,
     /// The keyed hash of the client's `deviceId`.
@@ -165,7 +165,7 @@ impl Entrance {
             guard: Arc::clone(&self.guard),
             key,
             id: self.id,
-            way: self.way.into(),
+            way: self.way.clone(),
             remembered: false,
             verified_hash: None,
             device_name: self.device_name.clone(),

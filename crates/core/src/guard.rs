@@ -17,6 +17,7 @@ use crate::{
     codes::{OtpRules, SignInWays},
     csrf::CsrfKey,
     error::AuthError,
+    idp::IdpSettings,
     key::IdKind,
     limit::GuardLimits,
     name::{GuardName, ModelName},
@@ -179,6 +180,8 @@ pub struct AuthGuard {
     pub sign_in_url: String,
     /// The ways to sign in that it offers.
     pub ways: SignInWays,
+    /// The identity providers that it accepts.
+    pub idps: Vec<Arc<IdpSettings>>,
     /// The rules of its one-time codes.
     pub otp: OtpRules,
     /// What a right credential gives: a session, or first a temporary identity.
@@ -222,6 +225,7 @@ impl AuthGuard {
             claims: Vec::new(),
             sign_in_url: String::new(),
             ways: SignInWays::default(),
+            idps: Vec::new(),
             otp: OtpRules::default(),
             verification: Verification::Off,
             temporary_ttl: time::Duration::minutes(5),
@@ -254,6 +258,17 @@ impl AuthGuard {
     pub fn email_link(&mut self) -> &mut Self {
         self.ways.email_link = true;
         self
+    }
+
+    /// Offers sign-in by an identity provider. Guards may share one: `Arc` it once.
+    pub fn idp(&mut self, settings: impl Into<Arc<IdpSettings>>) -> &mut Self {
+        self.idps.push(settings.into());
+        self
+    }
+
+    /// Offers sign-in by Google: the client ids of the web page and of each app.
+    pub fn google<T: Into<String>>(&mut self, client_ids: impl IntoIterator<Item = T>) -> &mut Self {
+        self.idp(IdpSettings::google(client_ids))
     }
 
     /// Offers no sign-in by password.

@@ -21,6 +21,7 @@ mod gate;
 mod guard;
 pub mod identifier;
 mod identity;
+pub mod idp;
 pub mod invites;
 mod key;
 mod lasting;
@@ -63,7 +64,7 @@ pub use limit::{
     BadRate, CountedBy, GuardLimits, Limit, LimitKey, LimiterUnavailable, Rate, RateLimiter, SLOT_LASTS, Settled, Slot,
 };
 pub use meter::{Decided, Meter, Outcome, Unmetered};
-pub use name::{GuardName, ModelName, NameError, Permission, RoleName, TenantName};
+pub use name::{GuardName, IdpName, ModelName, NameError, Permission, RoleName, TenantName};
 pub use password::HashScheme;
 pub use path::{BadPath, canonical_path, is_canonical_path, is_encoded_twice, other_spelling};
 pub use principal::{Principal, is_banned};

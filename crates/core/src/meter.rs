@@ -66,7 +66,7 @@ pub trait Meter: Send + Sync + std::fmt::Debug {
     fn identity_loaded(&self, _source: ViewSource) {}
 
     /// Somebody tried to sign in, by this way and with the result of this name.
-    fn signed_in(&self, _guard: &GuardName, _way: &'static str, _result: &'static str) {}
+    fn signed_in(&self, _guard: &GuardName, _way: &str, _result: &'static str) {}
 
     /// A limit of this name turned an attempt away.
     fn rate_limited(&self, _guard: &GuardName, _limit: &'static str) {}

@@ -138,6 +138,18 @@ name!(
     GuardName, "guard name", is_word, "lower-case letters and digits, single `_` between them, at most 32"
 );
 name!(
+    /// An identity provider: `google`, `acme`.
+    IdpName, "identity provider name", is_word, "lower-case letters and digits, single `_` between them, at most 32"
+);
+
+impl IdpName {
+    /// `google`.
+    pub(crate) fn google() -> Self {
+        Self("google".into())
+    }
+}
+
+name!(
     /// A role within a guard: `support`, `super-admin`.
     RoleName, "role", is_right_segment, "a lower-case letter, then up to 63 of a-z, 0-9, `_`, `-`"
 );

@@ -114,6 +114,8 @@ pub enum SignedInBy {
     EmailOtp,
     /// A mailed link opened a new session.
     EmailLink,
+    /// An identity provider vouched for the user, and a new session was opened.
+    External,
     /// The application vouched for somebody, without a credential.
     Issued,
     /// A remember-me token opened a new session.

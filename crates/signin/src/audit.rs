@@ -13,7 +13,7 @@ use crate::{
 
 const TARGET: &str = "bekci::audit";
 
-pub(crate) fn attempt(guard: &AuthGuard, way: &'static str, mark: &str, result: &Result<Granted, SignInError>) {
+pub(crate) fn attempt(guard: &AuthGuard, way: &str, mark: &str, result: &Result<Granted, SignInError>) {
     let guard = guard.name.as_str();
     match result {
         Ok(granted) => info!(

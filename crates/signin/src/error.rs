@@ -167,6 +167,9 @@ pub enum SignInError {
     /// The database or the identities cannot be reached.
     #[error("{0}")]
     StoreUnavailable(Box<str>),
+    /// The identity provider cannot be reached, or answers what cannot be used.
+    #[error("{0}")]
+    ProviderUnavailable(Box<str>),
     /// The change is committed and not yet confirmed on every node. For a sign-out: it holds within the staleness bound.
     #[error("committed at position {position}, not yet confirmed on every node")]
     Pending {
@@ -210,7 +213,10 @@ impl SignInError {
             Self::GuardMismatch => ErrorCode::GuardMismatch,
             Self::NotFound | Self::NotOffered => ErrorCode::NotFound,
             Self::Busy | Self::RateLimited { .. } => ErrorCode::RateLimited,
-            Self::StoreUnavailable(_) | Self::Pending { .. } | Self::CommitUnknown(_) => ErrorCode::StoreUnavailable,
+            Self::StoreUnavailable(_)
+            | Self::ProviderUnavailable(_)
+            | Self::Pending { .. }
+            | Self::CommitUnknown(_) => ErrorCode::StoreUnavailable,
             Self::Internal(_) => ErrorCode::Internal,
         }
     }
@@ -228,6 +234,7 @@ impl SignInError {
             | Self::RateLimited { .. }
             | Self::Busy
             | Self::StoreUnavailable(_)
+            | Self::ProviderUnavailable(_)
             | Self::Pending { .. }
             | Self::CommitUnknown(_)
             | Self::Internal(_) => AttemptResult::FailureUncategorized,
@@ -268,7 +275,11 @@ impl SignInError {
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self {
             Self::RateLimited { retry_after_seconds } => Some(*retry_after_seconds),
-            Self::Busy | Self::StoreUnavailable(_) | Self::Pending { .. } | Self::CommitUnknown(_) => Some(1),
+            Self::Busy
+            | Self::StoreUnavailable(_)
+            | Self::ProviderUnavailable(_)
+            | Self::Pending { .. }
+            | Self::CommitUnknown(_) => Some(1),
             Self::Field { .. }
             | Self::CredentialInvalid
             | Self::IdentityAmbiguous { .. }
@@ -337,6 +348,7 @@ impl SignInError {
             | Self::RateLimited { .. }
             | Self::Busy
             | Self::StoreUnavailable(_)
+            | Self::ProviderUnavailable(_)
             | Self::Pending { .. }
             | Self::CommitUnknown(_)
             | Self::Internal(_) => false,

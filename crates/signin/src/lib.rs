@@ -33,7 +33,7 @@ pub use password::{
 pub use refresh_token::{NotARefreshToken, RefreshTokens};
 pub use remember_token::RememberTokens;
 pub use service::{
-    AccessSubject, AccountParts, Accounts, ActiveRefresh, CodeAttempt, CodeParts, InviteOrder, IssuedAccess,
-    PasswordChange, RecallAttempt, RegisterAttempt, RegisterOutcome, Requester, SignIn, SignInParts, StartedCode,
-    VerificationAttempt,
+    AccessSubject, AccountParts, Accounts, ActiveRefresh, CodeAttempt, CodeParts, ExternalAttempt, ExternalParts,
+    ExternalSignIn, InviteOrder, IssuedAccess, PasswordChange, RecallAttempt, RegisterAttempt, RegisterOutcome,
+    Requester, SignIn, SignInParts, StartedCode, VerificationAttempt,
 };

@@ -12,6 +12,7 @@
 
 mod accounts;
 mod beside;
+mod external;
 mod introspection;
 mod known;
 mod leave;
@@ -39,6 +40,7 @@ pub use self::{
         AccountParts, Accounts, CodeAttempt, InviteOrder, PasswordChange, RegisterAttempt, RegisterOutcome, Requester,
         StartedCode, VerificationAttempt,
     },
+    external::{ExternalAttempt, ExternalParts, ExternalSignIn},
     introspection::ActiveRefresh,
     one_time::CodeParts,
     remember::RecallAttempt,

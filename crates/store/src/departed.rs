@@ -15,11 +15,12 @@ use crate::{
 };
 
 /// The tables that say something of principals, with their columns of the id; sessions, which end instead, stand apart.
-const HELD: [(&str, &str); 4] = [
+const HELD: [(&str, &str); 5] = [
     ("bekci_principal_roles", "id"),
     ("bekci_principal_permissions", "id"),
     ("bekci_bans", "id"),
     ("bekci_blocks", "principal_id"),
+    ("bekci_links", "principal_id"),
 ];
 
 impl Store {

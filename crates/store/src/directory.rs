@@ -11,6 +11,7 @@ mod catalogue;
 mod codes;
 mod import;
 mod invites;
+mod linked;
 pub(crate) mod own;
 mod provided;
 mod rows;

@@ -308,6 +308,12 @@ impl Store {
         Arc::new(directory::own::OwnAccounts(self.clone()))
     }
 
+    /// Links to identity providers.
+    #[must_use]
+    pub fn link_store(&self) -> Arc<dyn bekci_core::idp::LinkStore> {
+        Arc::new(directory::own::OwnAccounts(self.clone()))
+    }
+
     fn sessions(&self) -> Sessions {
         Sessions {
             connection: self.connection(),

@@ -3,6 +3,7 @@
 //! - [`KeyStore`] keeps the key files: makes, lists, rotates and retires keys.
 //! - [`KeyRing`] reads them for all guards, and is the [`TokenIssuer`](bekci_core::TokenIssuer) and [`TokenVerifier`](bekci_core::TokenVerifier).
 //! - [`KeyRing::inspect`] and [`inspect_with_jwks`] tell people why a token is accepted or refused.
+//! - [`IdpKeySets`] reads the keys of identity providers, which verify their ID tokens.
 //! - [`ensure_root`] keeps the root secret, [`OsEntropy`] is the system's chance.
 //!
 //! The library does the signatures and nothing else: what a header or a claim must be is decided here, since it leaves much of that open (RFC 8725 lists what).
@@ -38,6 +39,7 @@ mod crypto;
 mod entropy;
 mod error;
 mod header;
+mod id_token;
 mod inspect;
 mod issue;
 mod json;
@@ -54,6 +56,7 @@ mod store;
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use entropy::OsEntropy;
 pub use error::{KeyStoreError, RingError, RootSecretFault};
+pub use id_token::IdpKeySets;
 pub use inspect::{CheckLine, Inspection, JwksError, inspect_with_jwks};
 pub use key_id::KeyId;
 pub use ring::{KeyRing, Lifetimes, RingGuard, RingSettings, RingStats};

@@ -35,6 +35,7 @@ pub(crate) struct Parts {
     pub(crate) own_accounts: Option<bekci_signin::Accounts>,
     pub(crate) clients: bekci_signin::Clients,
     pub(crate) stats: Stats,
+    pub(crate) external: bekci_signin::ExternalSignIn,
     pub(crate) mail_language: MailLanguage,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) sending: Option<Sending>,
@@ -139,6 +140,12 @@ impl Bekci {
     /// Who may introspect and revoke tokens.
     pub(crate) fn clients(&self) -> &bekci_signin::Clients {
         &self.0.clients
+    }
+
+    /// Sign-in by the identity providers of the guards.
+    #[must_use]
+    pub fn external(&self) -> &bekci_signin::ExternalSignIn {
+        &self.0.external
     }
 
     /// The language of mails if a request names none that Bekci speaks.

@@ -1,13 +1,16 @@
 //! Putting it together.
 
+mod accounts;
+mod idps;
+
 use std::{sync::Arc, time::Duration};
 
 use bekci_core::{
-    AuthGuard, Clock, Entropy, FindCredentials, Gate, GateParts, GuardName, GuardSettingsError, Meter, ModelName,
-    ModelSpec, NameError, PolicyCompiler, Registering, RootSecret, Unmetered, UserProvider, Verification,
-    security::SessionListener,
+    AuthGuard, Clock, Entropy, FindCredentials, Gate, GateParts, GuardName, GuardSettingsError, IdpName, Meter,
+    ModelName, ModelSpec, NameError, PolicyCompiler, RootSecret, Unmetered, UserProvider, security::SessionListener,
 };
-use bekci_signin::{Clients, HasherError, PasswordHasher, SignIn, SignInParts};
+use bekci_idp::ProviderError;
+use bekci_signin::{Clients, ExternalParts, ExternalSignIn, HasherError, PasswordHasher, SignIn, SignInParts};
 use bekci_store::{
     OpenError, Providers, RedisSettings, Store, StoreSettings, SystemClock,
     sea_orm::{DatabaseConnection, DbBackend},
@@ -114,6 +117,22 @@ pub enum BuildError {
     /// Passwords cannot be hashed as asked.
     #[error(transparent)]
     Passwords(#[from] HasherError),
+    /// An identity provider cannot be used as it is described.
+    #[error(transparent)]
+    Idp(#[from] ProviderError),
+    /// Two guards describe one identity provider in two ways.
+    #[error("identity provider {0} is described in two ways")]
+    TwoIdps(IdpName),
+    /// A guard has an identity provider, and its accounts cannot be linked to one.
+    #[error("guard {guard}: identity provider {idp} {problem}")]
+    IdpOfGuard {
+        /// The guard.
+        guard: GuardName,
+        /// The provider.
+        idp: IdpName,
+        /// What is wrong.
+        problem: &'static str,
+    },
 }
 
 /// Collects guards, models and connections. Made by [`Bekci::builder`].
@@ -376,51 +395,13 @@ impl Builder {
             return Err(BuildError::CallOfClients(guard.name.clone()));
         }
         self.check_accounts()?;
+        self.check_idps()?;
         for guard in &self.guards {
             for (path, call) in &guard.aliases {
                 if let Some(problem) = auth::aliases::fault(guard, path, call) {
                     let (guard, path) = (guard.name.clone(), path.clone());
                     return Err(BuildError::Alias { guard, path, problem });
                 }
-            }
-        }
-        Ok(())
-    }
-
-    /// What people do with their own accounts needs mails, an address, and where it is to be verified, a column for that.
-    fn check_accounts(&self) -> Result<(), BuildError> {
-        for guard in &self.guards {
-            let model = self.models.iter().find(|model| model.name == guard.model);
-            let fault = |what, missing| BuildError::Accounts {
-                guard: guard.name.clone(),
-                what,
-                missing,
-            };
-            let registers = guard.registering != Registering::Closed;
-            let what = match guard.require_verified_email {
-                true => "require_verified_email",
-                false if guard.ways.by_mail() => "sign-in by mail",
-                false if guard.verification == Verification::Email => "verification by mail",
-                false if registers => "register",
-                false => continue,
-            };
-            if self.mail.is_none() {
-                return Err(fault(what, "mails: add them with .mail(..)"));
-            }
-            if self.providers.of(guard.model.as_str()).is_some() {
-                return Err(fault(what, "a model whose accounts are in a table"));
-            }
-            if model.is_none_or(|model| model.address_column().is_none()) {
-                return Err(fault(
-                    what,
-                    "an identifier that is an e-mail address, such as the column email",
-                ));
-            }
-            if registers && guard.ways.password && model.is_none_or(|model| model.password_column.is_none()) {
-                return Err(fault("register", "a password column"));
-            }
-            if guard.require_verified_email && model.is_none_or(|model| model.verified_column.is_none()) {
-                return Err(fault(what, "a verified column"));
             }
         }
         Ok(())
@@ -440,6 +421,7 @@ impl Builder {
             guard.security = bekci_core::security::SecurityKey::new(&self.settings.root, &guard.name);
         }
         let guards: Vec<Arc<AuthGuard>> = std::mem::take(&mut self.guards).into_iter().map(Arc::new).collect();
+        let identity_providers = self.identity_providers(&guards)?;
         let keys = Arc::new(self.keys(&guards, database.get_database_backend() == DbBackend::Sqlite)?);
         let hasher = PasswordHasher::new(self.settings.passwords, Arc::clone(&self.entropy))?;
         let by_https = self.settings.is_https();
@@ -509,6 +491,11 @@ impl Builder {
                 invites: store.invite_store(),
             })
             .map(bekci_signin::Accounts::new);
+        let external = ExternalSignIn::new(ExternalParts {
+            sign_in: sign_in.clone(),
+            links: store.link_store(),
+            providers: identity_providers,
+        });
         let ways = Ways {
             sign_in: sign_in.clone(),
             store: store.clone(),
@@ -546,6 +533,7 @@ impl Builder {
             own_accounts,
             clients: self.clients,
             stats,
+            external,
             mail_language: self.mail.map(|mail| mail.language).unwrap_or_default(),
             looking: std::sync::Mutex::new(Some(looking)),
             described: std::sync::Mutex::default(),

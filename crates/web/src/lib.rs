@@ -104,8 +104,9 @@ pub use audited::AuditTrail;
 pub use auth::aliases::{call_names, is_call};
 pub use bekci::Bekci;
 pub use bekci_core as core;
-pub use bekci_core::{Registering, Verification, async_trait};
+pub use bekci_core::{Registering, Verification, async_trait, idp::IdpSettings};
 pub use bekci_derive::{AuthModel, guard, permission, permissions};
+pub use bekci_idp::ProviderError;
 pub use bekci_mail::{MailTls, Sender, SmtpSettings, Transport, TransportError};
 #[cfg(feature = "migration")]
 pub use bekci_migration as migration;
@@ -113,9 +114,9 @@ pub use bekci_migration as migration;
 pub use bekci_policy::PolicyModel;
 pub use bekci_policy::parse_csv;
 pub use bekci_signin::{
-    Accounts as OwnAccounts, Argon2Cost, AttemptResult, HashSettings, Identifier, IssueOrder, PasswordChange,
-    PasswordHasher, RegisterAttempt, RegisterOutcome, RememberToken, Requester, SignInError, SignedIn, SignedOut,
-    TemporarySignIn,
+    Accounts as OwnAccounts, Argon2Cost, AttemptResult, ExternalAttempt, ExternalSignIn, HashSettings, Identifier,
+    IssueOrder, PasswordChange, PasswordHasher, RegisterAttempt, RegisterOutcome, RememberToken, Requester,
+    SignInError, SignedIn, SignedOut, TemporarySignIn,
 };
 pub use bekci_store::hooks;
 pub use bekci_store::{

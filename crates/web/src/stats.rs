@@ -40,7 +40,7 @@ struct Counts {
 
 #[derive(Debug, Default)]
 struct ByName {
-    sign_ins: BTreeMap<(GuardName, &'static str, &'static str), u64>,
+    sign_ins: BTreeMap<(GuardName, Box<str>, &'static str), u64>,
     limited: BTreeMap<(GuardName, &'static str), u64>,
 }
 
@@ -176,12 +176,12 @@ impl Meter for Counted {
         self.meter.identity_loaded(source);
     }
 
-    fn signed_in(&self, guard: &GuardName, way: &'static str, result: &'static str) {
+    fn signed_in(&self, guard: &GuardName, way: &str, result: &'static str) {
         *self
             .stats
             .by_name()
             .sign_ins
-            .entry((guard.clone(), way, result))
+            .entry((guard.clone(), way.into(), result))
             .or_default() += 1;
         self.meter.signed_in(guard, way, result);
     }
@@ -228,7 +228,7 @@ mod tests {
         fn identity_loaded(&self, _: ViewSource) {
             self.0.fetch_add(1, Relaxed);
         }
-        fn signed_in(&self, _: &GuardName, _: &'static str, _: &'static str) {
+        fn signed_in(&self, _: &GuardName, _: &str, _: &'static str) {
             self.0.fetch_add(1, Relaxed);
         }
         fn rate_limited(&self, _: &GuardName, _: &'static str) {

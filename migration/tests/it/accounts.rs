@@ -31,14 +31,17 @@ INSERT INTO bekci_principal_roles (model, id, guard, role) VALUES ('customer', '
 INSERT INTO bekci_principal_permissions (model, id, guard, permission, denied)
   VALUES ('customer', '1', 'shop', 'a', false), ('customer', '2', 'shop', 'a', false), ('admin', '1', 'shop', 'a', false);
 INSERT INTO bekci_bans (model, id, banned_at) VALUES ('customer', '1', 1), ('customer', '2', 1), ('admin', '1', 1);
-INSERT INTO bekci_blocks (model, principal_id, reason, created_at) VALUES ('customer', '1', 'x', 1), ('customer', '2', 'x', 1), ('admin', '1', 'x', 1);";
+INSERT INTO bekci_blocks (model, principal_id, reason, created_at) VALUES ('customer', '1', 'x', 1), ('customer', '2', 'x', 1), ('admin', '1', 'x', 1);
+INSERT INTO bekci_links (id, model, principal_id, provider, issuer, subject, created_at, used_at)
+  VALUES ('a', 'customer', '1', 'x', 'y', '1', 1, 1), ('b', 'customer', '2', 'x', 'y', '2', 1, 1), ('c', 'admin', '1', 'x', 'y', '3', 1, 1);";
 
 /// Whose rights there are, of each kind.
 const LEFT: &str = "SELECT 'session ' || model || ':' || principal_id FROM bekci_sessions WHERE ended_at IS NULL
   UNION ALL SELECT 'role ' || model || ':' || id FROM bekci_principal_roles
   UNION ALL SELECT 'permission ' || model || ':' || id FROM bekci_principal_permissions
   UNION ALL SELECT 'ban ' || model || ':' || id FROM bekci_bans
-  UNION ALL SELECT 'block ' || model || ':' || principal_id FROM bekci_blocks ORDER BY 1";
+  UNION ALL SELECT 'block ' || model || ':' || principal_id FROM bekci_blocks
+  UNION ALL SELECT 'link ' || model || ':' || principal_id FROM bekci_links ORDER BY 1";
 
 async fn an_inserted_account_is_named(db: impl Database) {
     assert_eq!(db.names(THREE), ["customer:1", "customer:2", "customer:3"]);
@@ -147,8 +150,8 @@ async fn with_an_account_go_its_sessions_rights_bans_and_blocks(db: impl Databas
 
     let left = db.outside(LEFT);
     assert!(!left.contains("customer:1"), "{left}");
-    assert_eq!(left.matches("customer:2").count(), 5, "{left}");
-    assert_eq!(left.matches("admin:1").count(), 5, "{left}");
+    assert_eq!(left.matches("customer:2").count(), 6, "{left}");
+    assert_eq!(left.matches("admin:1").count(), 6, "{left}");
     let ended = db.outside(
         "SELECT id, end_reason, ended_at = 7 OR ended_at > 1700000000000000 FROM bekci_sessions WHERE ended_at IS NOT NULL ORDER BY id",
     );
@@ -161,7 +164,7 @@ async fn an_account_whose_id_changes_leaves_nothing_under_the_old_one(db: impl D
     db.outside("UPDATE customers SET id = 10 WHERE id = 1");
     let left = db.outside(LEFT);
     assert!(!left.contains("customer:1"), "{left}");
-    assert_eq!(left.matches("customer:2").count(), 5, "{left}");
+    assert_eq!(left.matches("customer:2").count(), 6, "{left}");
     db.outside("UPDATE customers SET status = 'banned', id = id");
     assert_eq!(db.outside(LEFT), left);
 }

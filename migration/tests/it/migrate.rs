@@ -11,7 +11,7 @@ use crate::database::{Database, MariaDb, Postgres, Sqlite, connect, number};
 use crate::{IdKind, customers, model, on_every_database};
 
 /// All of them, in order.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     "m20261121_000001_initial",
     "m20261121_000002_temporaries",
     "m20261130_000003_epoch",
@@ -19,6 +19,7 @@ const MIGRATIONS: [&str; 7] = [
     "m20261130_000005_codes",
     "m20261130_000006_remembered",
     "m20261130_000007_security",
+    "m20261130_000008_links",
 ];
 
 on_every_database!(
@@ -61,6 +62,7 @@ async fn down_removes_everything_of_ours_and_leaves_the_accounts(db: impl Databa
         "bekci_codes",
         "bekci_remembered",
         "bekci_security",
+        "bekci_links",
         "identity_outbox",
         "coherence_meta",
         "bekci_migrations",

@@ -1,9 +1,12 @@
 //! The guards of a configuration, with the models whose accounts sign in at them.
 
+use std::sync::Arc;
+
 use bekci_core::{
     AnswerShape, AuthGuard, CookieNames, GuardLimits, IdKind, ModelName, ModelSpec, RefreshRules, Registering,
     SessionRules, TokenSources, Verification,
     codes::{OtpRules, SignInWays},
+    idp::IdpSettings,
 };
 use bekci_migration::ModelTable;
 
@@ -87,6 +90,18 @@ fn own_attributes(config: &Config, section: &types::Guard) -> Vec<String> {
     named.filter(is_own).map(str::to_owned).collect()
 }
 
+/// The identity provider of a section.
+fn idp(config: &Config, name: &types::Name) -> Option<Arc<IdpSettings>> {
+    let section = config.idp.get(name)?;
+    let client_ids = section.client_ids.iter().map(|id| id.as_str());
+    // The form of a section's name is that of a provider's.
+    let mut settings = IdpSettings::new(name.as_str(), section.issuer.as_str(), client_ids).ok()?;
+    settings.client_secret = section.client_secret.as_ref().map(types::Secret::text);
+    settings.scopes = section.scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
+    settings.ca_file.clone_from(&section.ca_file);
+    Some(Arc::new(settings))
+}
+
 /// The guards of the configuration.
 pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
     let https = config.server.public_url.is_https();
@@ -148,6 +163,14 @@ pub(crate) fn guards(config: &Config) -> Vec<AuthGuard> {
             email_otp: section.sign_in.contains(&types::Way::EmailOtp),
             email_link: section.sign_in.contains(&types::Way::EmailLink),
         },
+        idps: section
+            .sign_in
+            .iter()
+            .filter_map(|way| match way {
+                types::Way::Idp(name) => idp(config, name),
+                types::Way::Password | types::Way::EmailOtp | types::Way::EmailLink => None,
+            })
+            .collect(),
         otp: OtpRules {
             length: section.otp_length,
             ttl: seconds(section.otp_ttl_seconds),

@@ -43,8 +43,11 @@ const fn in_code(key: &'static str, refuses: fn(&Node) -> bool, needs: &'static 
 const NOT_BUILT: &[NotBuilt] = &[
     row("guards.*.carry_session_data", is_true, "data that goes from session to session"),
     in_code("guards.*.verification", |verification| is(verification, "custom"), "an application that checks its own code and confirms the sign-in (`confirm_verified`)"),
-    row("guards.*.sign_in.*", |way| !["password", "email_otp", "email_link"].iter().any(|built| is(way, built)), "that way to sign in"),
-    row("idp", any, "identity providers"),
+    row("guards.*.sign_in.*", |way| ["apple", "facebook"].iter().any(|other| is(way, other)), "that way to sign in"),
+    row("idp.*.client_secret", any, "sign-in by redirect"),
+    row("idp.*.scopes", any, "sign-in by redirect"),
+    row("idp.apple", any, "Apple's client secret and form posts"),
+    row("idp.facebook", any, "Facebook's Graph"),
     row("otel", any, "OpenTelemetry"),
 ];
 

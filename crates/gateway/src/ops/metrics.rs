@@ -221,7 +221,7 @@ impl Meter for Metrics {
         self.identity_loads.with([source.as_str()]).add_one();
     }
 
-    fn signed_in(&self, guard: &GuardName, way: &'static str, result: &'static str) {
+    fn signed_in(&self, guard: &GuardName, way: &str, result: &'static str) {
         self.sign_ins.with([guard.as_str(), way, result]).add_one();
     }
 

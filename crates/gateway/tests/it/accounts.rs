@@ -23,6 +23,8 @@ mod addresses;
 mod codes;
 mod invites;
 mod passwords;
+mod providers;
+mod providers_down;
 mod registering;
 mod remembered;
 mod verification;

@@ -96,7 +96,7 @@ pub struct House {
     /// `[mail]`, and more lines of the customer's guard.
     mail: String,
     customer: &'static str,
-    /// More lines of the guard `shop` where mails are sent.
+    /// More lines of the guard `shop`.
     shop: &'static str,
     /// After how many seconds security cookies are exchanged; 0: there are none.
     security_seconds: u32,
@@ -168,6 +168,21 @@ impl House {
             house.nodes = (0..2).map(|_| house.open_node()).collect();
             house
         })
+    }
+
+    /// Two nodes with these lines in the guards `customer` and `shop`, and these sections, which describe identity providers.
+    pub fn with_providers(
+        kind: Kind,
+        (customer, shop): (&'static str, &'static str),
+        sections: &str,
+        limits: Option<&'static str>,
+    ) -> Self {
+        let mut house = Self::new(kind, 0);
+        (house.customer, house.shop) = (customer, shop);
+        house.more = sections.to_owned();
+        house.rate_limit = limits.unwrap_or(PATIENT);
+        house.nodes = (0..2).map(|_| house.open_node()).collect();
+        house
     }
 
     /// One node whose log is JSON.
@@ -276,7 +291,7 @@ impl House {
             writeln!(text, "[redis]\nenabled = true\nurl = \"{}\"", redis.url()).unwrap();
         }
         let shop = match self.mail.is_empty() {
-            true => "model = \"customer\"\nauth_path = \"/shop-api/v1/auth\"\n".to_owned(),
+            true => format!("model = \"customer\"\nauth_path = \"/shop-api/v1/auth\"\n{}", self.shop),
             false => format!(
                 "model = \"customer\"\nauth_path = \"/shop-api/v1/auth\"\nsign_in = [\"password\", \"email_otp\"]\n{}",
                 self.shop

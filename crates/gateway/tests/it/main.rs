@@ -27,6 +27,7 @@ mod gate;
 mod house;
 mod http;
 mod identities;
+mod identity_provider;
 mod image;
 mod importing;
 mod internal;

@@ -12,13 +12,14 @@ use serde_json::Value;
 use crate::{demo::Demo, house::BEKCI, http::get};
 
 /// In the order in which they are read: variables of the first hold in the second.
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "http-api.md",
     "staying-signed-in.md",
     "management-api.md",
     "accounts.md",
     "codes.md",
     "introspection.md",
+    "social-sign-in.md",
 ];
 /// Every `curl` of the pages is this one: it keeps what was answered, by the number of its line.
 const KEEPING: &str = r#"curl() { command curl -D "$N.head" "$@" | tee "$N.body"; }"#;

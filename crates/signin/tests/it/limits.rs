@@ -371,7 +371,7 @@ impl Heard {
 }
 
 impl Meter for Heard {
-    fn signed_in(&self, guard: &GuardName, way: &'static str, result: &'static str) {
+    fn signed_in(&self, guard: &GuardName, way: &str, result: &'static str) {
         self.0.lock().unwrap().push(format!("{guard} {way} {result}"));
     }
 

@@ -6,12 +6,13 @@
 
 use async_trait::async_trait;
 use bekci_core::{
-    ModelSpec, PrincipalKey, SessionId,
+    IdpName, ModelSpec, PrincipalKey, SessionId,
     accounts::{Addressee, CodeProof},
     codes::{
         CODE_HASH_BYTES, CodeOwner, CodeStore, CodeTry, Entrance, FoundCode, NewSignInCode, Redeemed, VerificationCode,
     },
     identifier::is_same,
+    mail::EmailAddress,
     signin::{Confirmation, NewSession, OpenedTemporary, StoreError, Temporary},
 };
 use sea_orm::{
@@ -71,6 +72,16 @@ pub(super) struct Done {
     pub(super) change: AccountChange,
     pub(super) ended: Vec<SessionId>,
     pub(super) entered: Entered,
+    /// The identity provider that the account was linked to.
+    pub(super) linked: Option<IdpName>,
+}
+
+/// An account that a sign-in makes.
+pub(super) struct Newcomer<'a> {
+    pub(super) address: Option<&'a EmailAddress>,
+    pub(super) is_verified: bool,
+    /// Further columns and their values.
+    pub(super) columns: Vec<(String, serde_json::Value)>,
 }
 
 pub(super) enum Entered {
@@ -163,24 +174,50 @@ impl OwnAccounts {
         Ok(row.is_some())
     }
 
-    /// Makes the account of an address without one. Its address is verified by the mail that was read.
-    async fn make_account(
+    /// Makes an account that signs in without a password.
+    pub(super) async fn make_account(
         &self,
         transaction: &GuardedTransaction,
         spec: &ModelSpec,
-        address: &bekci_core::mail::EmailAddress,
+        newcomer: Newcomer<'_>,
     ) -> Result<PrincipalKey, Undone> {
-        let column = spec.address_column().ok_or(Undone::Told(Redeemed::Dead))?.to_owned();
-        let mut columns = vec![(column, json!(address.as_str()))];
-        if let Some(name) = Self::free_username(transaction, spec, address.local_part()).await? {
-            columns.push((USERNAME.to_owned(), json!(name)));
+        let mut columns = newcomer.columns;
+        if let Some(address) = newcomer.address {
+            let column = spec.address_column().ok_or(Undone::Told(Redeemed::Dead))?.to_owned();
+            columns.push((column, json!(address.as_str())));
+            if let Some(name) = Self::free_username(transaction, spec, address.local_part()).await? {
+                columns.push((USERNAME.to_owned(), json!(name)));
+            }
         }
+        let verified = newcomer.is_verified && newcomer.address.is_some();
         let account = AccountChange {
             columns,
             password_hash: None,
-            verified: spec.verified_column.as_ref().map(|_| true),
+            verified: spec.verified_column.as_ref().filter(|_| verified).map(|_| true),
         };
         Ok(self.directory().insert_within(transaction, spec, &account).await?)
+    }
+
+    /// Opens the session of an account, or its temporary identity.
+    pub(super) async fn open_for(
+        &self,
+        transaction: &GuardedTransaction,
+        key: &PrincipalKey,
+        entrance: &Entrance,
+    ) -> Result<Entered, Undone> {
+        let session = entrance.session(key.clone());
+        let sessions = self.0.sessions();
+        match entrance.waits_until {
+            None => match sessions.open_within(transaction, &session).await? {
+                Ok(permanent) => Ok(Entered::Session(permanent)),
+                Err(refused) => Err(Undone::Told(Redeemed::Session(key.clone(), refused))),
+            },
+            Some(until) => match sessions.hold_within(transaction, &session, until).await? {
+                Held::Refused(refused) => Err(Undone::Told(Redeemed::Waiting(key.clone(), refused))),
+                Held::Waits(temporary) => Ok(Entered::Waits(temporary)),
+                Held::Begun(tenant) => Ok(Entered::Begun(entrance.id, tenant, until)),
+            },
+        }
     }
 
     /// Verifies the address of an account by the mail that was read.
@@ -232,30 +269,25 @@ impl OwnAccounts {
                 (key.clone(), false, verified)
             }
             None if entrance.makes_account => {
-                let key = self.make_account(transaction, spec, &found.address).await?;
+                // The mail that was read verifies the address.
+                let newcomer = Newcomer {
+                    address: Some(&found.address),
+                    is_verified: true,
+                    columns: Vec::new(),
+                };
+                let key = self.make_account(transaction, spec, newcomer).await?;
                 (key, true, Default::default())
             }
             None => return Err(dead()),
         };
-        let session = entrance.session(key.clone());
-        let sessions = self.0.sessions();
-        let entered = match entrance.waits_until {
-            None => match sessions.open_within(transaction, &session).await? {
-                Ok(permanent) => Entered::Session(permanent),
-                Err(refused) => return Err(Undone::Told(Redeemed::Session(key, refused))),
-            },
-            Some(until) => match sessions.hold_within(transaction, &session, until).await? {
-                Held::Refused(refused) => return Err(Undone::Told(Redeemed::Waiting(key, refused))),
-                Held::Waits(temporary) => Entered::Waits(temporary),
-                Held::Begun(tenant) => Entered::Begun(entrance.id, tenant, until),
-            },
-        };
+        let entered = self.open_for(transaction, &key, entrance).await?;
         Ok(Done {
             key,
             is_new,
             change,
             ended,
             entered,
+            linked: None,
         })
     }
 
@@ -279,7 +311,7 @@ impl OwnAccounts {
     }
 
     /// Commits, reports, and gives what the sign-in needs.
-    async fn redeemed(
+    pub(super) async fn redeemed(
         &self,
         transaction: GuardedTransaction,
         spec: &ModelSpec,
@@ -292,11 +324,16 @@ impl OwnAccounts {
         let committed = committed.map_err(|error| DirectoryError::Store(error.into()));
         let store = self.0.by(Actor::named(key.as_str()));
         if done.is_new {
-            store.tell("account.registered", Some(&key), &committed, &json!({"by": "itself"}));
+            let by = done.linked.as_ref().map_or("itself", IdpName::as_str);
+            store.tell("account.registered", Some(&key), &committed, &json!({"by": by}));
         } else if changes {
             store
                 .directory()
                 .tell_change(spec, &key, &done.change, &done.ended, &committed);
+        }
+        if let Some(provider) = &done.linked {
+            let told = json!({"provider": provider.as_str()});
+            store.tell("account.linked", Some(&key), &committed, &told);
         }
         self.0.mails.wake();
         let committed = committed.map_err(store_error)?;

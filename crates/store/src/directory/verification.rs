@@ -176,6 +176,7 @@ impl OwnAccounts {
             change,
             ended: Vec::new(),
             entered: Entered::Session(permanent),
+            linked: None,
         })
     }
 }

@@ -75,7 +75,7 @@ fn entrance(scene: &Scene) -> Entrance {
     Entrance {
         guard: Arc::clone(&scene.customer),
         id: random(),
-        way: "email_otp",
+        way: "email_otp".into(),
         device_name: None,
         device_hash: None,
         replaces: None,

@@ -22,6 +22,7 @@ mod interleavings_nodes;
 mod interleavings_places;
 mod interleavings_states;
 mod limits;
+mod links;
 mod mails;
 mod mariadb;
 mod own_tables;

@@ -9,6 +9,7 @@ mod cache;
 mod claims;
 mod forge;
 mod header;
+mod id_token;
 mod inputs;
 mod inspect;
 mod issue;

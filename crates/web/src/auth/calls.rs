@@ -1,5 +1,7 @@
 //! The table of a guard's calls.
 
+mod external;
+
 use actix_web::http::Method;
 use bekci_core::{AnswerShape, ErrorCode as E};
 use serde_json::{Value, json};
@@ -34,6 +36,7 @@ fn in_envelopes(names_tenant: bool, login: Schema, signed_in: Schema) -> Vec<Ope
     operations.extend(code_operations(names_tenant, signed_in));
     operations.extend(verification_operations(signed_in));
     operations.extend(invite_operations());
+    operations.extend(external::operations(names_tenant, signed_in));
     operations.extend(vec![
         Operation::new(Method::POST, "/login", |route| route.to(sign_in::login))
             .named("login", "Signs in by password.")

@@ -161,6 +161,7 @@ fn is_refreshed(signed_in: &SignedIn) -> bool {
         SignedInBy::Password
         | SignedInBy::EmailOtp
         | SignedInBy::EmailLink
+        | SignedInBy::External
         | SignedInBy::Issued
         | SignedInBy::Remembered
         | SignedInBy::Verified => false,

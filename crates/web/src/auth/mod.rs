@@ -14,6 +14,7 @@ mod clients;
 mod codes;
 pub(crate) mod cookies;
 mod credentials;
+mod external;
 pub(crate) mod invites;
 mod links;
 mod own;

@@ -262,6 +262,7 @@ fn parameters(operation: &Operation) -> Vec<Value> {
 fn of_path(name: &str) -> Value {
     match name {
         "model" => schema::model(),
+        "idp" => schema::name(),
         "sid" => schema::hex_id(),
         "position" => schema::number(0),
         _ => schema::pattern("^[A-Za-z0-9_-]{1,64}$"),

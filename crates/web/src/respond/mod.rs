@@ -307,6 +307,7 @@ impl From<SignInError> for Refusal {
             | SignInError::RateLimited { .. }
             | SignInError::Busy
             | SignInError::StoreUnavailable(_)
+            | SignInError::ProviderUnavailable(_)
             | SignInError::Internal(_) => refusal,
         };
         match retry {

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod guards;
+mod idp;
 mod mail;
 mod routes;
 mod stores;
@@ -22,6 +23,7 @@ pub(super) fn check(config: &Config, tree: &Node, problems: &mut Problems) {
     routes::check(config, &mut findings);
     mail::check(config, &mut findings);
     accounts::check(config, &mut findings);
+    idp::check(config, &mut findings);
 }
 
 /// The place of a key if somebody gave it, else of the nearest table around it that somebody wrote.

@@ -93,6 +93,8 @@ settings! {
         client_secret: Option<Secret> = Absent;
         /// What is asked for.
         scopes: Vec<Scope> [some::<Scope>()] = Toml("['openid', 'email', 'profile']");
+        /// A PEM file with the certificate authorities that are accepted. Left out: the system's.
+        ca_file: Option<PathBuf> = Absent;
     }
 }
 

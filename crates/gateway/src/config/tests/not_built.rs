@@ -15,7 +15,7 @@ fn is_key(keys: &[Key], segments: &[&str]) -> bool {
 fn is_below(kind: &Kind, segments: &[&str]) -> bool {
     match (kind, segments) {
         (_, []) => true,
-        (Kind::Map { of, .. } | Kind::List { of, .. }, ["*", rest @ ..]) => is_below(of, rest),
+        (Kind::Map { of, .. }, [_, rest @ ..]) | (Kind::List { of, .. }, ["*", rest @ ..]) => is_below(of, rest),
         (Kind::Array(keys), ["*", rest @ ..]) => is_key(keys, rest),
         (Kind::Table(keys) | Kind::Either { table: keys, .. }, segments) => is_key(keys, segments),
         _ => false,
@@ -46,6 +46,10 @@ carry_session_data = true
         ),
         ("[otel]\nenabled = true\n", "bekci.toml:1:2: otel: needs OpenTelemetry"),
         (
+            "[idp.google]\nclient_ids = ['c']\nclient_secret = '0123456789abcdef'\n",
+            "bekci.toml:3:17: idp.google.client_secret: needs sign-in by redirect",
+        ),
+        (
             "[guards.customer]\nregister = 'invite'\n[models.customer]\nidentifiers = ['username']\n",
             "guards.customer.register: needs an e-mail address among the identifiers",
         ),
@@ -73,13 +77,44 @@ carry_session_data = true
 
 #[test]
 fn a_way_to_sign_in_that_is_not_built_is_refused_in_its_list() {
-    let text = "[guards.customer]\nsign_in = ['password', 'google']\n[secrets]\njwt = '5b8e7f1b933200daa564887ab1189fd20ff788c6bcc0c3f5cd6fb89e935f42dd3a369aa449f02df9'\n";
+    let text = "[guards.customer]\nsign_in = ['password', 'apple']\n[secrets]\njwt = '5b8e7f1b933200daa564887ab1189fd20ff788c6bcc0c3f5cd6fb89e935f42dd3a369aa449f02df9'\n";
     let problems = refused(text);
     let place = "bekci.toml:2:24: guards.customer.sign_in[1]: needs that way to sign in";
     assert!(
         problems.iter().any(|problem| problem.starts_with(place)),
         "{problems:#?}"
     );
+}
+
+#[test]
+fn an_identity_provider_is_reached_by_tls_and_has_a_name_of_its_own() {
+    let provider = |name: &str, issuer: &str| {
+        format!(
+            "[guards.customer]\nsign_in = ['password', '{name}']\n[idp.{name}]\nissuer = '{issuer}'\nclient_ids = ['c']\n"
+        )
+    };
+    loaded("[guards.customer]\nsign_in = ['google']\n[idp.google]\nclient_ids = ['web', 'android']\n");
+    loaded(&provider("acme", "https://id.acme.test"));
+    loaded(&provider("acme", "http://127.0.0.1:8080"));
+    for (text, place) in [
+        (
+            provider("acme", "http://id.acme.test"),
+            "idp.acme.issuer: is reached without TLS",
+        ),
+        (
+            provider("token", "https://id.acme.test"),
+            "idp.token: has the name of one of the guards' own calls",
+        ),
+        (
+            "[guards.customer]\nsign_in = ['google']\n".to_owned(),
+            "names google, and there is no section [idp.google]",
+        ),
+        ("[idp.acme]\nclient_ids = ['c']\n".to_owned(), "idp.acme.issuer"),
+        ("[idp.google]\nclient_ids = []\n".to_owned(), "idp.google.client_ids"),
+    ] {
+        let problems = refused(&text);
+        assert!(problems.iter().any(|problem| problem.contains(place)), "{problems:#?}");
+    }
 }
 
 #[test]

@@ -396,7 +396,7 @@ impl Accounts {
         let entrance = Entrance {
             guard: Arc::clone(guard),
             id: self.sign_in.random_id()?,
-            way,
+            way: way.into(),
             device_name: tidy_device_name(attempt.device_name),
             device_hash,
             replaces: attempt.replaces,
