@@ -149,6 +149,9 @@ impl World {
     }
 }
 
+/// How long calls before the run may be refused because the machine is busy, in microseconds.
+const BUSY_AT_MOST: Moment = 60_000_000;
+
 /// A signed-in admin.
 #[derive(Clone, Debug)]
 pub(crate) struct Admin {
@@ -179,10 +182,19 @@ impl Admin {
             .header("authorization", &format!("Bearer {}", self.token))
     }
 
-    /// The answer's body of a call that has to succeed, before the run begins.
+    /// The answer's body of a call that has to succeed, before the run begins. On a machine that is busy with starting servers it may be 503; then nothing was changed,
+    /// and it is repeated, unless the answer says that the outcome is unknown.
     pub(crate) fn must(&self, request: &Request) -> serde_json::Value {
-        let answer = once(self.node, &self.signed(request), Duration::from_secs(20)).unwrap();
-        assert_eq!(answer.status, 200, "{request:?}: {answer:?}");
-        answer.json()
+        let until = now() + BUSY_AT_MOST;
+        loop {
+            let answer = once(self.node, &self.signed(request), Duration::from_secs(20)).unwrap();
+            let may_repeat = answer.status == 503 && answer.json().pointer("/error/details/outcome").is_none();
+            if may_repeat && now() < until {
+                pause(200);
+                continue;
+            }
+            assert_eq!(answer.status, 200, "{request:?}: {answer:?}");
+            return answer.json();
+        }
     }
 }

@@ -12,7 +12,7 @@ macro_rules! on_every_mailing {
         mod $module {
             $(#[test]
             fn $name() {
-                super::$name(crate::accounts::Mailing::$house(crate::house::Kind::$kind));
+                super::$name(&crate::accounts::Mailing::$house(crate::house::Kind::$kind));
             })*
         }
     };
@@ -30,7 +30,7 @@ mod remembered;
 mod verification;
 mod verified;
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use bekci_test_support::{ReceivedMail, Smtp, unique};
 use serde_json::{Value, json};
@@ -39,6 +39,7 @@ use crate::{
     house::{House, Kind},
     http::{Answer, Ask, get, post},
     people::Tokens,
+    shared::shared,
 };
 
 /// A password that nobody has yet.
@@ -72,15 +73,13 @@ impl Mailing {
     }
 
     /// The house that tests of a kind share, where anybody makes an account.
-    pub fn open(kind: Kind) -> &'static Self {
-        static SHARED: [OnceLock<Mailing>; 4] = [const { OnceLock::new() }; 4];
-        SHARED[kind as usize].get_or_init(|| Self::new(kind, OPEN, None))
+    pub fn open(kind: Kind) -> Arc<Self> {
+        shared("open", kind, || Self::new(kind, OPEN, None))
     }
 
     /// The same where nobody signs in before the address is confirmed.
-    pub fn verified(kind: Kind) -> &'static Self {
-        static SHARED: [OnceLock<Mailing>; 4] = [const { OnceLock::new() }; 4];
-        SHARED[kind as usize].get_or_init(|| Self::new(kind, VERIFIED, None))
+    pub fn verified(kind: Kind) -> Arc<Self> {
+        shared("verified", kind, || Self::new(kind, VERIFIED, None))
     }
 
     /// A house of its own like the shared one, with these limits.
@@ -89,15 +88,13 @@ impl Mailing {
     }
 
     /// The house where a right password gives a temporary identity, and a mailed code makes it permanent.
-    pub fn verifying(kind: Kind) -> &'static Self {
-        static SHARED: [OnceLock<Mailing>; 4] = [const { OnceLock::new() }; 4];
-        SHARED[kind as usize].get_or_init(|| Self::verifying_of(kind, None))
+    pub fn verifying(kind: Kind) -> Arc<Self> {
+        shared("verifying", kind, || Self::verifying_of(kind, None))
     }
 
     /// The house where an account is made by an invitation.
-    pub fn inviting(kind: Kind) -> &'static Self {
-        static SHARED: [OnceLock<Mailing>; 4] = [const { OnceLock::new() }; 4];
-        SHARED[kind as usize].get_or_init(|| Self::new(kind, "register = \"invite\"\n", None))
+    pub fn inviting(kind: Kind) -> Arc<Self> {
+        shared("inviting", kind, || Self::new(kind, "register = \"invite\"\n", None))
     }
 
     /// A house of its own like it, with these limits.

@@ -46,6 +46,7 @@ mod refusing;
 mod reloading;
 mod rotating;
 mod sessions;
+mod shared;
 mod shell;
 mod sockets;
 mod telling;

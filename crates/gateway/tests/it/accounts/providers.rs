@@ -1,6 +1,6 @@
 //! `POST …/{idp}/login`: sign-in by the ID token of an identity provider.
 
-use std::{net::SocketAddr, sync::OnceLock};
+use std::{net::SocketAddr, sync::Arc};
 
 use bekci_test_support::unique;
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use crate::{
     house::{House, Kind, PASSWORD},
     http::{Answer, Ask, post},
     identity_provider::{ANDROID, IdentityProvider, Key, WEB, base64url, now},
+    shared::shared,
 };
 
 macro_rules! on_every_federation {
@@ -23,7 +24,7 @@ macro_rules! on_every_federation {
         mod $module {
             $(#[test]
             fn $name() {
-                super::$name(super::Federation::shared(crate::house::Kind::$kind));
+                super::$name(&super::Federation::shared(crate::house::Kind::$kind));
             })*
         }
     };
@@ -60,9 +61,8 @@ impl Federation {
         Self { house, acme, other }
     }
 
-    fn shared(kind: Kind) -> &'static Self {
-        static SHARED: [OnceLock<Federation>; 4] = [const { OnceLock::new() }; 4];
-        SHARED[kind as usize].get_or_init(|| Self::new(kind, OPEN, None))
+    fn shared(kind: Kind) -> Arc<Self> {
+        shared("federation", kind, || Self::new(kind, OPEN, None))
     }
 
     pub fn here(&self) -> SocketAddr {
