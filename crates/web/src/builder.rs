@@ -338,7 +338,7 @@ impl Builder {
     /// ```
     /// # use bekci::{Bekci, Settings};
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let root = bekci::RootSecret::new(&(0..32).collect::<Vec<u8>>())?;
+    /// # let root = bekci::core::RootSecret::new(&(0..32).collect::<Vec<u8>>())?;
     /// # let settings = Settings::new("http://127.0.0.1:8080", "data/keys", root);
     /// let builder = Bekci::builder(settings).client("reporting", "a secret of 16 bytes or more".into());
     /// # Ok(())
