@@ -17,7 +17,7 @@ type Key = (&'static str, Kind);
 
 static KEPT: Mutex<Vec<(Key, Arc<dyn Any + Send + Sync>)>> = Mutex::new(Vec::new());
 
-/// What has this name on stores of this kind; made by the first that asks for it.
+/// What has this name on stores of this kind. The first call makes it.
 pub fn shared<T: Send + Sync + 'static>(name: &'static str, kind: Kind, make: impl FnOnce() -> T) -> Arc<T> {
     let (cell, evicted) = {
         let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);

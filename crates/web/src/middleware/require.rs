@@ -20,7 +20,7 @@ use futures_util::future::LocalBoxFuture;
 use crate::{
     Asked, BrowserSession, BrowserUpdate, GuardType, Reading, Record, Watch,
     extract::Admitted,
-    head::Secured,
+    middleware::secure::{note_secured, of_browser},
     permission::{AsPermission, AsRole},
     respond::{Refusal, Voice, notice},
 };
@@ -297,17 +297,11 @@ async fn check_security(
     browsers: Option<&BrowserSession>,
     rule: &RouteRule,
 ) -> Result<(), AuthError> {
-    let Some(browsers) = browsers.filter(|_| request.headers().contains_key(COOKIE)) else {
-        return Ok(());
-    };
-    let Ok(reading) = Reading::of(request.request()) else {
+    let Some((browsers, reading)) = of_browser(request, browsers) else {
         return Ok(());
     };
     let secured = browsers.check(&reading.head(AskedTenant::None), rule).await?;
-    drop(reading);
-    if let Some(session) = secured {
-        request.extensions_mut().insert(Secured(session));
-    }
+    note_secured(request, secured);
     Ok(())
 }
 
@@ -317,21 +311,15 @@ async fn browser_steps(
     browsers: Option<&BrowserSession>,
     rule: &RouteRule,
 ) -> Result<Option<BrowserUpdate>, AuthError> {
-    // Most requests are of no browser, and are read once.
-    let Some(browsers) = browsers.filter(|_| request.headers().contains_key(COOKIE)) else {
-        return Ok(None);
-    };
     let update = {
-        let Ok(reading) = Reading::of(request.request()) else {
+        let Some((browsers, reading)) = of_browser(request, browsers) else {
             return Ok(None);
         };
         let head = reading.head(AskedTenant::None);
         let client = || browsers.client_of(request.request());
         browsers.before(&head, request.headers(), rule, client).await?
     };
-    if let Some(session) = update.as_ref().and_then(|update| update.secured) {
-        request.extensions_mut().insert(Secured(session));
-    }
+    note_secured(request, update.as_ref().and_then(|update| update.secured));
     if let Some(cookie) = update.as_ref().and_then(|update| update.cookie.clone()) {
         request.headers_mut().append(COOKIE, cookie);
     }

@@ -12,7 +12,7 @@ use actix_web::{
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     http::header::COOKIE,
 };
-use bekci_core::{AskedTenant, AuthError, AuthGuard, GuardChain, RouteRule};
+use bekci_core::{AskedTenant, AuthError, AuthGuard, GuardChain, RouteRule, SessionId};
 use futures_util::future::LocalBoxFuture;
 
 use crate::{
@@ -20,6 +20,22 @@ use crate::{
     head::Secured,
     respond::{Refusal, Voice},
 };
+
+/// A request with a cookie, and who takes the steps of browsers. Most requests have none, and are read once.
+pub(super) fn of_browser<'a>(
+    request: &'a ServiceRequest,
+    browsers: Option<&'a BrowserSession>,
+) -> Option<(&'a BrowserSession, Reading<'a>)> {
+    let browsers = browsers.filter(|_| request.headers().contains_key(COOKIE))?;
+    Some((browsers, Reading::of(request.request()).ok()?))
+}
+
+/// Notes for the gate that the security cookie of this session was exchanged, or compared with its row.
+pub(super) fn note_secured(request: &ServiceRequest, session: Option<SessionId>) {
+    if let Some(session) = session {
+        request.extensions_mut().insert(Secured(session));
+    }
+}
 
 /// Middleware for the calls of one guard.
 #[derive(Clone, Debug)]
@@ -38,12 +54,7 @@ impl SecureCalls {
     }
 
     async fn before(&self, request: &ServiceRequest) -> Result<Option<BrowserUpdate>, AuthError> {
-        // Most requests are of no browser, and are read once.
-        let browsers = self.browsers.as_ref();
-        let Some(browsers) = browsers.filter(|_| request.headers().contains_key(COOKIE)) else {
-            return Ok(None);
-        };
-        let Ok(reading) = Reading::of(request.request()) else {
+        let Some((browsers, reading)) = of_browser(request, self.browsers.as_ref()) else {
             return Ok(None);
         };
         browsers.exchange(&reading.head(AskedTenant::None), &self.rule).await
@@ -98,9 +109,7 @@ where
                     return Ok(request.into_response(answer.map_into_right_body()));
                 }
             };
-            if let Some(session) = update.as_ref().and_then(|update| update.secured) {
-                request.extensions_mut().insert(Secured(session));
-            }
+            note_secured(&request, update.as_ref().and_then(|update| update.secured));
             let mut answered = inner.call(request).await?.map_into_left_body();
             if let Some(update) = update {
                 update.put(answered.headers_mut());

@@ -536,7 +536,7 @@ fn an_admin_invites_to_no_role_that_it_could_not_assign(mailing: &Mailing) {
             "422 VALIDATION_FAILED",
         ),
         (json!({"guard": "customer", "role": "reader"}), "422 VALIDATION_FAILED"),
-        // It invites nobody: registration is closed there.
+        // Registration is closed there.
         (
             json!({"guard": "admin", "email": email, "role": "support"}),
             "404 NOT_FOUND",

@@ -277,7 +277,7 @@ fn nothing_is_said_to_a_client_that_does_not_authenticate(house: &House) {
     assert_eq!(tokens.verdict(house.address()), "200", "nothing was revoked");
     let good = format!("{body}&client_id=reporting&client_secret={CLIENT_SECRET}").replace(' ', "+");
     assert_eq!(form("introspect", &good).to(house.address()).json()["active"], true);
-    // The names of the calls are nobody else's.
+    // No guard has the name of a call.
     assert_eq!(
         post(&call("introspect", "login")).to(house.address()).verdict(),
         "404 GUARD_UNKNOWN"
